@@ -1,0 +1,120 @@
+"""What shall be done: every order the core gives to a shell. Orders, in the imperative."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from gateway.settings import SiteSettings
+    from gateway.streams import Batch
+
+
+@dataclass(frozen=True, slots=True)
+class StoreBatch:
+    """Make it durable; nobody waits."""
+
+    batch: Batch
+
+
+@dataclass(frozen=True, slots=True)
+class FetchRows:
+    """Read up to ``limit`` rows in (prio, id) order behind the cursor, ids below ``before_id``.
+
+    Answered by ``RowsFetched`` with the token.
+    """
+
+    token: int
+    after: tuple[int, int]  # (prio, id) of the last row seen; (-1, 0) from the start
+    before_id: int
+    limit: int
+
+
+@dataclass(frozen=True, slots=True)
+class ForgetRows:
+    """The broker has them: delete these ids."""
+
+    ids: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Publish:
+    """Publish once, now; answered by ``PublishAcknowledged`` or ``PublishRefused`` at QoS 1."""
+
+    token: int  # 0: nobody waits for an acknowledgement
+    topic: str  # whole topic, prefix included
+    payload: bytes
+    qos: int
+    retain: bool
+    content_type: str = "application/json"
+    encoding: str = ""  # "zstd" where the payload is compressed; an MQTT 5 user property
+
+
+@dataclass(frozen=True, slots=True)
+class Poll:
+    """Order a read of an asset. ``kind``: integrity | event | critical."""
+
+    asset: str
+    kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class ForgetShipped:
+    """Forget what static values were shipped last, so that each is shipped once more."""
+
+    asset: str
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Reply on the control socket."""
+
+    token: int
+    body: dict[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class Log:
+    """One line for the journal. ``level`` as in logging; ``fields`` are journald's, upper case."""
+
+    level: int
+    text: str
+    message_id: str = ""
+    fields: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ReportStatus:
+    """systemd's STATUS= line."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ApplySettings:
+    """Swap to these checked settings: sessions, uplink and queue limits that changed."""
+
+    settings: SiteSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """End the process with ``exit_code``; the core has drained what it could."""
+
+    exit_code: int
+    cause: str
+
+
+Effect = (
+    StoreBatch
+    | FetchRows
+    | ForgetRows
+    | Publish
+    | Poll
+    | ForgetShipped
+    | Answer
+    | Log
+    | ReportStatus
+    | ApplySettings
+    | Stop
+)

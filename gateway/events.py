@@ -1,0 +1,207 @@
+"""What happened: every event that a shell posts to the core's inbox.
+
+Frozen values, past tense. ``at`` is the instant at which the shell saw it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from gateway.clock import Now
+    from gateway.points.raw import RawPoint
+    from gateway.settings import SiteSettings
+    from gateway.streams import Gap, QueueDepth, Row
+
+
+# --- field ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class SessionUp:
+    """The link is open and the outstation answered its first integrity poll."""
+
+    asset: str
+    at: Now
+
+
+@dataclass(frozen=True, slots=True)
+class SessionDown:
+    """The session is gone, or was never there. ``cause`` is for people."""
+
+    asset: str
+    cause: str
+    at: Now
+
+
+@dataclass(frozen=True, slots=True)
+class FragmentStored:
+    """These points were received and what is to be shipped of them is durable."""
+
+    asset: str
+    points: tuple[RawPoint, ...]
+    unsolicited: bool
+    at: Now
+
+
+@dataclass(frozen=True, slots=True)
+class FragmentLost:
+    """``count`` readings reached us but not the disk: the gap is announced, a poll ordered."""
+
+    asset: str
+    count: int
+    reason: str
+    at: Now
+
+
+@dataclass(frozen=True, slots=True)
+class PollDone:
+    """A read ended. ``kind``: startup | integrity | event | critical | attributes."""
+
+    asset: str
+    kind: str
+    ok: bool
+    cause: str
+    at: Now
+
+
+@dataclass(frozen=True, slots=True)
+class IinReceived:
+    """The internal indications changed. ``iin`` holds IIN1 in the low octet, IIN2 in the high."""
+
+    asset: str
+    iin: int
+    at: Now
+
+
+@dataclass(frozen=True, slots=True)
+class AttributesRead:
+    """Device attributes (group 0): variation -> text."""
+
+    asset: str
+    attributes: dict[int, str]
+    at: Now
+
+
+# --- store ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class RowsStored:
+    """These rows are durable, in id order. Sent for every commit that appended."""
+
+    rows: tuple[Row, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RowsFetched:
+    """Answer to ``FetchRows``, in shipping order; fewer rows than asked for: there are no more."""
+
+    token: int
+    rows: tuple[Row, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class GapsRecorded:
+    """Readings were given up; the gap records are durable with the loss itself."""
+
+    gaps: tuple[Gap, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class QueueReported:
+    """The queue's depth, after a commit that changed it (at most twice a second)."""
+
+    depth: QueueDepth
+    at: Now
+
+
+@dataclass(frozen=True, slots=True)
+class QueueTroubled:
+    """The store is in trouble. ``kind``: disk_full | disk_ok | corrupt | slow | failed."""
+
+    kind: str
+    text: str
+    at: Now
+
+
+# --- uplink --------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerUp:
+    """CONNACK was positive. ``receive_max`` is the broker's Receive Maximum (65535 if unsaid)."""
+
+    receive_max: int
+    at: Now
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerDown:
+    """The MQTT connection ended or could not be made; everything in flight is unacknowledged."""
+
+    cause: str
+    at: Now
+
+
+@dataclass(frozen=True, slots=True)
+class PublishAcknowledged:
+    """PUBACK for the ``Publish`` with this token."""
+
+    token: int
+
+
+@dataclass(frozen=True, slots=True)
+class PublishRefused:
+    """The broker answered PUBACK with a failure, or the client would not take it."""
+
+    token: int
+    cause: str
+
+
+@dataclass(frozen=True, slots=True)
+class MessageArrived:
+    """A message on a topic we subscribe to. Nothing in it is trusted yet."""
+
+    topic: str
+    payload: bytes
+    retained: bool
+    at: Now
+
+
+# --- the box -------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class LocalAsked:
+    """Somebody on the control socket asks; answered by the effect ``Answer`` with this token."""
+
+    token: int
+    verb: str
+    arguments: dict[str, object]
+    user: str
+    operator: bool  # root or a member of bess-operators, by SO_PEERCRED
+
+
+@dataclass(frozen=True, slots=True)
+class StopAsked:
+    """SIGTERM or SIGINT."""
+
+    cause: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReloadAsked:
+    """SIGHUP, read and checked by the shell: the new settings, or why there are none."""
+
+    settings: SiteSettings | None
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class ThreadFault:
+    """A thread's guard caught an exception, or a thread fell silent: no limping."""
+
+    thread: str
+    text: str

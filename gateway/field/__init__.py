@@ -1,0 +1,1 @@
+"""Pathways to the battery: each holds its own protocol and nothing else."""

@@ -1,0 +1,1 @@
+"""Normalization: points of any vendor become one battery state."""

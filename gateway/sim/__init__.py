@@ -1,0 +1,1 @@
+"""A simulated battery behind an RTAC, as a DNP3 outstation."""

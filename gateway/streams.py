@@ -1,0 +1,112 @@
+"""The queue's words: streams and their fate, batches going in, rows coming out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Stream(StrEnum):
+    """A numbered sequence of records; ``seq`` is strictly +1 per stream and epoch."""
+
+    AUDIT = "audit"  # never dropped
+    RESULT = "result"  # never dropped
+    EVENT = "event"  # dropped last, with a gap record
+    STATE = "state"  # thinned before it is dropped
+    TELEMETRY = "telemetry"  # dropped first
+
+    @property
+    def prio(self) -> int:
+        """Shipping order of history: lower first. Also the reverse order of dropping."""
+        return _PRIO[self]
+
+
+_PRIO = {
+    Stream.AUDIT: 0,
+    Stream.RESULT: 1,
+    Stream.EVENT: 2,
+    Stream.STATE: 3,
+    Stream.TELEMETRY: 4,
+}
+
+
+class Codec(StrEnum):
+    """How a body is encoded; the wire's content encoding."""
+
+    JSON = "json"
+    ZSTD = "json+zstd"  # one zstd frame with content size and without checksum
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What is appended: ``n`` readings encoded once, still without epoch and seq.
+
+    ``body`` is the published payload less the fields that are known only when it is shipped
+    (epoch, seq, publishedAt, backfill): ``uplink.messages.wire`` puts them in front.
+    """
+
+    stream: Stream
+    asset: str  # "" where the record is the gateway's own
+    n: int  # sequence numbers it takes: readings of a telemetry batch, 1 elsewhere
+    t_min: int  # Unix ms of the oldest reading
+    t_max: int  # Unix ms of the newest reading
+    codec: Codec
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A batch with its place in the queue."""
+
+    id: int  # strictly increasing, never reused within an epoch
+    seq0: int  # sequence number of its first reading
+    batch: Batch
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """Sequence numbers ``first..last`` of a stream that will never be shipped."""
+
+    stream: Stream
+    asset: str
+    first: int
+    last: int
+    reason: str  # quota | age | corrupt | disk_full | store_timeout | thinned
+
+
+@dataclass(frozen=True, slots=True)
+class StreamDepth:
+    """What waits in one stream."""
+
+    rows: int
+    readings: int
+    bytes: int
+    oldest_ms: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class QueueDepth:
+    """What waits in the queue, from counters kept in the same transactions (never counted)."""
+
+    epoch: str
+    streams: dict[Stream, StreamDepth]
+    last_id: int
+    free_bytes: int  # left on the disk
+    disk_bytes: int  # size of the disk
+    gaps: int  # gap records written since the epoch began
+    quarantined: int
+
+    @property
+    def rows(self) -> int:
+        """Rows in all streams."""
+        return sum(depth.rows for depth in self.streams.values())
+
+    @property
+    def readings(self) -> int:
+        """Readings in all streams."""
+        return sum(depth.readings for depth in self.streams.values())
+
+    @property
+    def bytes(self) -> int:
+        """Body bytes in all streams."""
+        return sum(depth.bytes for depth in self.streams.values())
