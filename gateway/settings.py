@@ -137,7 +137,7 @@ def site_settings(document: Document, *, folder: str) -> SiteSettings:
             assets=assets,
         )
     if document.faults or settings is None:
-        raise ConfigError(document.faults)
+        raise ConfigError(sorted(document.faults, key=lambda fault: fault.where.line))
     return settings
 
 

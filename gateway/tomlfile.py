@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
 
 _HEADER = re.compile(r"\s*(\[\[?)\s*([^\[\]]+?)\s*\]\]?\s*(?:#.*)?$")
-_KEY = re.compile(r"\s*([A-Za-z0-9_\-]+|\"[^\"]*\"|'[^']*')\s*(?:\.[^=]*)?=")
+_NAME = r"(?:[A-Za-z0-9_\-]+|\"[^\"]*\"|'[^']*')"
+_KEY = re.compile(rf"\s*({_NAME}(?:\s*\.\s*{_NAME})*)\s*=")
 _SIZE = re.compile(r"([0-9]+)\s*(KiB|MiB|GiB|TiB)\Z")
 _SIZE_FACTOR = {"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
 
@@ -266,8 +267,11 @@ def _line_index(text: str) -> dict[tuple[str, str], int]:
             parent, _, key = table.rpartition(".")
             index.setdefault((parent, key.partition("[")[0]), number)
         elif found := _KEY.match(line):
-            key = found[1].strip("\"'")
-            index.setdefault((table, key), number)
+            path = table
+            for part in found[1].split("."):
+                key = part.strip().strip("\"'")
+                index.setdefault((path, key), number)
+                path = f"{path}.{key}" if path else key
         for mark in ('"""', "'''"):
             if line.count(mark) % 2:
                 fence = mark

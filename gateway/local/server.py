@@ -1,0 +1,125 @@
+"""The control socket: one JSON line in, one JSON line out, answered by the core.
+
+Who asks is what the kernel says (SO_PEERCRED), never what the line says. Nothing is decided
+here: the core sees user and role and answers.
+"""
+
+from __future__ import annotations
+
+import grp
+import itertools
+import json
+import logging
+import pwd
+import queue
+import socketserver
+import struct
+import threading
+from socket import SO_PEERCRED, SOL_SOCKET
+from typing import TYPE_CHECKING, Any
+
+from gateway import threads
+from gateway.events import LocalAsked
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from gateway.inbox import Post
+
+log = logging.getLogger(__name__)
+
+OPERATORS = "bess-operators"
+ANSWER_S = 5.0  # the core answers in microseconds; longer means that it is stuck
+MAX_LINE = 65_536
+
+
+class Server:
+    """Listens on a Unix socket; every question becomes ``LocalAsked``."""
+
+    def __init__(self, path: Path, *, post: Post) -> None:
+        self._path = path
+        self._post = post
+        self._tokens = itertools.count(1)
+        self._waiting: dict[int, queue.SimpleQueue[dict[str, object]]] = {}
+        self._listener: _Listener | None = None
+
+    def start(self) -> None:
+        """Listen; group and others may connect as far as the directory lets them.
+
+        Raises:
+            OSError: the path cannot be bound.
+        """
+        self._path.unlink(missing_ok=True)
+        self._listener = _Listener(str(self._path), self)
+        self._path.chmod(0o660)
+        threads.start("local", self._listener.serve_forever, post=self._post)
+
+    def answer(self, token: int, body: dict[str, object]) -> None:
+        """Carry the core's answer back to whoever asked; late answers are dropped."""
+        if (box := self._waiting.pop(token, None)) is not None:
+            box.put(body)
+
+    def close(self) -> None:
+        """Stop listening and remove the socket."""
+        if self._listener is not None:
+            self._listener.shutdown()
+            self._listener.server_close()
+            self._path.unlink(missing_ok=True)
+
+    def ask(self, line: bytes, *, user: str, operator: bool) -> dict[str, object]:
+        """Put one question to the core and wait for its answer."""
+        try:
+            question: Any = json.loads(line)
+            verb, arguments = question["verb"], question.get("arguments", {})
+        except (ValueError, TypeError, KeyError, AttributeError):
+            return {"error": 'must be one JSON object a line: {"verb": "status", "arguments": {}}'}
+        if not isinstance(verb, str) or not isinstance(arguments, dict):
+            return {"error": "verb must be a string, arguments an object"}
+        token, box = next(self._tokens), queue.SimpleQueue[dict[str, object]]()
+        self._waiting[token] = box
+        self._post(LocalAsked(token, verb, arguments, user, operator))
+        try:
+            return box.get(timeout=ANSWER_S)
+        except queue.Empty:
+            self._waiting.pop(token, None)
+            return {"error": f"the core did not answer within {ANSWER_S:g} s"}
+
+
+class _Listener(socketserver.ThreadingUnixStreamServer):
+    daemon_threads = True
+    allow_reuse_address = True
+
+    def __init__(self, path: str, server: Server) -> None:
+        super().__init__(path, _Conversation)
+        self.server_of_ours = server
+        self.slots = threading.BoundedSemaphore(8)  # callers at once; more wait their turn
+
+
+class _Conversation(socketserver.StreamRequestHandler):
+    server: _Listener
+
+    def handle(self) -> None:
+        user, operator = _peer(self.connection.getsockopt(SOL_SOCKET, SO_PEERCRED, 12))
+        with self.server.slots:
+            try:
+                while line := self.rfile.readline(MAX_LINE):
+                    body = self.server.server_of_ours.ask(line, user=user, operator=operator)
+                    self.wfile.write(json.dumps(body, separators=(",", ":")).encode() + b"\n")
+            except (BrokenPipeError, ConnectionResetError):
+                log.debug("a caller on the control socket left before its answer")
+
+
+def _peer(credentials: bytes) -> tuple[str, bool]:
+    """Name of the calling user, and whether it may act."""
+    _pid, uid, gid = struct.unpack("3i", credentials)
+    try:
+        user = pwd.getpwuid(uid).pw_name
+    except KeyError:
+        user = str(uid)
+    if uid == 0:
+        return user, True
+    try:
+        operators = grp.getgrnam(OPERATORS)
+    except KeyError:
+        return user, False
+    return user, gid == operators.gr_gid or user in operators.gr_mem

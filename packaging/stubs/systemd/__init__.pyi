@@ -1,0 +1,1 @@
+"""The part of systemd-python that we use; the package ships no types."""
