@@ -56,22 +56,33 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A batch with its place in the queue."""
+    """A batch with its place in the queue.
+
+    ``epoch`` is the one its ``seq0`` counts in, and goes into its payload. It is nearly always
+    the queue's own; rows salvaged from a corrupt database keep theirs, so that a consumer, who
+    dedupes on (gateway, stream, epoch, seq), recognises one that it already has.
+    """
 
     id: int  # strictly increasing, never reused within an epoch
-    seq0: int  # sequence number of its first reading
+    seq0: int  # sequence number of its first reading, from 1
     batch: Batch
+    epoch: str = ""  # ULID; the store always fills it in
 
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """Sequence numbers ``first..last`` of a stream that will never be shipped."""
+    """Sequence numbers ``first..last`` of a stream that will not be shipped any more.
+
+    A consumer that already has one of them keeps it. With reason ``thinned`` only every second
+    record of the range was given up: what is missing there is missing on purpose.
+    """
 
     stream: Stream
-    asset: str
+    asset: str  # "" where the range spans several assets
     first: int
     last: int
     reason: str  # quota | age | corrupt | disk_full | store_timeout | thinned
+    epoch: str = ""  # the epoch of these numbers; "": that of the gap record itself
 
 
 @dataclass(frozen=True, slots=True)
