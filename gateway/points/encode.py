@@ -1,0 +1,50 @@
+"""Canonical value -> what is written to an analog output, by one row of a points map."""
+
+from __future__ import annotations
+
+import math
+import struct
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from gateway.points.pointmap import MapPoint
+
+# Group 41: variation 2 is a 16-bit and variation 1 a 32-bit integer, 3 and 4 are IEEE floats.
+# The ranges are symmetrical, so that a controller may negate what it reads.
+VARIATIONS: dict[str, tuple[float, float]] = {
+    "int16": (-32767, 32767),
+    "int32": (-2147483647, 2147483647),
+    "float": (-3.4028234663852886e38, 3.4028234663852886e38),
+    "double": (-1.7976931348623157e308, 1.7976931348623157e308),
+}
+
+
+def encode(value: float, row: MapPoint) -> float | int | None:
+    """Raw value that says ``value``; None if the row's variation cannot hold it.
+
+    Args:
+        value: in the row's canonical unit, positive discharging.
+        row: an analog output's row; without a variation the value is not rounded or bounded.
+
+    Returns:
+        An int for int16 and int32 (nearest, so at most half a step off), else a float.
+    """
+    raw = (value - row.bias) * row.div / row.mul
+    if not math.isfinite(raw):
+        return None
+    if row.variation is None:
+        return raw
+    lo, hi = VARIATIONS[row.variation]
+    if row.variation.startswith("int"):
+        raw = round(raw)
+    if not lo <= raw <= hi:
+        return None
+    if row.variation == "float":
+        return float(struct.unpack("<f", struct.pack("<f", raw))[0])
+    return raw
+
+
+def round_trip(value: float, row: MapPoint) -> float | None:
+    """What the controller understands when ``value`` is written; None if it cannot be."""
+    raw = encode(value, row)
+    return None if raw is None else raw * row.mul / row.div + row.bias

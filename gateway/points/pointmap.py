@@ -1,0 +1,325 @@
+"""A points map in memory: what every point of one firmware revision means.
+
+``scale``, ``offset``, ``unit`` and ``sign`` stand as the map has them, because they say how to
+read the raw value. ``deadband``, ``min``, ``max`` and ``tolerance`` are already canonical (W, Wh,
+%, V, positive discharges), because they are compared with decoded values.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+from fractions import Fraction
+from functools import cache
+from typing import TYPE_CHECKING
+
+from gateway.points.raw import PointType, parse_point
+from gateway.points.roles import (
+    COMMAND_ROLES,
+    CRITICAL_ROLES,
+    ROLES,
+    SIGNED_ROLES,
+    UNITS,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from gateway.errors import Fault
+
+__all__ = ["COMMAND_ROLES", "CRITICAL_ROLES", "ROLES", "SIGNED_ROLES", "UNITS"]
+
+SCHEMA = "bess.map/1"
+DISCHARGE, CHARGE = "discharge_positive", "charge_positive"
+_EXACT = 1 << 53  # integers up to here are exact in a float
+
+
+@dataclass(frozen=True, slots=True)
+class MapPoint:
+    """One row: a point of the outstation and its meaning.
+
+    Engineering value = raw * ``scale`` + ``offset`` in ``unit``; canonical value =
+    raw * ``mul`` / ``div`` + ``bias``, which also holds the unit's factor and the sign. The
+    quotient keeps decimals exact: 6123 at scale 0.01 is 61.23 and not 61.230000000000004.
+    """
+
+    point: str  # "AI47"; an output's row also says how to read its status
+    name: str
+    role: str | None = None  # None: raw telemetry only
+    scale: float = 1.0
+    offset: float = 0.0
+    unit: str = "count"
+    sign: str | None = None  # discharge_positive | charge_positive
+    deadband: float | None = None  # canonical unit; publication only
+    required: bool = False  # MISMATCH if an integrity poll does not bring it
+    min: float | None = None  # canonical unit; plausibility, or what may be written
+    max: float | None = None  # canonical unit
+    enum: Mapping[str, str] | None = None  # raw value as text, or "*" for all others, -> name
+    bits: Mapping[int, str] | None = None  # bit 0..31 -> "alarm:code" or "fault:code"
+    invert: bool = False
+    rollover: int | None = None  # raw counts at which a counter starts again from 0
+    variation: str | None = None  # int16 | int32 | float | double, of an analog output
+    feedback: str | None = None  # name of the row that echoes a command; may be its own
+    tolerance: float | None = None  # canonical unit; how far the feedback may be from it
+    verify_s: float = 5.0  # the feedback must agree within this many seconds
+    min_interval_s: float = 2.0  # seconds between two writes
+    line: int = field(default=0, compare=False)  # in the file that last spoke of this row
+
+    kind: PointType = field(init=False, compare=False, repr=False)
+    mul: float = field(init=False, compare=False, repr=False)
+    div: float = field(init=False, compare=False, repr=False)
+    bias: float = field(init=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        parsed = parse_point(self.point)
+        if parsed is None:
+            msg = f"{self.point!r} is not a point"
+            raise ValueError(msg)
+        factor = UNITS[self.unit][1] * (-1 if self.sign == CHARGE else 1)
+        gain = Fraction(repr(self.scale)) * factor
+        exact = abs(gain.numerator) <= _EXACT and gain.denominator <= _EXACT
+        derived = {
+            "kind": parsed[0],
+            "mul": float(gain.numerator) if exact else float(gain),
+            "div": float(gain.denominator) if exact else 1.0,
+            "bias": float(Fraction(repr(self.offset)) * factor),
+        }
+        for name, value in derived.items():
+            object.__setattr__(self, name, value)
+
+    @property
+    def index(self) -> int:
+        """Index on the outstation, 0..65535."""
+        return int(self.point[len(self.kind.value) :])
+
+    @property
+    def canonical_unit(self) -> str:
+        """Unit of the decoded value: W var VA Wh % V A Hz s degC bool enum count."""
+        return UNITS[self.unit][0]
+
+    @property
+    def step(self) -> float:
+        """What one raw count is worth, in the canonical unit; > 0."""
+        return abs(self.mul / self.div)
+
+    @property
+    def command(self) -> bool:
+        """Whether the gateway writes it."""
+        return self.role in COMMAND_ROLES
+
+
+@dataclass(frozen=True, slots=True)
+class MapControl:
+    """``[map.control]``: how this controller wants to be commanded."""
+
+    power_method: str  # watts | percent | split
+    power_base: str | float | None  # max_power | nameplate | W; None where nothing is in percent
+    idle_method: str  # zero | zero_then_disable
+    op_setpoint: str  # direct | sbo, for analog outputs
+    op_mode: str  # direct | sbo, for CROBs
+    order: tuple[str, ...]  # reversion ramp setpoint mode_enable
+
+
+@dataclass(frozen=True, slots=True)
+class AttributeCheck:
+    """A device attribute (group 0) must contain a match of ``regex``."""
+
+    variation: int
+    regex: str
+
+
+@dataclass(frozen=True, slots=True)
+class EqualCheck:
+    """The row named ``point`` must have this canonical value."""
+
+    point: str
+    value: float | bool | str
+    severity: str = "mismatch"  # mismatch | warn
+
+
+@dataclass(frozen=True, slots=True)
+class RangeCheck:
+    """The row named ``point`` must stay within, in canonical units."""
+
+    point: str
+    min: float
+    max: float
+
+
+@dataclass(frozen=True, slots=True)
+class NameplateCheck:
+    """The row named ``point`` reports a rating: it must equal the site's ``key`` within 1 %."""
+
+    point: str
+    key: str  # nameplate_w | capacity_wh | max_charge_w | max_discharge_w
+
+
+@dataclass(frozen=True, slots=True)
+class MapFingerprint:
+    """``[map.fingerprint]``: how to notice that another map would be right."""
+
+    attributes: tuple[AttributeCheck, ...] = ()
+    equals: tuple[EqualCheck, ...] = ()
+    ranges: tuple[RangeCheck, ...] = ()
+    absent: tuple[str, ...] = ()  # points that must not exist
+    nameplate: tuple[NameplateCheck, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PointsMap:
+    """A checked, fully resolved map."""
+
+    id: str
+    vendor: str
+    model: str
+    revision: str
+    source: str
+    match: tuple[str, ...]
+    control: MapControl | None
+    fingerprint: MapFingerprint
+    points: tuple[MapPoint, ...]  # by type, then index
+    file: str = field(default="", compare=False)
+    warnings: tuple[Fault, ...] = field(default=(), compare=False)  # M10, M17, M20
+
+    digest: str = field(init=False, compare=False)  # "sha256:<hex>" of ``resolved``
+    by_point: Mapping[str, MapPoint] = field(init=False, compare=False, repr=False)
+    by_name: Mapping[str, MapPoint] = field(init=False, compare=False, repr=False)
+    by_role: Mapping[str, tuple[MapPoint, ...]] = field(init=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        roles: dict[str, tuple[MapPoint, ...]] = {}
+        for row in self.points:
+            if row.role is not None:
+                roles[row.role] = (*roles.get(row.role, ()), row)
+        text = json.dumps(resolved(self), sort_keys=True, separators=(",", ":"), allow_nan=False)
+        derived = {
+            "by_point": {row.point: row for row in self.points},
+            "by_name": {row.name: row for row in self.points},
+            "by_role": roles,
+            "digest": "sha256:" + hashlib.sha256(text.encode()).hexdigest(),
+        }
+        for name, value in derived.items():
+            object.__setattr__(self, name, value)
+
+    @property
+    def ref(self) -> str:
+        """``id@revision``: what a site pins."""
+        return f"{self.id}@{self.revision}"
+
+    def row(self, role: str) -> MapPoint | None:
+        """The first row with ``role``; None if the map has none."""
+        rows = self.by_role.get(role)
+        return rows[0] if rows else None
+
+    @property
+    def critical_points(self) -> frozenset[str]:
+        """Points that are read every 5 s: the critical roles, and what commands are verified by."""
+        feedback = {row.feedback for row in self.points if row.command and row.feedback}
+        return frozenset(
+            row.point for row in self.points if row.role in CRITICAL_ROLES or row.name in feedback
+        )
+
+
+def resolved(points_map: PointsMap) -> dict[str, object]:
+    """The whole meaning of a map as plain JSON values: what is digested, shown and compared.
+
+    Nothing in it depends on the order of keys, rows or match forms in the file.
+    """
+    control = points_map.control
+    checks = points_map.fingerprint
+    return {
+        "schema": SCHEMA,
+        "id": points_map.id,
+        "vendor": points_map.vendor,
+        "model": points_map.model,
+        "revision": points_map.revision,
+        "source": points_map.source,
+        "match": sorted(points_map.match),
+        "control": None if control is None else _fields(control),
+        "fingerprint": {
+            "attributes": sorted((_fields(check) for check in checks.attributes), key=str),
+            "equals": sorted((_fields(check) for check in checks.equals), key=str),
+            "ranges": sorted((_fields(check) for check in checks.ranges), key=str),
+            "absent": sorted(checks.absent),
+            "nameplate": sorted((_fields(check) for check in checks.nameplate), key=str),
+        },
+        "points": [_fields(row) for row in sorted(points_map.points, key=_place)],
+    }
+
+
+def place(point: str) -> tuple[str, int]:
+    """Sorting key of a point's name: type, then index."""
+    parsed = parse_point(point)
+    return (parsed[0].value, parsed[1]) if parsed is not None else (point, -1)
+
+
+def _place(row: MapPoint) -> tuple[str, int]:
+    return place(row.point)
+
+
+_DERIVED = frozenset({"line", "kind", "mul", "div", "bias"})
+
+
+def _fields(
+    part: MapPoint | MapControl | AttributeCheck | EqualCheck | RangeCheck | NameplateCheck,
+) -> dict[str, object]:
+    return {name: _plain(getattr(part, name)) for name in part.__slots__ if name not in _DERIVED}
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, dict):
+        return {str(key): value[key] for key in sorted(value, key=str)}
+    return list(value) if isinstance(value, tuple) else value
+
+
+def control_refusals(points_map: PointsMap) -> tuple[str, ...]:
+    """Why this map must not be used for control; empty if it may. Monitoring never minds.
+
+    Each reason starts with its code: M10 (a command without feedback) or M17 (what control needs).
+    """
+    if points_map.control is None:
+        return ("M17 the map has no [map.control]",)
+    return tuple(f"{code} {text}" for _, code, text in refusals(points_map))
+
+
+def refusals(points_map: PointsMap) -> list[tuple[MapPoint | None, str, str]]:
+    """The same with the row that each reason is about (None: the map as a whole) and its code."""
+    found: list[tuple[MapPoint | None, str, str]] = [
+        (row, "M10", f"command {row.name} ({row.point}) has no feedback")
+        for row in points_map.points
+        if row.command and row.feedback is None
+    ]
+    split = points_map.control is not None and points_map.control.power_method == "split"
+    needs = [
+        ("power",),
+        ("soc",),
+        ("local", "control_authority"),
+        *((("cmd_charge",), ("cmd_discharge",)) if split else (("cmd_power",),)),
+        ("cmd_heartbeat", "cmd_reversion_s"),
+    ]
+    found.extend(
+        (None, "M17", f"control needs a point with the role {' or '.join(roles)}")
+        for roles in needs
+        if not any(role in points_map.by_role for role in roles)
+    )
+    return found
+
+
+@cache
+def raw_map() -> PointsMap:
+    """The map of an outstation nobody knows: no roles, every point shipped, no control.
+
+    Built in, because it must be there when no map can be read; the shipped file says the same.
+    """
+    return PointsMap(
+        id="raw",
+        vendor="generic",
+        model="raw",
+        revision="1.0.0",
+        source="nothing is known about this controller",
+        match=("re:.*",),
+        control=None,
+        fingerprint=MapFingerprint(),
+        points=(),
+    )

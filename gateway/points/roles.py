@@ -1,0 +1,158 @@
+"""What a point may be: roles and units of ``bess.map/1``, and which of them fit together.
+
+The tables are the contract of the map format: a role or unit that is not here is fault M01.
+Charge and discharge limits are magnitudes, so only the roles in ``SIGNED_ROLES`` carry a sign.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+
+from gateway.points.raw import PointType
+
+AI, BI, DBI, CTR, AO, BO, OS = PointType
+BINARY = frozenset({BI, DBI, BO})
+OUTPUT = frozenset({AO, BO})
+
+# unit -> (canonical unit, factor to it)
+UNITS: dict[str, tuple[str, Fraction]] = {
+    "W": ("W", Fraction(1)),
+    "kW": ("W", Fraction(1000)),
+    "MW": ("W", Fraction(1_000_000)),
+    "var": ("var", Fraction(1)),
+    "kvar": ("var", Fraction(1000)),
+    "VA": ("VA", Fraction(1)),
+    "Wh": ("Wh", Fraction(1)),
+    "kWh": ("Wh", Fraction(1000)),
+    "MWh": ("Wh", Fraction(1_000_000)),
+    "%": ("%", Fraction(1)),
+    "permil": ("%", Fraction(1, 10)),
+    "V": ("V", Fraction(1)),
+    "kV": ("V", Fraction(1000)),
+    "A": ("A", Fraction(1)),
+    "Hz": ("Hz", Fraction(1)),
+    "s": ("s", Fraction(1)),
+    "degC": ("degC", Fraction(1)),
+    "bool": ("bool", Fraction(1)),
+    "enum": ("enum", Fraction(1)),
+    "count": ("count", Fraction(1)),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Role:
+    """Which points can have a role."""
+
+    types: frozenset[PointType]
+    units: tuple[str, ...]
+    single: bool = True  # at most one point of a map has it
+    signed: bool = False  # power-like: its row must say what positive means
+
+    @property
+    def command(self) -> bool:
+        """Whether it is written by the gateway."""
+        return self.types <= OUTPUT
+
+
+_POWER = ("W", "kW", "MW")
+_VAR = ("var", "kvar")
+_ENERGY = ("Wh", "kWh", "MWh")
+_PERCENT = ("%", "permil")
+_VOLT = ("V", "kV")
+_ANALOG = frozenset({AI})
+_TOTAL = frozenset({CTR, AI})
+_STATUS = frozenset({BI, DBI})
+_STATE = Role(frozenset({AI, OS}), ("enum",))
+_FLAG = Role(_STATUS, ("bool",))
+_ALARM = Role(frozenset({BI, DBI, AI, CTR}), ("bool", "count"), single=False)
+_LIMIT = Role(_ANALOG, _POWER)
+_BEAT = Role(frozenset({AI, CTR, BI}), ("count", "bool"))
+_VERSION = Role(frozenset({AI, CTR, AO, OS}), ("count",))
+_SETPOINT = Role(frozenset({AO}), (*_POWER, *_PERCENT), signed=True)
+_MAGNITUDE = Role(frozenset({AO}), (*_POWER, *_PERCENT))
+_CROB = Role(frozenset({BO}), ("bool",))
+
+ROLES: dict[str, Role] = {
+    # state
+    "soc": Role(_ANALOG, _PERCENT),
+    "soc_actual": Role(_ANALOG, _PERCENT),
+    "soh": Role(_ANALOG, _PERCENT),
+    "energy_stored": Role(_ANALOG, _ENERGY),
+    "energy_capacity": Role(_ANALOG, _ENERGY),
+    "energy_charge_total": Role(_TOTAL, _ENERGY),
+    "energy_discharge_total": Role(_TOTAL, _ENERGY),
+    "power": Role(_ANALOG, _POWER, signed=True),
+    "inverter_power": Role(_ANALOG, _POWER, single=False, signed=True),
+    "reactive_power": Role(_ANALOG, _VAR, signed=True),
+    "dc_voltage": Role(_ANALOG, _VOLT),
+    "dc_current": Role(_ANALOG, ("A",)),
+    "ac_voltage": Role(_ANALOG, _VOLT),
+    "frequency": Role(_ANALOG, ("Hz",)),
+    "power_factor": Role(_ANALOG, ("count",)),
+    "backup_reserve": Role(_ANALOG, _PERCENT),
+    "max_charge": _LIMIT,
+    "max_discharge": _LIMIT,
+    "avail_charge": _LIMIT,
+    "avail_discharge": _LIMIT,
+    "bess_state": _STATE,
+    "inverter_state": _STATE,
+    "op_mode": _STATE,
+    "temp_max": Role(_ANALOG, ("degC",)),
+    "temp_min": Role(_ANALOG, ("degC",)),
+    # binary
+    "is_idle": _FLAG,
+    "is_charging": _FLAG,
+    "is_discharging": _FLAG,
+    "started": _FLAG,
+    "stopped": _FLAG,
+    "local": _FLAG,
+    "lockout": _FLAG,
+    "estop_status": _FLAG,
+    "breaker": _FLAG,
+    "comm_error": _FLAG,
+    "alarm": _ALARM,
+    "fault": _ALARM,
+    "mode_enabled": _FLAG,
+    # liveness and identity
+    "der_heartbeat": _BEAT,
+    "cmd_heartbeat": Role(OUTPUT, ("count", "bool")),
+    "heartbeat_fb": _BEAT,
+    "config_revision": _VERSION,
+    "profile_version": _VERSION,
+    "control_authority": Role(frozenset({AI, BI, DBI}), ("enum", "bool")),
+    # commands
+    "cmd_power": _SETPOINT,
+    "cmd_charge": _MAGNITUDE,
+    "cmd_discharge": _MAGNITUDE,
+    "cmd_mode_enable": _CROB,
+    "cmd_reversion_s": Role(frozenset({AO}), ("s",)),
+    "cmd_ramp": Role(frozenset({AO}), (*_POWER, *_PERCENT), single=False),
+    "cmd_reserve": Role(frozenset({AO}), _PERCENT),
+    "cmd_stop": _CROB,
+    "cmd_disconnect": _CROB,
+    "cmd_estop": _CROB,
+    "cmd_lockout": _CROB,
+    "cmd_alarm_reset": _CROB,
+    # grid
+    "poi_power": Role(_ANALOG, _POWER, signed=True),
+    "poi_reactive": Role(_ANALOG, _VAR, signed=True),
+    "xfmr_temp": Role(_ANALOG, ("degC",)),
+}
+
+SIGNED_ROLES = frozenset(name for name, role in ROLES.items() if role.signed)
+COMMAND_ROLES = frozenset(name for name, role in ROLES.items() if role.command)
+POWER_COMMANDS = frozenset({"cmd_power", "cmd_charge", "cmd_discharge"})
+
+# Read every 5 s and stale at 15 s; the feedback points of commands join them.
+CRITICAL_ROLES = frozenset(
+    {
+        "power",
+        "soc",
+        "local",
+        "control_authority",
+        "bess_state",
+        "der_heartbeat",
+        "heartbeat_fb",
+    }
+)
