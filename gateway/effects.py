@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from gateway.settings import SiteSettings
+    from gateway.site import Site
     from gateway.streams import Batch
 
 
@@ -92,9 +92,10 @@ class ReportStatus:
 
 @dataclass(frozen=True, slots=True)
 class ApplySettings:
-    """Swap to these checked settings: sessions, uplink and queue limits that changed."""
+    """Swap to this checked site: sessions (but ``kept`` assets), uplink and queue limits."""
 
-    settings: SiteSettings
+    site: Site
+    kept: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)

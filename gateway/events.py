@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from gateway.clock import Now
     from gateway.points.raw import RawPoint
-    from gateway.settings import SiteSettings
+    from gateway.site import Site
     from gateway.streams import Gap, QueueDepth, Row
 
 
@@ -68,10 +68,14 @@ class PollDone:
 
 @dataclass(frozen=True, slots=True)
 class IinReceived:
-    """The internal indications changed. ``iin`` holds IIN1 in the low octet, IIN2 in the high."""
+    """The internal indications changed. ``iin`` holds IIN1 in the low octet, IIN2 in the high.
+
+    ``names`` are those that are set, as ``field.dnp3.iin`` spells them.
+    """
 
     asset: str
     iin: int
+    names: frozenset[str]
     at: Now
 
 
@@ -193,9 +197,9 @@ class StopAsked:
 
 @dataclass(frozen=True, slots=True)
 class ReloadAsked:
-    """SIGHUP, read and checked by the shell: the new settings, or why there are none."""
+    """SIGHUP, read and checked by the shell: the new site, or why there is none."""
 
-    settings: SiteSettings | None
+    site: Site | None
     error: str
 
 

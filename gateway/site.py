@@ -1,0 +1,19 @@
+"""A checked site: its settings and the points map of every asset."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from gateway.points.pointmap import PointsMap
+    from gateway.settings import SiteSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """What ``sitefile.load_site`` read and accepted."""
+
+    settings: SiteSettings
+    maps: dict[str, PointsMap]  # by asset id
+    unmatched: frozenset[str]  # assets whose firmware no map matches: they run on ``raw``
