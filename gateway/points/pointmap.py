@@ -1,20 +1,15 @@
-"""A points map in memory: what every point of one firmware revision means.
-
-``scale``, ``offset``, ``unit`` and ``sign`` stand as the map has them, because they say how to
-read the raw value. ``deadband``, ``min``, ``max`` and ``tolerance`` are already canonical (W, Wh,
-%, V, positive discharges), because they are compared with decoded values.
-"""
+"""A points map in memory: what every point of one firmware revision means."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 from dataclasses import dataclass, field
-from fractions import Fraction
 from functools import cache
 from typing import TYPE_CHECKING
 
-from gateway.points.raw import PointType, parse_point
+from gateway.points.mappoint import CHARGE, DISCHARGE, MapPoint
+from gateway.points.raw import parse_point
 from gateway.points.roles import (
     COMMAND_ROLES,
     CRITICAL_ROLES,
@@ -28,85 +23,18 @@ if TYPE_CHECKING:
 
     from gateway.errors import Fault
 
-__all__ = ["COMMAND_ROLES", "CRITICAL_ROLES", "ROLES", "SIGNED_ROLES", "UNITS"]
+__all__ = [
+    "CHARGE",
+    "COMMAND_ROLES",
+    "CRITICAL_ROLES",
+    "DISCHARGE",
+    "ROLES",
+    "SIGNED_ROLES",
+    "UNITS",
+    "MapPoint",
+]
 
 SCHEMA = "bess.map/1"
-DISCHARGE, CHARGE = "discharge_positive", "charge_positive"
-_EXACT = 1 << 53  # integers up to here are exact in a float
-
-
-@dataclass(frozen=True, slots=True)
-class MapPoint:
-    """One row: a point of the outstation and its meaning.
-
-    Engineering value = raw * ``scale`` + ``offset`` in ``unit``; canonical value =
-    raw * ``mul`` / ``div`` + ``bias``, which also holds the unit's factor and the sign. The
-    quotient keeps decimals exact: 6123 at scale 0.01 is 61.23 and not 61.230000000000004.
-    """
-
-    point: str  # "AI47"; an output's row also says how to read its status
-    name: str
-    role: str | None = None  # None: raw telemetry only
-    scale: float = 1.0
-    offset: float = 0.0
-    unit: str = "count"
-    sign: str | None = None  # discharge_positive | charge_positive
-    deadband: float | None = None  # canonical unit; publication only
-    required: bool = False  # MISMATCH if an integrity poll does not bring it
-    min: float | None = None  # canonical unit; plausibility, or what may be written
-    max: float | None = None  # canonical unit
-    enum: Mapping[str, str] | None = None  # raw value as text, or "*" for all others, -> name
-    bits: Mapping[int, str] | None = None  # bit 0..31 -> "alarm:code" or "fault:code"
-    invert: bool = False
-    rollover: int | None = None  # raw counts at which a counter starts again from 0
-    variation: str | None = None  # int16 | int32 | float | double, of an analog output
-    feedback: str | None = None  # name of the row that echoes a command; may be its own
-    tolerance: float | None = None  # canonical unit; how far the feedback may be from it
-    verify_s: float = 5.0  # the feedback must agree within this many seconds
-    min_interval_s: float = 2.0  # seconds between two writes
-    line: int = field(default=0, compare=False)  # in the file that last spoke of this row
-
-    kind: PointType = field(init=False, compare=False, repr=False)
-    mul: float = field(init=False, compare=False, repr=False)
-    div: float = field(init=False, compare=False, repr=False)
-    bias: float = field(init=False, compare=False, repr=False)
-
-    def __post_init__(self) -> None:
-        parsed = parse_point(self.point)
-        if parsed is None:
-            msg = f"{self.point!r} is not a point"
-            raise ValueError(msg)
-        factor = UNITS[self.unit][1] * (-1 if self.sign == CHARGE else 1)
-        gain = Fraction(repr(self.scale)) * factor
-        exact = abs(gain.numerator) <= _EXACT and gain.denominator <= _EXACT
-        derived = {
-            "kind": parsed[0],
-            "mul": float(gain.numerator) if exact else float(gain),
-            "div": float(gain.denominator) if exact else 1.0,
-            "bias": float(Fraction(repr(self.offset)) * factor),
-        }
-        for name, value in derived.items():
-            object.__setattr__(self, name, value)
-
-    @property
-    def index(self) -> int:
-        """Index on the outstation, 0..65535."""
-        return int(self.point[len(self.kind.value) :])
-
-    @property
-    def canonical_unit(self) -> str:
-        """Unit of the decoded value: W var VA Wh % V A Hz s degC bool enum count."""
-        return UNITS[self.unit][0]
-
-    @property
-    def step(self) -> float:
-        """What one raw count is worth, in the canonical unit; > 0."""
-        return abs(self.mul / self.div)
-
-    @property
-    def command(self) -> bool:
-        """Whether the gateway writes it."""
-        return self.role in COMMAND_ROLES
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +108,7 @@ class PointsMap:
     fingerprint: MapFingerprint
     points: tuple[MapPoint, ...]  # by type, then index
     file: str = field(default="", compare=False)
+    match_line: int = field(default=1, compare=False)  # of [map.match] firmware in ``file``
     warnings: tuple[Fault, ...] = field(default=(), compare=False)  # M10, M17, M20
 
     digest: str = field(init=False, compare=False)  # "sha256:<hex>" of ``resolved``

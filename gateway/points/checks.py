@@ -1,0 +1,176 @@
+"""Whether the rows of a resolved map make sense, alone and together (M02, M04, M08..M18, M20)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gateway.errors import Fault
+from gateway.points.encode import VARIATIONS, encode, round_trip
+from gateway.points.pointmap import CHARGE, DISCHARGE
+from gateway.points.raw import PointType
+from gateway.points.roles import BINARY, OUTPUT, POWER_COMMANDS, ROLES, SIGNED_ROLES, UNITS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from gateway.points.draft import Draft
+    from gateway.points.keys import Table
+    from gateway.points.pointmap import MapPoint
+
+FULL_PCT = 100.0
+Rows = list[tuple["MapPoint", "Table"]]
+
+
+def row_faults(row: MapPoint, table: Table) -> Iterator[Fault]:
+    """Faults of one row on its own."""
+    kind = row.kind
+    if row.role is not None:
+        yield from _role_faults(row, table)
+    binary_unit = row.unit == "bool"
+    if binary_unit is not (kind in BINARY) and row.unit != "enum" and kind is not PointType.OS:
+        allowed = "bool or enum" if kind in BINARY else "any unit but bool"
+        yield Fault(table.at("unit"), f'= "{row.unit}": must be {allowed} for {kind} points', "M15")
+    if row.unit == "enum" and row.enum is None and kind is not PointType.OS:
+        yield Fault(table.at("enum"), 'is missing: unit "enum" needs one with "*"', "M09")
+    if row.enum is not None and "*" not in row.enum:
+        yield Fault(table.at("enum"), 'has no "*": must name what all other values mean', "M09")
+    if row.enum is not None and row.unit != "enum":
+        yield Fault(table.at("unit"), f'= "{row.unit}": must be enum where there is one', "M15")
+    if row.min is not None and row.max is not None and row.min > row.max:
+        lo, hi = table.get("min"), table.get("max")
+        yield Fault(table.at("min"), f"= {lo:g}: must not be above max = {hi:g}", "M18")
+
+
+def row_warnings(row: MapPoint, table: Table) -> Iterator[Fault]:
+    """What is odd in a row but does no harm."""
+    if row.deadband is not None and row.kind in BINARY:
+        text = f"= {table.get('deadband'):g}: a binary has no dead band; it is ignored"
+        yield Fault(table.at("deadband"), text, "M20")
+
+
+def _role_faults(row: MapPoint, table: Table) -> Iterator[Fault]:
+    assert row.role is not None
+    role = ROLES[row.role]
+    if row.kind not in role.types:
+        if row.role == "energy_stored" and row.kind is PointType.CTR:
+            text = f'= "energy_stored": {row.point} is a counter: stored energy must be an AI point'
+            yield Fault(table.at("role"), text, "M16")
+        else:
+            types = ", ".join(sorted(role.types))
+            text = f'= "{row.role}": {row.point} cannot have it: must be on {types}'
+            yield Fault(table.at("role"), text, "M08")
+        return
+    if row.role in ("alarm", "fault") and row.kind not in BINARY and row.bits is None:
+        text = f'= "{row.role}": {row.point} is no binary: must have bits = {{ … }}'
+        yield Fault(table.at("role"), text, "M08")
+    if row.unit not in role.units and row.kind is not PointType.OS:
+        text = f'= "{row.unit}": role {row.role} must be in {", ".join(role.units)}'
+        yield Fault(table.at("unit"), text, "M15")
+    if row.role in SIGNED_ROLES and row.sign is None:
+        text = f"is missing: role {row.role} must say {DISCHARGE} or {CHARGE}"
+        yield Fault(table.at("sign"), text, "M13")
+
+
+def map_faults(draft: Draft, rows: Rows) -> Iterator[Fault]:
+    """Faults of rows against each other and against [map.control]."""
+    yield from _twins(rows)
+    by_name = {row.name: row for row, _ in rows}
+    for row, table in rows:
+        if row.feedback is not None:
+            yield from _feedback_faults(row, table, by_name)
+        if row.kind is PointType.AO:
+            yield from _output_faults(row, table)
+    yield from _control_faults(draft, rows)
+
+
+def _twins(rows: Rows) -> Iterator[Fault]:
+    points: dict[str, MapPoint] = {}
+    roles: dict[str, MapPoint] = {}
+    for row, table in rows:
+        twin = points.setdefault(row.point, row)
+        if twin is not row:
+            text = f'= "{row.point}": is already {twin.name} in line {twin.line}'
+            yield Fault(table.at("point"), text, "M02")
+        if row.role is not None and ROLES[row.role].single:
+            twin = roles.setdefault(row.role, row)
+            if twin is not row:
+                text = (
+                    f'= "{row.role}": {twin.name} in line {twin.line} has it: must be on one point'
+                )
+                yield Fault(table.at("role"), text, "M04")
+
+
+def _feedback_faults(row: MapPoint, table: Table, by_name: dict[str, MapPoint]) -> Iterator[Fault]:
+    echo = by_name.get(row.feedback or "")
+    if echo is None or (echo.kind in OUTPUT and echo is not row):
+        text = f'= "{row.feedback}": must name an input of this map, or this output itself'
+        yield Fault(table.at("feedback"), text, "M11")
+        return
+    if UNITS[echo.unit][0] != UNITS[row.unit][0]:
+        text = f'= "{echo.name}" in {echo.unit}: must be readable as {row.canonical_unit}'
+        yield Fault(table.at("feedback"), text, "M15")
+    if row.role in SIGNED_ROLES and echo.sign is None and echo is not row:
+        text = f'= "{echo.name}" has no sign: must say {DISCHARGE} or {CHARGE}'
+        yield Fault(table.at("feedback"), text, "M13")
+
+
+def _output_faults(row: MapPoint, table: Table) -> Iterator[Fault]:
+    if row.role is None:
+        return
+    if row.variation is None:
+        if "variation" not in table.cells:
+            text = f"is missing: must be one of {', '.join(VARIATIONS)}"
+            yield Fault(table.at("variation"), text, "M12")
+        return
+    ends = _envelope(row)
+    if ends is None:
+        if row.role in POWER_COMMANDS and row.variation.startswith("int"):
+            text = f"needs min and max: what is commanded must fit {row.variation}"
+            yield Fault(table.at("variation"), text, "M12")
+        return
+    unfit = [end for end in ends if encode(end, row) is None]
+    if unfit:
+        lo, hi = VARIATIONS[row.variation]
+        text = (
+            f'= "{row.variation}": {unfit[0]:g} {row.canonical_unit} would be'
+            f" {(unfit[0] - row.bias) * row.div / row.mul:.10g}: must be {lo:g}..{hi:g}"
+        )
+        yield Fault(table.at("variation"), text, "M12")
+        return
+    for value in {*ends, 0.0} if ends[0] <= 0 <= ends[1] else ends:
+        back = round_trip(value, row)
+        # Zero is idle: it must arrive as zero, not as half a step of power.
+        allowed = row.step if value else row.step * 1e-9
+        if back is None or abs(back - value) > allowed:
+            text = (
+                f"= {row.scale:g}: {value:g} {row.canonical_unit} arrives as {back or 0.0:.10g}:"
+                f" must be within {'one step' if value else 'nothing'} as {row.variation}"
+            )
+            yield Fault(table.at("scale"), text, "M12")
+            return
+
+
+def _envelope(row: MapPoint) -> tuple[float, float] | None:
+    """Smallest and largest canonical value that may be written; None if nothing says it."""
+    if row.min is not None and row.max is not None:
+        return row.min, row.max
+    if row.canonical_unit == "%":
+        return (-FULL_PCT if row.role == "cmd_power" else 0.0), FULL_PCT
+    return None
+
+
+def _control_faults(draft: Draft, rows: Rows) -> Iterator[Fault]:
+    control = draft.control
+    base = control.get("power_base") if control is not None else None
+    method = control.get("power_method", "watts") if control is not None else "watts"
+    commands = [(row, table) for row, table in rows if row.role in POWER_COMMANDS]
+    for row, table in commands:
+        if row.canonical_unit == "%" and base is None:
+            text = f'= "{row.unit}": percent of what? [map.control] power_base must say it'
+            yield Fault(table.at("unit"), text, "M14")
+        elif method == "percent" and row.canonical_unit != "%":
+            text = f'= "{row.unit}": must be % or permil where power_method is percent'
+            yield Fault(table.at("unit"), text, "M15")
+    if control is not None and method == "percent" and base is None and not commands:
+        text = "is missing: power_method is percent: must be max_power, nameplate or a number of W"
+        yield Fault(control.at("power_base"), text, "M14")

@@ -1,0 +1,261 @@
+"""The keys of a map file: how each is read, and what its value may be.
+
+Only the shape is judged: types, words, ranges that hold for every map. A value that is wrong is
+noted as a fault and left out of its table, so that what depends on it is not blamed as well.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from gateway.points.encode import VARIATIONS
+from gateway.points.mappoint import CHARGE, DISCHARGE
+from gateway.points.raw import PointType, parse_point
+from gateway.points.roles import BINARY, OUTPUT, ROLES, UNITS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from gateway.errors import Where
+    from gateway.tomlfile import Section
+
+    Reader = Callable[[Section, str], Any]
+
+NAME = r"[a-z][a-z0-9_]{0,63}"
+CODE = r"(alarm|fault):[a-z0-9][a-z0-9_.-]{0,63}"
+REF = r"[a-z0-9-]+@\S+"
+ORDER = ("reversion", "ramp", "setpoint", "mode_enable")
+NAMEPLATE_KEYS = ("nameplate_w", "capacity_wh", "max_charge_w", "max_discharge_w")
+MAX_BIT = 31
+MAX_W = 1e12
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """A value and where it stands."""
+
+    value: Any
+    where: Where
+
+
+@dataclass(slots=True)
+class Table:
+    """One table: the values that have the right shape, by key."""
+
+    where: Where  # its header
+    cells: dict[str, Cell] = field(default_factory=dict)
+
+    def get(self, key: str, default: Any = None) -> Any:  # noqa: ANN401 - cells hold what the key's reader returns
+        """The value of ``key``, or ``default``."""
+        cell = self.cells.get(key)
+        return default if cell is None else cell.value
+
+    def at(self, key: str) -> Where:
+        """Place of ``key``; of the table, where the key is absent."""
+        cell = self.cells.get(key)
+        return replace(self.where, key=key) if cell is None else cell.where
+
+    def over(self, base: Table) -> Table:
+        """This table's values in front of those of ``base``."""
+        return Table(self.where, base.cells | self.cells)
+
+
+def read_table(section: Section, readers: Mapping[str, Reader]) -> Table:
+    """Read the keys of ``section`` that ``readers`` know and that hold what they may."""
+    document = section.document
+    table = Table(document.where(section.path, ""))
+    for key, read in readers.items():
+        if key in section.values:
+            before = len(document.faults)
+            value = read(section, key)
+            if len(document.faults) == before:
+                table.cells[key] = Cell(value, document.where(section.path, key))
+    return table
+
+
+def point_keys(kind: PointType) -> tuple[str, ...]:
+    """Keys that a row about a ``kind`` point may have."""
+    keys = ["point", "name", "role", "unit", "deadband", "required", "enum"]
+    if kind in BINARY:
+        keys.append("invert")
+    elif kind is not PointType.OS:
+        keys += ["scale", "offset", "sign", "min", "max", "bits"]
+    if kind is PointType.CTR:
+        keys.append("rollover")
+    if kind is PointType.AO:
+        keys += ["variation", "tolerance"]
+    if kind in OUTPUT:
+        keys += ["feedback", "verify_s", "min_interval_s"]
+    return tuple(keys)
+
+
+POINT = "a point such as AI47: AI BI DBI CTR AO BO or OS and an index 0..65535"
+NAME_RULE = f"a name, {NAME}"
+
+
+def _word(*words: str, code: str = "M01") -> Reader:
+    return lambda section, key: section.one_of(key, words, code=code)
+
+
+def _text(pattern: str, allowed: str, code: str = "M01") -> Reader:
+    return lambda section, key: section.text(key, pattern=pattern, allowed=allowed, code=code)
+
+
+def _number(
+    code: str = "M01", *, lo: float = -math.inf, hi: float = math.inf, unit: str = ""
+) -> Reader:
+    return lambda section, key: section.number(key, lo=lo, hi=hi, unit=unit, code=code)
+
+
+def _flag(section: Section, key: str) -> bool:
+    return section.flag(key, code="M01")
+
+
+def _texts(code: str) -> Reader:
+    return lambda section, key: list(section.texts(key, code=code))
+
+
+def _point(section: Section, key: str) -> str:
+    found = section.values[key]
+    if isinstance(found, str) and parse_point(found) is not None:
+        return found
+    section.fault(key, POINT, code="M01")
+    return ""
+
+
+def _scale(section: Section, key: str) -> float:
+    value = section.number(key, code="M03")
+    if value == 0 and section.values[key] == 0:
+        section.fault(key, "a finite number other than 0", code="M03")
+    return value
+
+
+def _enum(section: Section, key: str) -> dict[str, str]:
+    found = section.values[key]
+    if isinstance(found, dict) and all(
+        isinstance(name, str) and name and (raw == "*" or _is_whole(raw))
+        for raw, name in found.items()
+    ):
+        return {raw if raw == "*" else str(int(raw)): name for raw, name in found.items()}
+    section.fault(
+        key, 'a table of raw values, such as { "0" = "idle", "*" = "unknown" }', code="M09"
+    )
+    return {}
+
+
+def _is_whole(text: str) -> bool:
+    return text.removeprefix("-").isascii() and text.removeprefix("-").isdigit()
+
+
+def _bits(section: Section, key: str) -> dict[int, str]:
+    found = section.values[key]
+    bits = section.below(key) if isinstance(found, dict) and found else None
+    if bits is not None and all(bit.isdigit() and int(bit) <= MAX_BIT for bit in bits.values):
+        before = len(section.document.faults)
+        codes = {int(bit): bits.text(bit, pattern=CODE, allowed=CODE, code="M01") for bit in found}
+        return codes if len(section.document.faults) == before else {}
+    section.fault(
+        key, f'a table of bits 0..{MAX_BIT}, such as {{ "0" = "alarm:over_temp" }}', code="M01"
+    )
+    return {}
+
+
+def _order(section: Section, key: str) -> tuple[str, ...]:
+    found = section.texts(key, code="M01")
+    if len(set(found)) == len(found) and set(found) <= set(ORDER):
+        return found
+    section.fault(key, f"each at most once of {', '.join(ORDER)}", code="M01")
+    return ()
+
+
+def _power_base(section: Section, key: str) -> str | float:
+    found = section.values[key]
+    if found in ("max_power", "nameplate"):
+        return str(found)
+    if isinstance(found, int | float) and not isinstance(found, bool) and 0 < found < MAX_W:
+        return float(found)
+    section.fault(key, "max_power, nameplate or a number of W", code="M14")
+    return ""
+
+
+def _items(readers: Mapping[str, Reader], optional: tuple[str, ...] = ()) -> Reader:
+    """Read an array of tables whose keys are ``readers``."""
+
+    def read(section: Section, key: str) -> list[Table]:
+        tables = []
+        for item in section.tables(key, code="M01"):
+            item.reject_unknown(readers, code="M01")
+            for needed in readers:
+                if needed not in item.values and needed not in optional:
+                    item.fault(needed, "given", code="M01")
+            tables.append(read_table(item, readers))
+        return tables
+
+    return read
+
+
+def _equal_value(section: Section, key: str) -> float | bool | str:
+    found = section.values[key]
+    if isinstance(found, bool | str):
+        return found
+    return section.number(key, code="M01")
+
+
+_ANY_TEXT = _text(r"(?s).+", "a non-empty string")
+HEAD: dict[str, Reader] = {
+    "id": _text(r"[a-z0-9-]+", "an id, [a-z0-9-]+"),
+    "vendor": _ANY_TEXT,
+    "model": _ANY_TEXT,
+    "revision": _text(r"[A-Za-z0-9._+-]{1,32}", "a revision, [A-Za-z0-9._+-]{1,32}"),
+    "extends": _text(rf"({REF})?", '"id@revision" of the base map, or ""', code="M05"),
+    "remove": _texts("M05"),
+    "source": _ANY_TEXT,
+}
+MATCH: dict[str, Reader] = {"firmware": _texts("M06")}
+CONTROL: dict[str, Reader] = {
+    "power_method": _word("watts", "percent", "split"),
+    "power_base": _power_base,
+    "idle_method": _word("zero", "zero_then_disable"),
+    "op_setpoint": _word("direct", "sbo"),
+    "op_mode": _word("direct", "sbo"),
+    "order": _order,
+}
+FINGERPRINT: dict[str, Reader] = {
+    "attributes": _items(
+        {
+            "variation": lambda section, key: section.integer(key, lo=1, hi=255, code="M01"),
+            "regex": _text(r"(?s).+", "a regular expression", code="M07"),
+        }
+    ),
+    "equals": _items(
+        {"point": _ANY_TEXT, "value": _equal_value, "severity": _word("mismatch", "warn")},
+        optional=("severity",),
+    ),
+    "ranges": _items({"point": _ANY_TEXT, "min": _number("M18"), "max": _number("M18")}),
+    "absent": _texts("M01"),
+    "nameplate": _items({"point": _ANY_TEXT, "key": _word(*NAMEPLATE_KEYS)}),
+}
+ROW: dict[str, Reader] = {
+    "point": _point,
+    "name": _text(NAME, NAME_RULE),
+    "role": _word(*ROLES),
+    "scale": _scale,
+    "offset": _number("M03"),
+    "unit": _word(*UNITS),
+    "sign": _word(DISCHARGE, CHARGE, code="M13"),
+    "deadband": _number(lo=0),
+    "required": _flag,
+    "min": _number("M18"),
+    "max": _number("M18"),
+    "enum": _enum,
+    "bits": _bits,
+    "invert": _flag,
+    "rollover": lambda section, key: section.integer(key, lo=2, hi=1 << 32, code="M01"),
+    "variation": _word(*VARIATIONS, code="M12"),
+    "feedback": _text(NAME, "the name of a readable point", code="M11"),
+    "tolerance": _number(lo=0),
+    "verify_s": _number(lo=0.1, hi=600, unit="seconds"),
+    "min_interval_s": _number(lo=0, hi=3600, unit="seconds"),
+}
