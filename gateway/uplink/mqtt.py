@@ -1,0 +1,174 @@
+"""Keeps a connection to the broker, on a thread of its own.
+
+Every attempt and every connection that ends posts ``BrokerDown`` with its cause. The wait before
+the next attempt is random below a bound that doubles ("full jitter"), so that the gateways of a
+fleet do not all return in the same second. It starts anew only after a connection that was of
+use: a broker that takes connections and closes them is not called once a second.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from typing import TYPE_CHECKING
+
+from gateway import clock, threads
+from gateway.errors import ConfigError
+from gateway.events import BrokerDown, PublishRefused
+from gateway.uplink import tls
+from gateway.uplink.connection import STALLED_S, Connection, Ended
+from gateway.uplink.topics import Topics
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from gateway.clock import Now
+    from gateway.effects import Publish
+    from gateway.inbox import Post
+    from gateway.settings import UplinkSettings
+
+STEADY_S = 30.0  # a connection that lasted so long was of use
+
+
+class Uplink:
+    """Hands over what shall be published, and posts what happens.
+
+    Args:
+        settings: [uplink].
+        gateway: id of this gateway, also the MQTT client id.
+        assets: ids of the assets whose commands we hear.
+        will: makes the status message that the broker publishes should we vanish.
+        post: the core's inbox.
+        backoff_s: shortest wait before the next attempt, and the longest bound, in seconds.
+        stalled_s: with messages in flight, so long without a PUBACK ends the connection.
+    """
+
+    def __init__(
+        self,
+        settings: UplinkSettings,
+        *,
+        gateway: str,
+        assets: Sequence[str],
+        will: Callable[[Now], bytes],
+        post: Post,
+        backoff_s: tuple[float, float] = (1.0, 60.0),
+        stalled_s: float = STALLED_S,
+    ) -> None:
+        self.beat = clock.now().mono_s  # the thread's last sign of life
+        self._settings = settings
+        self._fallback: UplinkSettings | None = None
+        self._gateway = gateway
+        self._assets = tuple(assets)
+        self._will = will
+        self._post = post
+        self._backoff_s = backoff_s
+        self._stalled_s = stalled_s
+        self._connection: Connection | None = None
+        self._changed = threading.Event()  # settings were replaced, or the end is near
+        self._close_by: float | None = None  # time.monotonic
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Start the thread; it connects at once."""
+        self._thread = threads.start("mqtt", self._run, post=self._post)
+
+    def publish(self, order: Publish) -> None:
+        """Publish once, if there is a connection; from any thread; never waits.
+
+        A message with a token is answered by ``PublishAcknowledged`` or ``PublishRefused``,
+        unless a ``BrokerDown`` comes first.
+        """
+        connection = self._connection
+        refusal = "not connected" if connection is None else connection.offer(order)
+        if refusal and order.token:
+            self._post(PublishRefused(order.token, refusal))
+
+    def replace(self, settings: UplinkSettings, *, assets: Sequence[str] | None = None) -> None:
+        """Reconnect with new settings; should they fail at once, with the old ones again.
+
+        Raises:
+            ConfigError: a TLS file is wrong; nothing was changed.
+        """
+        tls.client_context(settings)
+        if self._connection is not None:
+            self._fallback = self._settings
+        self._settings = settings
+        if assets is not None:
+            self._assets = tuple(assets)
+        self._changed.set()
+
+    def close(self, within_s: float) -> None:
+        """Wait for what is in flight, disconnect, end the thread; ``within_s`` seconds at most."""
+        self._close_by = time.monotonic() + within_s
+        self._changed.set()
+        if self._thread is not None:
+            self._thread.join(within_s + 0.5)
+
+    # --- the network thread ----------------------------------------------------------------
+
+    def _run(self) -> None:
+        failures = 0
+        while self._close_by is None:
+            self._changed.clear()
+            settings, began_s = self._settings, time.monotonic()
+            cause, of_use = self._session(settings)
+            of_use = of_use or time.monotonic() - began_s > STEADY_S
+            failures = 0 if of_use else failures + 1
+            if not of_use and self._fallback is not None and settings is self._settings:
+                self._settings, self._fallback = self._fallback, None
+                cause = f"{cause}; these were new settings, the old ones are used again"
+                failures = 0
+            self._post(BrokerDown(cause, clock.now()))
+            self._rest(failures)
+
+    def _session(self, settings: UplinkSettings) -> tuple[str, bool]:
+        """One connection. Returns why it ended, and whether the broker acknowledged anything."""
+        topics = Topics(settings.prefix, self._gateway)
+        connection = None
+        try:
+            connection = Connection(
+                settings,
+                tls.client_context(settings),
+                gateway=self._gateway,
+                inbound=topics.inbound(self._assets),
+                will=(topics.status, self._will(clock.now())),
+                post=self._post,
+                stalled_s=self._stalled_s,
+            )
+            self.beat = clock.now().mono_s
+            self._connection = connection
+            connection.open()
+            self._fallback = None
+            return self._stay(connection), True
+        except ConfigError as error:
+            return str(error), False
+        except Ended as end:
+            return str(end), connection is not None and connection.acknowledged
+        finally:
+            self._connection = None
+            if connection is not None:
+                connection.drop()
+
+    def _stay(self, connection: Connection) -> str:
+        """Serve the connection until somebody wants another; raises ``Ended`` if it ends before."""
+        while not self._changed.is_set():
+            connection.turn()
+            self.beat = clock.now().mono_s
+        if self._close_by is None:
+            connection.bid_farewell(time.monotonic() + 1.0)
+            return "the settings were replaced"
+        while not connection.empty() and time.monotonic() < self._close_by:
+            connection.turn()
+        connection.bid_farewell(max(self._close_by, time.monotonic() + 0.1))
+        return "closed by the gateway"
+
+    def _rest(self, failures: int) -> None:
+        """Wait before the next attempt, unless somebody is in a hurry."""
+        shortest_s, longest_s = self._backoff_s
+        bound_s = min(longest_s, shortest_s * 2.0 ** min(failures, 16))
+        wait_s = max(shortest_s, random.uniform(0.0, bound_s))  # noqa: S311 - jitter, no secret
+        end_s = time.monotonic() + wait_s
+        while not self._changed.is_set() and time.monotonic() < end_s:
+            self._changed.wait(min(1.0, max(0.0, end_s - time.monotonic())))
+            self.beat = clock.now().mono_s

@@ -1,0 +1,119 @@
+"""How the shipping goes, in figures. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from gateway.clock import Now
+    from gateway.streams import Batch, QueueDepth
+
+_SLOT_S = 5.0  # the backfill rate is that of the last one to two slots
+RETRY_S, RETRY_MAX_S = 10.0, 600.0
+
+
+@dataclass(frozen=True, slots=True)
+class ShipperReport:
+    """What status shows of the uplink."""
+
+    up: bool
+    window: int  # records that may be in flight now; 0 while the broker is away
+    in_flight: int
+    live_waiting: int  # live records in memory
+    backlog_rows: int  # in the store, by its last report
+    backlog_readings: int
+    backfilling: bool  # history is being shipped
+    backfill_per_s: float  # readings of history acknowledged a second
+    left_s: float | None  # until the backlog is shipped at this rate; None if it is not shrinking
+    acknowledged: int  # records since the start
+    refused: int
+    last_acknowledged_ms: int | None  # Unix ms of the last acknowledgement
+    newest_acknowledged_ms: int | None  # Unix ms of the newest record that the broker has
+    blocked_topics: tuple[str, ...]
+    held: int  # records that end connections
+
+    def age_s(self, unix_ms: int) -> float | None:
+        """Age of the newest acknowledged record in seconds; None before the first."""
+        if self.newest_acknowledged_ms is None:
+            return None
+        return max(0.0, (unix_ms - self.newest_acknowledged_ms) / 1000)
+
+
+class Pace:
+    """Counts acknowledgements; knows the rate and how long to wait after refusals."""
+
+    def __init__(self) -> None:
+        self.depth: QueueDepth | None = None
+        self.refused = 0
+        self._count = 0
+        self._last_ms: int | None = None
+        self._newest_ms: int | None = None
+        self._slot_from = 0.0
+        self._slot_readings = 0
+        self._rate = 0.0
+        self._retry_s = RETRY_S
+        self._refused_before = 0
+
+    def acknowledged(self, batch: Batch, now: Now, *, backfill: bool) -> None:
+        """Note that the broker has ``batch``."""
+        self._count += 1
+        self._last_ms = now.unix_ms
+        if self._newest_ms is None or batch.t_max > self._newest_ms:
+            self._newest_ms = batch.t_max
+        if backfill:
+            self._roll(now.mono_s)
+            self._slot_readings += batch.n
+
+    def begin_pass(self) -> None:
+        """Note that another pass over the store starts: the wait doubles while refusals go on."""
+        again = self.refused > self._refused_before
+        self._refused_before = self.refused
+        self._retry_s = min(RETRY_MAX_S, 2 * self._retry_s) if again else RETRY_S
+
+    def retry_at(self, now: Now) -> float:
+        """Monotonic second before which a refused record is not offered again."""
+        return now.mono_s + self._retry_s
+
+    def report(
+        self,
+        now: Now,
+        *,
+        up: bool,
+        window: int,
+        in_flight: int,
+        live_waiting: int,
+        backfilling: bool,
+        blocked_topics: tuple[str, ...],
+        held: int,
+    ) -> ShipperReport:
+        """All figures."""
+        self._roll(now.mono_s)
+        elapsed = now.mono_s - self._slot_from
+        rate = max(self._rate, self._slot_readings / elapsed if elapsed >= 1 else 0.0)
+        rate = rate if backfilling else 0.0
+        readings = self.depth.readings if self.depth is not None else 0
+        return ShipperReport(
+            up=up,
+            window=window,
+            in_flight=in_flight,
+            live_waiting=live_waiting,
+            backlog_rows=self.depth.rows if self.depth is not None else 0,
+            backlog_readings=readings,
+            backfilling=backfilling,
+            backfill_per_s=rate,
+            left_s=readings / rate if rate > 0 else None,
+            acknowledged=self._count,
+            refused=self.refused,
+            last_acknowledged_ms=self._last_ms,
+            newest_acknowledged_ms=self._newest_ms,
+            blocked_topics=blocked_topics,
+            held=held,
+        )
+
+    def _roll(self, mono_s: float) -> None:
+        elapsed = mono_s - self._slot_from
+        if elapsed < _SLOT_S:
+            return
+        self._rate = self._slot_readings / elapsed if elapsed < 2 * _SLOT_S else 0.0
+        self._slot_from, self._slot_readings = mono_s, 0

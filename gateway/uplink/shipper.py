@@ -1,0 +1,363 @@
+"""Decides what is published next, and what may be deleted. Pure; the core's alone.
+
+| event | does |
+|---|---|
+| BrokerUp | opens the window; every id up to the last known one is history |
+| RowsStored | live: published from the event itself, before any history |
+| RowsFetched | history, oldest first within each priority |
+| PublishAcknowledged | the only thing that deletes |
+| PublishRefused | stays in the store, offered again later; see refusals.py |
+| BrokerDown | forgets what is in flight; it comes again as history |
+| QueueReported | learns the backlog and the epoch |
+| StopAsked | publishes no more, waits for what is in flight |
+
+What a reader would get wrong: live rows that do not fit into memory are not lost, they are in the
+store and another pass over it finds them. Duplicates are possible after every BrokerDown, and a
+consumer drops them by (gateway, stream, epoch, seq). Tokens are positive; other publishers use 0
+or negative ones. The object is mutable because a copy for every acknowledgement would cost more
+than the work itself.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections import deque
+from typing import TYPE_CHECKING, NamedTuple
+
+from gateway.effects import ForgetRows, Log, Publish
+from gateway.errors import PayloadError
+from gateway.events import (
+    BrokerDown,
+    BrokerUp,
+    PublishAcknowledged,
+    PublishRefused,
+    QueueReported,
+    RowsFetched,
+    RowsStored,
+    StopAsked,
+)
+from gateway.streams import Codec, Stream
+from gateway.uplink.backlog import Backlog
+from gateway.uplink.messages import wire
+from gateway.uplink.pace import Pace, ShipperReport
+from gateway.uplink.refusals import Refusals
+from gateway.uplink.topics import retained
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from gateway.clock import Now
+    from gateway.effects import Effect
+    from gateway.streams import Row
+    from gateway.uplink.topics import Topics
+
+LIVE_BYTES = 4 << 20  # of telemetry waiting in memory; the other streams may take as much again
+FORGET_ROWS, FORGET_S = 64, 0.05  # acknowledged rows are deleted in groups
+_REMEMBERED = 4096  # ids lately acknowledged, which a fetch under way may still bring
+
+
+class _Sent(NamedTuple):
+    row: Row
+    topic: str
+    backfill: bool
+
+
+class Shipper:
+    """The way from the store to the broker.
+
+    Args:
+        topics: of this gateway.
+        window: records in flight at most, 1..1000; the broker's Receive Maximum may lower it.
+        epoch: of the queue.
+        last_id: newest row in the queue at the start; 0 if it is empty.
+    """
+
+    def __init__(self, topics: Topics, *, window: int, epoch: str, last_id: int) -> None:
+        self._topics = topics
+        self._window = window
+        self._epoch = epoch
+        self._last_id = last_id
+        self._up_at: float | None = None  # monotonic second of BrokerUp
+        self._receive_max = 65535
+        self._limit = 0
+        self._stopping = False
+        self._token = 0
+        self._sent: dict[int, _Sent] = {}
+        self._backfilling = 0  # of them history
+        self._live: tuple[deque[Row], ...] = tuple(deque() for _ in Stream)
+        self._live_bytes = 0
+        self._mine: set[int] = set()  # ids in memory: waiting or in flight
+        self._backlog = Backlog()
+        self._refusals = Refusals()
+        self._acked: list[int] = []
+        self._forget_at = math.inf
+        self._recent: deque[int] = deque()
+        self._recently: set[int] = set()
+        self._known: dict[tuple[Stream, str, bool], str] = {}  # -> topic
+        self._pace = Pace()
+        self._handlers: dict[type, Callable[[object, Now, list[Effect]], None]] = {
+            PublishAcknowledged: self._on_acknowledged,
+            RowsStored: self._on_stored,
+            RowsFetched: self._on_fetched,
+            PublishRefused: self._on_refused,
+            BrokerUp: self._on_up,
+            BrokerDown: self._on_down,
+            QueueReported: self._on_reported,
+            StopAsked: self._on_stop,
+        }
+
+    @property
+    def wake_at(self) -> float:
+        """Monotonic second of the next tick that is wanted; inf for none."""
+        if self._up_at is None or self._stopping:
+            return self._forget_at
+        return min(self._forget_at, self._backlog.wake_at)
+
+    @property
+    def idle(self) -> bool:
+        """Nothing is in flight."""
+        return not self._sent
+
+    def handle(self, event: object | None, now: Now) -> tuple[Shipper, list[Effect]]:
+        """Take one event (None is a tick); events of other parts change nothing."""
+        effects: list[Effect] = []
+        if event is not None:
+            handler = self._handlers.get(type(event))
+            if handler is None:
+                return self, effects
+            handler(event, now, effects)
+        if self._acked and (
+            now.mono_s >= self._forget_at or len(self._acked) >= FORGET_ROWS or self._stopping
+        ):
+            self._flush(effects)
+        if self._up_at is not None and not self._stopping:
+            self._pump(now, effects)
+        return self, effects
+
+    def report(self, now: Now) -> ShipperReport:
+        """Figures for status."""
+        return self._pace.report(
+            now,
+            up=self._up_at is not None,
+            window=self._limit,
+            in_flight=len(self._sent),
+            live_waiting=sum(map(len, self._live)),
+            backfilling=self._backlog.reading or self._backfilling > 0,
+            blocked_topics=self._refusals.blocked_topics,
+            held=len(self._refusals.held),
+        )
+
+    # --- events ----------------------------------------------------------------------------
+
+    def _on_up(self, event: object, now: Now, _effects: list[Effect]) -> None:
+        assert isinstance(event, BrokerUp)
+        self._drop_all()
+        self._up_at = now.mono_s
+        self._receive_max = event.receive_max
+        self._open()
+        self._backlog.begin(self._last_id + 1)
+
+    def _on_down(self, event: object, now: Now, effects: list[Effect]) -> None:
+        assert isinstance(event, BrokerDown)
+        if self._up_at is None:
+            return
+        ids = [sent.row.id for sent in self._sent.values()]
+        held = self._refusals.ended(ids, lasted_s=now.mono_s - self._up_at, mono_s=now.mono_s)
+        if held is not None:
+            effects.append(_held_log(held, event.cause))
+        self._up_at = None
+        self._limit = 0
+        self._drop_all()
+        self._flush(effects)
+
+    def _on_stored(self, event: object, now: Now, _effects: list[Effect]) -> None:
+        assert isinstance(event, RowsStored)
+        for row in event.rows:
+            if row.id <= self._last_id:
+                self._begin_epoch(row.id - 1, now)  # ids never fall within an epoch
+            self._last_id = row.id
+            if self._up_at is not None:
+                self._wait_live(row, now)
+
+    def _wait_live(self, row: Row, now: Now) -> None:
+        stream = row.batch.stream
+        until = self._refusals.until(self._topic(row, backfill=False), now.mono_s)
+        room = LIVE_BYTES if stream is Stream.TELEMETRY else 2 * LIVE_BYTES
+        if until is not None:
+            self._backlog.again(until)
+        elif self._live_bytes + len(row.batch.body) > room:
+            self._backlog.again(now.mono_s)
+        else:
+            self._live[stream.prio].append(row)
+            self._live_bytes += len(row.batch.body)
+            self._mine.add(row.id)
+
+    def _on_fetched(self, event: object, now: Now, _effects: list[Effect]) -> None:
+        assert isinstance(event, RowsFetched)
+        if self._up_at is None:
+            return
+        before = len(self._backlog.rows)
+        self._backlog.take(event, lambda row: self._wanted(row, now))
+        for at in range(before, len(self._backlog.rows)):
+            self._mine.add(self._backlog.rows[at].id)
+
+    def _wanted(self, row: Row, now: Now) -> bool:
+        if row.id in self._mine or row.id in self._recently:
+            return False
+        until = self._refusals.holds(row.id, now.mono_s)
+        if until is not None:
+            self._backlog.again(until)
+            return False
+        return True
+
+    def _on_acknowledged(self, event: object, now: Now, _effects: list[Effect]) -> None:
+        assert isinstance(event, PublishAcknowledged)
+        sent = self._sent.pop(event.token, None)
+        if sent is None:
+            return
+        row = sent.row
+        self._mine.discard(row.id)
+        self._backfilling -= sent.backfill
+        self._remember(row.id)
+        if not self._acked:
+            self._forget_at = now.mono_s + FORGET_S
+        self._acked.append(row.id)
+        self._pace.acknowledged(row.batch, now, backfill=sent.backfill)
+        if self._refusals.acknowledged(sent.topic, row.id):
+            self._open()
+
+    def _on_refused(self, event: object, now: Now, effects: list[Effect]) -> None:
+        assert isinstance(event, PublishRefused)
+        sent = self._sent.pop(event.token, None)
+        if sent is None:
+            return
+        self._mine.discard(sent.row.id)
+        self._backfilling -= sent.backfill
+        self._pace.refused += 1
+        at_s, blocked = self._refusals.refused(sent.topic, now.mono_s)
+        self._backlog.again(max(at_s, self._pace.retry_at(now)))
+        if blocked:
+            text = f"the broker refuses {sent.topic}: {event.cause}; offered again later"
+            effects.append(Log(logging.WARNING, text))
+
+    def _on_reported(self, event: object, now: Now, _effects: list[Effect]) -> None:
+        assert isinstance(event, QueueReported)
+        if event.depth.epoch != self._epoch:
+            self._epoch = event.depth.epoch
+            self._begin_epoch(event.depth.last_id, now)
+        self._pace.depth = event.depth
+
+    def _on_stop(self, _event: object, _now: Now, _effects: list[Effect]) -> None:
+        self._stopping = True
+
+    def _begin_epoch(self, last_id: int, _now: Now) -> None:
+        """The database is a new one: ids in memory mean nothing, and may delete the wrong rows."""
+        self._drop_all()
+        self._acked.clear()
+        self._recent.clear()
+        self._recently.clear()
+        self._refusals = Refusals()
+        self._last_id = last_id
+        if self._up_at is not None:
+            self._open()
+            self._backlog.begin(last_id + 1)
+
+    # --- shipping --------------------------------------------------------------------------
+
+    def _open(self) -> None:
+        limit = max(1, min(self._window, self._receive_max))
+        self._limit = 1 if self._refusals.probing else limit
+
+    def _pump(self, now: Now, effects: list[Effect]) -> None:
+        """Fill the window: live by priority, then history up to half of the window."""
+        backlog, share = self._backlog, max(1, self._limit // 2)
+        if backlog.due(now.mono_s, horizon=self._last_id + 1):
+            self._pace.begin_pass()
+        while len(self._sent) < self._limit:
+            history_next = backlog.rows and self._backfilling < share
+            live = next(filter(None, self._live), None)
+            if history_next and (live is None or self._refusals.probing):
+                self._publish(backlog.rows.popleft(), now, effects, backfill=True)
+            elif live is not None:
+                row = live.popleft()
+                self._live_bytes -= len(row.batch.body)
+                self._publish(row, now, effects, backfill=False)
+            else:
+                break
+        fetch = backlog.fetch()
+        if fetch is not None:
+            effects.append(fetch)
+        elif self._refusals.probing and not backlog.reading and not self._sent:
+            self._refusals.cleared()
+            self._open()
+
+    def _publish(self, row: Row, now: Now, effects: list[Effect], *, backfill: bool) -> None:
+        batch = row.batch
+        topic = self._topic(row, backfill=backfill)
+        until = self._refusals.until(topic, now.mono_s)
+        if until is not None:
+            self._set_aside(row, until, backfill=backfill, now=now)
+            return
+        try:
+            payload = wire(row, epoch=self._epoch, published_ms=now.unix_ms, backfill=backfill)
+        except PayloadError as error:
+            self._mine.discard(row.id)
+            self._backlog.again(self._refusals.hold(row.id, now.mono_s))
+            effects.append(Log(logging.ERROR, f"record {row.id} cannot be shipped: {error}"))
+            return
+        self._token += 1
+        self._sent[self._token] = _Sent(row, topic, backfill)
+        self._backfilling += backfill
+        keep = retained(batch.stream, backfill=backfill)
+        encoding = "zstd" if batch.codec is Codec.ZSTD else ""
+        effects.append(Publish(self._token, topic, payload, qos=1, retain=keep, encoding=encoding))
+
+    def _set_aside(self, row: Row, until_s: float, *, backfill: bool, now: Now) -> None:
+        """Leave a row of a blocked topic to a later pass."""
+        self._mine.discard(row.id)
+        self._backlog.again(until_s)
+        stream = row.batch.stream
+        if backfill and all(
+            self._refusals.until(self._topics.of(stream, asset, backfill=True), now.mono_s)
+            for of, asset, _ in self._known
+            if of is stream
+        ):
+            self._backlog.leave(stream)
+
+    def _topic(self, row: Row, *, backfill: bool) -> str:
+        key = (row.batch.stream, row.batch.asset, backfill)
+        topic = self._known.get(key)
+        if topic is None:
+            topic = self._topics.of(row.batch.stream, row.batch.asset, backfill=backfill)
+            self._known[key] = topic
+        return topic
+
+    def _remember(self, row_id: int) -> None:
+        self._recent.append(row_id)
+        self._recently.add(row_id)
+        if len(self._recent) > _REMEMBERED:
+            self._recently.discard(self._recent.popleft())
+
+    def _flush(self, effects: list[Effect]) -> None:
+        if self._acked:
+            effects.append(ForgetRows(tuple(self._acked)))
+            self._acked.clear()
+        self._forget_at = math.inf
+
+    def _drop_all(self) -> None:
+        self._sent.clear()
+        self._backfilling = 0
+        for waiting in self._live:
+            waiting.clear()
+        self._live_bytes = 0
+        self._mine.clear()
+        self._backlog.stop()
+
+
+def _held_log(row_id: int, cause: str) -> Log:
+    text = (
+        f"record {row_id} ended the connection repeatedly, alone in flight ({cause}): "
+        "it is kept, held back and offered again later"
+    )
+    return Log(logging.ERROR, text)
