@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
+MOST_CHANGES = 200  # between two collections; a chattering contact must not flood the queue
 INFO, WARNING, CRITICAL = "info", "warning", "critical"
 ALARM, FAULT = "alarm", "fault"
 
@@ -69,15 +70,19 @@ def notice_of_bit(word: str) -> Notice | None:
     return Notice(kind, code, CRITICAL if kind == FAULT else WARNING)
 
 
+_STORM = Notice(ALARM, "alarm_storm", WARNING)
+
+
 class AlarmBook:
     """What is active, and the changes that nobody has collected yet. Mutable."""
 
-    __slots__ = ("_active", "_changes", "_sources")
+    __slots__ = ("_active", "_changes", "_sources", "_withheld")
 
     def __init__(self) -> None:
         self._active: dict[tuple[str, str], Alarm] = {}
         self._sources: dict[tuple[str, str], set[str]] = {}
         self._changes: list[Change] = []
+        self._withheld = 0
 
     def put(self, notice: Notice, *, on: bool, point: str, at_ms: int, text: str = "") -> None:
         """Note that ``point`` ("" for the gateway itself) says that ``notice`` is on or off."""
@@ -93,21 +98,34 @@ class AlarmBook:
             self._active[key] = Alarm(notice.code, at_ms, notice.severity)
         else:
             del self._active[key]
-        self._changes.append(_change(notice, raised=on, point=point, at_ms=at_ms, text=text))
+        self._report(_change(notice, raised=on, point=point, at_ms=at_ms, text=text))
 
     def announce(self, notice: Notice, *, point: str, at_ms: int, text: str) -> None:
         """Report something that happened and does not last."""
-        self._changes.append(_change(notice, raised=True, point=point, at_ms=at_ms, text=text))
+        self._report(_change(notice, raised=True, point=point, at_ms=at_ms, text=text))
 
     def active(self, kind: str) -> tuple[Alarm, ...]:
         """Active alarms or faults, in the order in which they were raised."""
         return tuple(alarm for (of, _), alarm in self._active.items() if of == kind)
 
     def collect(self) -> tuple[Change, ...]:
-        """Return what changed since the last call, oldest first."""
+        """Return what changed since the last call, oldest first.
+
+        Beyond ``MOST_CHANGES`` the rest is one record with their number; ``active`` stays exact.
+        """
         changes = tuple(self._changes)
+        if self._withheld:
+            text = f"{self._withheld} more changes of alarms and faults came at once: see the state"
+            changes += (_change(_STORM, raised=True, point="", at_ms=changes[-1].at_ms, text=text),)
         self._changes.clear()
+        self._withheld = 0
         return changes
+
+    def _report(self, change: Change) -> None:
+        if len(self._changes) < MOST_CHANGES:
+            self._changes.append(change)
+        else:
+            self._withheld += 1
 
 
 def _change(notice: Notice, *, raised: bool, point: str, at_ms: int, text: str) -> Change:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from gateway.normalize.signals import TOTALS, Totals
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from gateway.clock import Now
     from gateway.measured import Measured
     from gateway.normalize.readings import Readings
@@ -32,7 +35,7 @@ ENRICHMENT = {
 
 def enrichment(
     readings: Readings, totals: Totals, loading: Measured | None, now: Now
-) -> dict[str, Measured]:
+) -> Mapping[str, Measured]:
     """Every enrichment field that was reported; ``loading`` is the transformer's (%)."""
     found: dict[str, Measured | None] = {
         name: readings.role(role, now) for role, name in ENRICHMENT.items()
@@ -41,4 +44,4 @@ def enrichment(
         for row, latest in readings.roles(role, now):
             found[name] = totals.total(row, latest)
     found["transformerLoading"] = loading
-    return {name: one for name, one in found.items() if one is not None}
+    return MappingProxyType({name: one for name, one in found.items() if one is not None})

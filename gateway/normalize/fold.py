@@ -18,6 +18,7 @@ from gateway.normalize.readings import Readings
 from gateway.normalize.senses import Senses
 from gateway.normalize.signals import AlarmPoints, Totals
 from gateway.normalize.state import BatteryState
+from gateway.points.layers import Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -87,9 +88,9 @@ class Battery:
         if self._readings.heartbeat is not None:
             self._readings.heartbeat.session(up=up, now_s=now.mono_s)
 
-    def suspect(self, verdict: object) -> None:
-        """Take the map's verdict: doubtful makes everything read through it questionable."""
-        self._readings.is_suspect = bool(verdict)
+    def suspect(self, verdict: Verdict) -> None:
+        """Take the map's verdict: a doubtful map makes everything read through it questionable."""
+        self._readings.is_suspect = verdict is not Verdict.OK
 
     def controlled(self, phase: str, now: Now) -> None:
         """Note the watchdog's phase, to be shown as ``controlState``."""

@@ -7,7 +7,7 @@ here, for people, but goes out as null: neither may ever be taken for 0 W or 0 %
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gateway.clock import rfc3339
@@ -128,6 +128,3 @@ def _field(measured: Measured | None) -> dict[str, object]:
 
 def _alarm(alarm: Alarm) -> dict[str, object]:
     return {"code": alarm.code, "since": rfc3339(alarm.since_ms), "priority": alarm.priority}
-
-
-FIELDS = tuple(field.name for field in fields(BatteryState))

@@ -38,6 +38,18 @@ def test_a_code_with_two_sources_is_cleared_with_the_last() -> None:
     assert book.active(ALARM) == ()
 
 
+def test_a_chattering_contact_ends_in_one_record_with_the_number_withheld() -> None:
+    book = AlarmBook()
+    for at_ms in range(1000):
+        book.put(HOT, on=at_ms % 2 == 0, point="BI2", at_ms=at_ms)
+    *singly, storm = book.collect()
+    assert len(singly) == 200
+    assert (storm.code, storm.at_ms) == ("alarm_storm", 199)
+    assert storm.text.startswith("800 more")
+    assert book.collect() == ()
+    assert book.active(ALARM) == ()
+
+
 def test_roles_of_one_point_have_the_same_code_at_every_site() -> None:
     assert notice_of("estop_status", "es_pressed") == ("alarm", "estop_status", "critical")
     assert notice_of("fault", "pcs_trip") == ("fault", "pcs_trip", "critical")

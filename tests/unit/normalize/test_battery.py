@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from gateway.measured import Quality, TimeQuality
 from gateway.normalize.fold import Battery
 from gateway.normalize.state import body
+from gateway.points.layers import Verdict
 from gateway.points.pointmap import raw_map
 from tests.fixtures.batteries import (
     ASSET,
@@ -245,13 +246,30 @@ def test_a_bad_heartbeat_does_not_count_as_a_beat() -> None:
 
 def test_a_suspect_map_makes_readings_questionable_until_it_is_cleared() -> None:
     found = battery(ROWS, VALUES)
-    found.suspect(2)
+    found.suspect(Verdict.SUSPECT)
     state = found.state(at(0))
     assert state.quality is Quality.QUESTIONABLE
     assert state.enrichment["frequency"].quality is Quality.QUESTIONABLE
     assert found.value("power", at(0)).quality is Quality.QUESTIONABLE  # type: ignore[union-attr] # received above
-    found.suspect(0)
+    found.suspect(Verdict.OK)
     assert found.state(at(0)).quality is Quality.GOOD
+
+
+def test_the_mode_that_is_enabled_is_the_operating_mode() -> None:
+    mode = row("BI70", "mode_enabled", name="charge_discharge", unit="bool")
+    found = battery([mode], [raw("BI70", 1)])
+    assert body(found.state(at(0)))["operatingMode"] == "charge_discharge"
+    found.fold([raw("BI70", 0, second=1)], at(1))
+    assert body(found.state(at(1)))["operatingMode"] == "none"
+
+
+def test_an_undetermined_double_bit_point_is_bad() -> None:
+    found = battery(ROWS, VALUES)
+    for value, published in ((0, None), (1, False), (2, True), (3, None)):
+        found.fold([raw("DBI0", value)], at(1))
+        enrichment = body(found.state(at(1)))["enrichment"]
+        assert isinstance(enrichment, dict)
+        assert enrichment["breakerClosed"] is published
 
 
 # --- alarms, conflicts, transformer, counters --------------------------------------------

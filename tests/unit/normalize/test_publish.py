@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
+from hypothesis import given
+from hypothesis import strategies as st
+
 from gateway.measured import TimeQuality
 from gateway.normalize.publish import Publication, dead_bands
 from tests.fixtures.batteries import at, battery, points_map, raw, row
@@ -88,3 +93,30 @@ def test_what_a_new_broker_has_not_seen_is_due_again() -> None:
     found = battery([POWER], [raw("AI1", 1e6)])
     assert publication.wake_at <= at(3.25).mono_s
     assert publication.handle(found.state(at(4)), at(4).mono_s)[1]
+
+
+GAPS_S = st.one_of(st.floats(0.01, 2), st.floats(0.01, 2), st.floats(55, 65))
+
+
+@given(st.lists(st.tuples(GAPS_S, st.floats(-2e6, 2e6)), min_size=1, max_size=20))
+def test_messages_are_never_nearer_than_a_second_nor_further_than_a_minute(
+    steps: list[tuple[float, float]],
+) -> None:
+    """The caller looks when points arrive and when ``wake_at`` says so, and at no other time."""
+    found, publication = battery([POWER]), Publication(BANDS)
+    second, published = 0.0, []
+    for gap_s, power_w in steps:
+        arrival = second + gap_s
+        looks = []
+        while at(second).mono_s <= publication.wake_at < at(arrival).mono_s:
+            second = max(second, publication.wake_at - at(0).mono_s)
+            publication, due = publication.handle(found.state(at(second)), at(second).mono_s)
+            looks += [second] if due else []
+        published += looks
+        second = arrival
+        found.fold([raw("AI1", power_w, second=second)], at(second))
+        publication = publication.noted(at(second).mono_s)
+        if at(second).mono_s >= publication.wake_at:
+            publication, due = publication.handle(found.state(at(second)), at(second).mono_s)
+            published += [second] if due else []
+    assert all(0.999 <= later - sooner <= 60.001 for sooner, later in pairwise(published))

@@ -286,7 +286,7 @@ def test_no_rule_raises_or_invents_quality(
     two: Measured | None,
     three: Measured | None,
     four: Measured | None,
-    at_limit: bool,  # noqa: FBT001 - hypothesis passes it by position
+    at_limit: bool,
 ) -> None:
     full = rules.capacity(three, four, 8e6, at_ms=0)
     limit = rules.static_limit(three, 1e6, at_ms=0)
