@@ -16,29 +16,25 @@ from typing import TYPE_CHECKING
 from gateway import clock, threads
 from gateway.errors import ConfigError
 from gateway.events import BrokerDown, PublishRefused
-from gateway.uplink import tls
+from gateway.uplink import messages, tls
 from gateway.uplink.connection import STALLED_S, Connection, Ended
 from gateway.uplink.topics import Topics
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from gateway.clock import Now
     from gateway.effects import Publish
     from gateway.inbox import Post
-    from gateway.settings import UplinkSettings
+    from gateway.settings import SiteSettings
 
 STEADY_S = 30.0  # a connection that lasted so long was of use
 
 
-class Uplink:
+class Mqtt:
     """Hands over what shall be published, and posts what happens.
 
     Args:
-        settings: [uplink].
-        gateway: id of this gateway, also the MQTT client id.
-        assets: ids of the assets whose commands we hear.
-        will: makes the status message that the broker publishes should we vanish.
+        site: the broker, our id (also the MQTT client id), and the assets whose commands we hear.
+        boot_id: of this boot, for the last will.
+        epoch: of the queue, for the last will.
         post: the core's inbox.
         backoff_s: shortest wait before the next attempt, and the longest bound, in seconds.
         stalled_s: with messages in flight, so long without a PUBACK ends the connection.
@@ -46,26 +42,26 @@ class Uplink:
 
     def __init__(
         self,
-        settings: UplinkSettings,
+        site: SiteSettings,
         *,
-        gateway: str,
-        assets: Sequence[str],
-        will: Callable[[Now], bytes],
+        boot_id: str,
+        epoch: str,
         post: Post,
         backoff_s: tuple[float, float] = (1.0, 60.0),
         stalled_s: float = STALLED_S,
     ) -> None:
-        self.beat = clock.now().mono_s  # the thread's last sign of life
-        self._settings = settings
-        self._fallback: UplinkSettings | None = None
-        self._gateway = gateway
-        self._assets = tuple(assets)
-        self._will = will
+        started = clock.now()
+        self.beat = started.mono_s  # the thread's last sign of life
+        self._since_ms = started.unix_ms
+        self._boot_id = boot_id
+        self._epoch = epoch
+        self._site = site
+        self._fallback: SiteSettings | None = None
         self._post = post
         self._backoff_s = backoff_s
         self._stalled_s = stalled_s
         self._connection: Connection | None = None
-        self._changed = threading.Event()  # settings were replaced, or the end is near
+        self._changed = threading.Event()  # the site was replaced, or the end is near
         self._close_by: float | None = None  # time.monotonic
         self._thread: threading.Thread | None = None
 
@@ -84,18 +80,19 @@ class Uplink:
         if refusal and order.token:
             self._post(PublishRefused(order.token, refusal))
 
-    def replace(self, settings: UplinkSettings, *, assets: Sequence[str] | None = None) -> None:
+    def replace(self, site: SiteSettings) -> None:
         """Reconnect with new settings; should they fail at once, with the old ones again.
+
+        The files are read again even where their names did not change: a renewed certificate is
+        taken up this way.
 
         Raises:
             ConfigError: a TLS file is wrong; nothing was changed.
         """
-        tls.client_context(settings)
+        tls.client_context(site.uplink)
         if self._connection is not None:
-            self._fallback = self._settings
-        self._settings = settings
-        if assets is not None:
-            self._assets = tuple(assets)
+            self._fallback = self._site
+        self._site = site
         self._changed.set()
 
     def close(self, within_s: float) -> None:
@@ -111,28 +108,28 @@ class Uplink:
         failures = 0
         while self._close_by is None:
             self._changed.clear()
-            settings, began_s = self._settings, time.monotonic()
-            cause, of_use = self._session(settings)
+            site, began_s = self._site, time.monotonic()
+            cause, of_use = self._session(site)
             of_use = of_use or time.monotonic() - began_s > STEADY_S
             failures = 0 if of_use else failures + 1
-            if not of_use and self._fallback is not None and settings is self._settings:
-                self._settings, self._fallback = self._fallback, None
+            if not of_use and self._fallback is not None and site is self._site:
+                self._site, self._fallback = self._fallback, None
                 cause = f"{cause}; these were new settings, the old ones are used again"
                 failures = 0
             self._post(BrokerDown(cause, clock.now()))
             self._rest(failures)
 
-    def _session(self, settings: UplinkSettings) -> tuple[str, bool]:
-        """One connection. Returns why it ended, and whether the broker acknowledged anything."""
-        topics = Topics(settings.prefix, self._gateway)
+    def _session(self, site: SiteSettings) -> tuple[str, bool]:
+        """One connection. Returns why it ended, and whether it was of use."""
+        topics = Topics(site.uplink.prefix, site.gateway_id)
         connection = None
         try:
             connection = Connection(
-                settings,
-                tls.client_context(settings),
-                gateway=self._gateway,
-                inbound=topics.inbound(self._assets),
-                will=(topics.status, self._will(clock.now())),
+                site.uplink,
+                tls.client_context(site.uplink),
+                gateway=site.gateway_id,
+                inbound=topics.inbound(asset.id for asset in site.assets),
+                will=(topics.status, self._will(site.gateway_id)),
                 post=self._post,
                 stalled_s=self._stalled_s,
             )
@@ -149,6 +146,16 @@ class Uplink:
             self._connection = None
             if connection is not None:
                 connection.drop()
+
+    def _will(self, gateway: str) -> bytes:
+        return messages.status(
+            gateway=gateway,
+            epoch=self._epoch,
+            online=False,
+            boot_id=self._boot_id,
+            since_ms=self._since_ms,
+            unix_ms=clock.now().unix_ms,
+        )
 
     def _stay(self, connection: Connection) -> str:
         """Serve the connection until somebody wants another; raises ``Ended`` if it ends before."""

@@ -135,6 +135,16 @@ class Shipper:
             self._pump(now, effects)
         return self, effects
 
+    def resize(self, window: int) -> None:
+        """Take another window, 1..1000, from the next connection on."""
+        self._window = window
+
+    def resize(self, window: int) -> None:
+        """Take a new window (records); what is in flight beyond it is waited for."""
+        self._window = window
+        if self._up_at is not None:
+            self._open()
+
     def report(self, now: Now) -> ShipperReport:
         """Figures for status."""
         return self._pace.report(
