@@ -243,25 +243,6 @@ def ack(
     return _unnumbered("bess.ack/1", gateway, asset, epoch, unix_ms, fields)
 
 
-def ack(
-    *,
-    gateway: str,
-    epoch: str,
-    asset: str,
-    id_: str | None,
-    state: str,
-    reason: str | None,
-    unix_ms: int,
-) -> bytes:
-    """``bess.ack/1``: the receipt of a command, within a second of its arrival.
-
-    ``id_`` is the command's, None where it could not be read; ``state`` is received or rejected,
-    and ``reason`` one of the reject reasons, None unless rejected.
-    """
-    fields = {"id": id_, "state": state, "reason": reason}
-    return _unnumbered("bess.ack/1", gateway, asset, epoch, unix_ms, fields)
-
-
 def _head(schema: str, gateway: str, asset: str) -> dict[str, object]:
     head: dict[str, object] = {"schema": schema, "gateway": gateway}
     if asset:

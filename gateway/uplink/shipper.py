@@ -136,10 +136,6 @@ class Shipper:
         return self, effects
 
     def resize(self, window: int) -> None:
-        """Take another window, 1..1000, from the next connection on."""
-        self._window = window
-
-    def resize(self, window: int) -> None:
         """Take a new window (records); what is in flight beyond it is waited for."""
         self._window = window
         if self._up_at is not None:
