@@ -1,0 +1,97 @@
+"""The queue's counters: numbers to give out next, and what waits, kept in the same transaction.
+
+They live in one row of ``meta`` as JSON, under a CRC: a flipped bit in a next sequence number
+would otherwise number new readings like old ones, and every consumer would throw them away.
+"""
+
+from __future__ import annotations
+
+import json
+import zlib
+from dataclasses import asdict, dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from gateway.errors import PayloadError
+from gateway.streams import QueueDepth, Stream, StreamDepth
+
+if TYPE_CHECKING:
+    from gateway.queue.fate import Space
+
+
+@dataclass(slots=True)
+class Counts:
+    """One stream."""
+
+    next: int = 1  # sequence number of the next reading
+    rows: int = 0
+    readings: int = 0
+    bytes: int = 0  # of bodies
+
+    def add(self, *, rows: int, readings: int, size: int) -> None:
+        """Count what came (or, negative, what went); never below nothing."""
+        self.rows = max(0, self.rows + rows)
+        self.readings = max(0, self.readings + readings)
+        self.bytes = max(0, self.bytes + size)
+
+
+@dataclass(slots=True)
+class Book:
+    """Every counter of one epoch."""
+
+    epoch: str
+    next_id: int = 1
+    gaps: int = 0
+    quarantined: int = 0
+    aged_s: int = 0  # the queue's own clock (``fate.Ageing``) at the last commit
+    wall_ms: int = 0  # Unix ms of the last commit
+    streams: dict[Stream, Counts] = field(
+        default_factory=lambda: {stream: Counts() for stream in Stream}
+    )
+
+    def copy(self) -> Book:
+        """An independent copy: what a rolled-back transaction returns to."""
+        return replace(self, streams={key: replace(counts) for key, counts in self.streams.items()})
+
+    def reserve(self, stream: Stream, n: int) -> int:
+        """Take ``n`` sequence numbers and return the first."""
+        counts = self.streams[stream]
+        first = counts.next
+        counts.next += n
+        return first
+
+    def depth(self, streams: dict[Stream, StreamDepth], space: Space) -> QueueDepth:
+        """What waits, as the core is told."""
+        return QueueDepth(
+            self.epoch,
+            streams,
+            self.next_id - 1,
+            space.free_bytes,
+            space.disk_bytes,
+            self.gaps,
+            self.quarantined,
+        )
+
+    def text(self) -> str:
+        """As JSON."""
+        return json.dumps(asdict(self), separators=(",", ":"))
+
+    @classmethod
+    def parse(cls, text: str) -> Book:
+        """Read ``text()`` again.
+
+        Raises:
+            PayloadError: it is not what ``text`` writes.
+        """
+        try:
+            tree = json.loads(text)
+            streams = {Stream(name): Counts(**counts) for name, counts in tree["streams"].items()}
+            book = cls(**{**tree, "streams": {stream: streams[stream] for stream in Stream}})
+        except (ValueError, TypeError, KeyError) as error:
+            reason = f"counters of the queue cannot be read: {error}"
+            raise PayloadError(reason) from error
+        return book
+
+
+def sealed(key: str, value: str) -> int:
+    """CRC-32 of a key and its value in ``meta`` or ``fact``."""
+    return zlib.crc32(f"{key}={value}".encode())

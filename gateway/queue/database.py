@@ -1,0 +1,405 @@
+"""What is done with the database, each piece of work in one transaction. No threads here.
+
+Counters are changed in memory while a transaction runs, saved with it, and put back if it fails.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from gateway.errors import PayloadError
+from gateway.queue import fate, schema
+from gateway.queue.book import sealed
+from gateway.queue.drops import Drops
+from gateway.queue.rows import (
+    Place,
+    columns_of,
+    id_of,
+    key_of,
+    keys_of,
+    row_of,
+    spans,
+    stream_of,
+)
+from gateway.streams import Gap, QueueDepth, Row, Stream, StreamDepth
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
+
+    import sqlalchemy as sa
+
+    from gateway.clock import Now
+    from gateway.effects import FetchRows
+    from gateway.queue.book import Book
+    from gateway.settings import QueueSettings
+    from gateway.streams import Batch
+
+Loss = tuple[Stream, str, str]  # stream, asset, reason
+_CHECK_S = 0.5  # the disk is looked at this often, and whenever much was appended
+
+
+def disk_space(folder: Path) -> fate.Space:
+    """Room on the disk of ``folder`` for a process that is not root."""
+    disk = os.statvfs(folder)
+    return fate.Space(disk.f_bavail * disk.f_frsize, disk.f_blocks * disk.f_frsize)
+
+
+@dataclass(slots=True)
+class Work:
+    """What goes into one transaction."""
+
+    groups: list[Sequence[Batch]] = field(default_factory=list)  # those of one append together
+    forget: list[int] = field(default_factory=list)
+    withdrawn: list[Row] = field(default_factory=list)  # stored, but their caller had given up
+    losses: dict[Loss, int] = field(default_factory=dict)
+    gaps: list[Gap] = field(default_factory=list)
+    facts: dict[str, str | None] = field(default_factory=dict)
+
+    def __bool__(self) -> bool:
+        """Whether there is any."""
+        return any(
+            (
+                any(self.groups),
+                self.forget,
+                self.withdrawn,
+                self.losses,
+                self.gaps,
+                self.facts,
+            )
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What a transaction did."""
+
+    groups: tuple[tuple[Row, ...], ...]  # rows of each group of the work
+    rows: tuple[Row, ...]  # everything that now waits because of it, gap records included
+    gaps: tuple[Gap, ...]
+
+
+class Database:
+    """An open queue.
+
+    Args:
+        path: the file.
+        raw: sqlite3's connection, for what must run outside a transaction.
+        core: SQLAlchemy's connection around it.
+        book: the counters as they are in the file.
+        facts: the facts as they are in the file.
+        ageing: the queue's own clock.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        raw: sqlite3.Connection,
+        core: sa.engine.Connection,
+        *,
+        book: Book,
+        facts: dict[str, str],
+        ageing: fate.Ageing,
+    ) -> None:
+        self.path = path
+        self.book = book
+        self.facts = facts
+        self._raw = raw
+        self._core = core
+        self._ageing = ageing
+        self._drops = Drops(core)
+        self._checked_s = 0.0  # when the limits were looked at, on the monotonic clock
+        self._unchecked = 0  # bytes appended since
+        self._budget = 0
+
+    # --- writing ---------------------------------------------------------------------------
+
+    def write(
+        self,
+        work: Work,
+        *,
+        now: Now,
+        settings: QueueSettings,
+        space: Callable[[Path], fate.Space],
+        gap_batch: Callable[[Gap, int], Batch],
+    ) -> Written:
+        """Do all of it or nothing, and keep the limits.
+
+        Raises:
+            sqlalchemy.exc.DBAPIError: nothing was kept.
+        """
+        with self._transaction(now):
+            gaps = list(work.gaps)
+            self._forget(work.forget)
+            gaps += self._withdraw(work.withdrawn)
+            groups = tuple(tuple(self._number(b) for b in group) for group in work.groups)
+            rows = [row for group in groups for row in group]
+            self._insert(rows)
+            for (stream, asset, reason), count in work.losses.items():
+                first = self.book.reserve(stream, count)
+                gaps.append(Gap(stream, asset, first, first + count - 1, reason))
+            gone: set[int] = set()
+            for stream, places, drop_gaps in self._limits(now, settings, space):
+                self._count_gone(stream, [(place.n, place.size) for place in places])
+                gone.update(id_of(place.key) for place in places)
+                gaps += drop_gaps
+            records = self._announce(gaps, now, gap_batch)
+            self._keep(work.facts)
+        for name, value in work.facts.items():
+            if value is None:
+                self.facts.pop(name, None)
+            else:
+                self.facts[name] = value
+        stay = tuple(row for row in rows if row.id not in gone)
+        return Written(groups, stay + records, tuple(gaps))
+
+    @contextmanager
+    def _transaction(self, now: Now) -> Iterator[None]:
+        before = self.book.copy()
+        try:
+            with self._core.begin():
+                yield
+                self.book.aged_s = int(self._ageing.read(now))
+                self.book.wall_ms = now.unix_ms
+                text = self.book.text()
+                self._core.exec_driver_sql(schema.SAVE.sql, ("book", text, sealed("book", text)))
+        except BaseException:
+            self.book = before
+            raise
+
+    def _number(self, batch: Batch) -> Row:
+        row_id = self.book.next_id
+        self.book.next_id += 1
+        return Row(row_id, self.book.reserve(batch.stream, batch.n), batch, self.book.epoch)
+
+    def _insert(self, rows: Sequence[Row]) -> None:
+        if not rows:
+            return
+        columns = [columns_of(row, aged_s=self.book.aged_s) for row in rows]
+        self._core.exec_driver_sql(schema.INSERT.sql, columns)
+        for row in rows:
+            size = len(row.batch.body)
+            self._unchecked += size
+            self.book.streams[row.batch.stream].add(rows=1, readings=row.batch.n, size=size)
+
+    def adopt(self, rows: Sequence[tuple[object, ...]]) -> None:
+        """Put salvaged rows in as they were, with their id, epoch and sequence numbers."""
+        with self._core.begin():
+            self._core.exec_driver_sql(schema.INSERT.sql, [*rows])
+        for columns in rows:
+            row = row_of(columns)
+            size, batch = len(row.batch.body), row.batch
+            self.book.streams[batch.stream].add(rows=1, readings=batch.n, size=size)
+
+    def save(self, facts: dict[str, str]) -> None:
+        """Save the counters as they are, and these facts."""
+        with self._core.begin():
+            text = self.book.text()
+            self._core.exec_driver_sql(schema.SAVE.sql, ("book", text, sealed("book", text)))
+            self._keep(dict(facts))
+        self.facts |= facts
+
+    def _forget(self, ids: Sequence[int]) -> None:
+        for first, last in spans(ids):
+            for stream, counts in self.book.streams.items():
+                if counts.rows:
+                    bounds = key_of(stream, first), key_of(stream, last)
+                    gone = self._core.exec_driver_sql(schema.FORGET.sql, bounds).fetchall()
+                    self._count_gone(stream, [(n, size) for n, size in gone])
+
+    def _count_gone(self, stream: Stream, gone: Sequence[tuple[int, int]]) -> None:
+        self.book.streams[stream].add(
+            rows=-len(gone), readings=-sum(n for n, _ in gone), size=-sum(size for _, size in gone)
+        )
+
+    def _withdraw(self, rows: Sequence[Row]) -> list[Gap]:
+        self._forget([row.id for row in rows])
+        return [
+            Gap(
+                row.batch.stream,
+                row.batch.asset,
+                row.seq0,
+                row.seq0 + row.batch.n - 1,
+                "store_timeout",
+                row.epoch,
+            )
+            for row in rows
+        ]
+
+    def _announce(
+        self, gaps: list[Gap], now: Now, gap_batch: Callable[[Gap, int], Batch]
+    ) -> tuple[Row, ...]:
+        for at, gap in enumerate(gaps):
+            if gap.epoch == self.book.epoch:
+                gaps[at] = replace(gap, epoch="")
+        rows = tuple(self._number(gap_batch(gap, now.unix_ms)) for gap in gaps)
+        self._insert(rows)
+        self.book.gaps += len(gaps)
+        return rows
+
+    def _keep(self, facts: dict[str, str | None]) -> None:
+        for name, value in facts.items():
+            if value is None:
+                self._core.exec_driver_sql(schema.UNKEEP.sql, (name,))
+            else:
+                crc = sealed(name, value)
+                self._core.exec_driver_sql(schema.KEEP.sql, (name, value, crc))
+
+    # --- limits ----------------------------------------------------------------------------
+
+    def _limits(
+        self, now: Now, settings: QueueSettings, space: Callable[[Path], fate.Space]
+    ) -> Iterator[tuple[Stream, list[Place], list[Gap]]]:
+        due = now.mono_s >= self._checked_s + _CHECK_S or now.mono_s < self._checked_s
+        if not due and self._unchecked < fate.slack(self._budget) // 4:
+            return
+        self._checked_s, self._unchecked = now.mono_s, 0
+        before_s = int(self._ageing.read(now) - settings.max_age_s)
+        yield from self._drops.older(before_s)
+        used, whole = self.pages()
+        self._budget = fate.budget(
+            max_size=settings.max_size,
+            file_bytes=whole + self._log_bytes(),
+            used_bytes=used,
+            space=space(self.path.parent),
+        )
+        if used > self._budget:
+            # Bodies fill pages unevenly: what a page costs per body byte, as it is here.
+            stored = sum(counts.bytes for counts in self.book.streams.values())
+            ratio = min(4.0, max(1.0, used / max(stored, 1)))
+            excess = used - self._budget + fate.slack(self._budget)
+            yield from self._drops.shrink(int(excess / ratio) + 1)
+
+    def pages(self) -> tuple[int, int]:
+        """Bytes of pages in use, and of the whole file, as the open transaction sees them."""
+        count = self._raw.execute("PRAGMA page_count").fetchone()[0]
+        free = self._raw.execute("PRAGMA freelist_count").fetchone()[0]
+        return (count - free) * schema.PAGE, count * schema.PAGE
+
+    def _log_bytes(self) -> int:
+        try:
+            return self.path.with_name(self.path.name + "-wal").stat().st_size
+        except FileNotFoundError:
+            return 0
+
+    # --- reading ---------------------------------------------------------------------------
+
+    def fetch(self, order: FetchRows) -> tuple[list[Row], list[tuple[int, str]]]:
+        """Rows for an order, and what could not be read: key and why.
+
+        Raises:
+            sqlalchemy.exc.DBAPIError: the file is damaged beyond one row.
+        """
+        rows: list[Row] = []
+        bad: list[tuple[int, str]] = []
+        prio, after_id = order.after
+        with self._core.begin():
+            for stream in sorted(Stream, key=lambda s: s.prio):
+                if stream.prio < prio or not self.book.streams[stream].rows:
+                    continue
+                lo = key_of(stream, after_id + 1 if stream.prio == prio else 0)
+                hi = key_of(stream, max(0, order.before_id - 1))
+                while len(rows) < order.limit and lo <= hi:
+                    most = order.limit - len(rows)
+                    found = self._core.exec_driver_sql(schema.FETCH.sql, (lo, hi, most)).fetchall()
+                    for columns in found:
+                        try:
+                            rows.append(row_of(columns))
+                        except PayloadError as error:
+                            bad.append((columns[0], str(error)))
+                    if len(found) < most:
+                        break
+                    lo = found[-1][0] + 1
+        return rows, bad
+
+    def set_aside(
+        self, bad: Sequence[tuple[int, str]], *, now: Now, gap_batch: Callable[[Gap, int], Batch]
+    ) -> Written:
+        """Move damaged rows to the quarantine and announce what they held."""
+        with self._transaction(now):
+            gaps = []
+            for key, why in bad:
+                gaps.append(self._damaged(key))
+                self._core.exec_driver_sql(schema.SET_ASIDE.sql, (now.unix_ms, why, key))
+                gone = self._core.exec_driver_sql(schema.FORGET.sql, (key, key)).fetchall()
+                self._count_gone(
+                    stream_of(key), [(gaps[-1].last - gaps[-1].first + 1, gone[0][1] or 0)]
+                )
+            self._core.exec_driver_sql(schema.TRIM.sql, (schema.QUARANTINE,))
+            self.book.quarantined += len(bad)
+            records = self._announce(gaps, now, gap_batch)
+        return Written((), records, tuple(gaps))
+
+    def _damaged(self, key: int) -> Gap:
+        """The gap of a damaged row; its own columns count only where its neighbours allow them."""
+        stream = stream_of(key)
+        lo, hi = keys_of(stream)
+        found = [
+            Place(*columns)
+            for bounds, sql in (
+                ((key, key, 1), schema.PLACES.sql),
+                ((lo, key - 1, 1), schema.PLACE_BACK.sql),
+                ((key + 1, hi, 1), schema.PLACES.sql),
+            )
+            for columns in self._core.exec_driver_sql(sql, bounds).fetchall()
+        ]
+        own = next(place for place in found if place.key == key)
+        before = next((place for place in found if place.key < key), None)
+        behind = next((place for place in found if place.key > key), None)
+        known = behind or before
+        epoch = known.epoch if known is not None else self.book.epoch
+        first = before.seq0 + before.n if before is not None and before.epoch == epoch else 1
+        last = self.book.streams[stream].next - 1
+        if behind is not None:
+            last = behind.seq0 - 1
+        elif epoch != self.book.epoch:
+            last = max(first, own.seq0 if isinstance(own.seq0, int) else first)
+        inside = (
+            isinstance(own.seq0, int)
+            and isinstance(own.n, int)
+            and own.n >= 1
+            and first <= own.seq0
+            and own.seq0 + own.n - 1 <= last
+        )
+        if inside:
+            first, last = own.seq0, own.seq0 + own.n - 1
+        asset = own.asset if isinstance(own.asset, str) and own.asset.isprintable() else ""
+        return Gap(stream, asset, first, max(first, last), "corrupt", epoch)
+
+    def depth(self, space: fate.Space) -> QueueDepth:
+        """What waits, from the counters; the oldest from the first row of each stream."""
+        streams = {}
+        with self._core.begin():
+            for stream, counts in self.book.streams.items():
+                row = None
+                if counts.rows:
+                    row = self._core.exec_driver_sql(schema.OLDEST.sql, keys_of(stream)).fetchone()
+                streams[stream] = StreamDepth(
+                    counts.rows, counts.readings, counts.bytes, None if row is None else row[0]
+                )
+        return self.book.depth(streams, space)
+
+    # --- the file --------------------------------------------------------------------------
+
+    def checkpoint(self) -> None:
+        """Bring the log into the database and cut it off; a reader elsewhere may prevent it."""
+        self._raw.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
+    def give_back(self, *, most: int) -> bool:
+        """Return up to ``most`` free pages to the disk; whether there were any."""
+        used, whole = self.pages()
+        if used == whole:
+            return False
+        self._raw.execute(f"PRAGMA incremental_vacuum({int(most)})").fetchall()
+        return True
+
+    def close(self) -> None:
+        """Close both connections; SQLite checkpoints with the last one."""
+        engine = self._core.engine
+        self._core.close()
+        engine.dispose()
+        self._raw.close()

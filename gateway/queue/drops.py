@@ -1,0 +1,104 @@
+"""Letting rows go, inside the caller's transaction: what ``fate`` says, done with statements."""
+
+from __future__ import annotations
+
+from itertools import takewhile
+from typing import TYPE_CHECKING
+
+from gateway.queue import fate, schema
+from gateway.queue.rows import Place, gaps_of, keys_of, thinned_gaps
+from gateway.streams import Gap, Stream
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    import sqlalchemy as sa
+
+_PAGE_OF_ROWS = 2000  # looked at in one go
+Dropped = tuple[Stream, list[Place], list[Gap]]
+
+
+class Drops:
+    """Deletes rows and says which; the caller counts them and writes the gap records."""
+
+    def __init__(self, core: sa.engine.Connection) -> None:
+        self._core = core
+        self._thinned_key = 0  # state before it was thinned in this round
+
+    def older(self, before_s: int) -> Iterator[Dropped]:
+        """Drop what was stored before a second of the queue's own clock."""
+        for stream in (Stream.TELEMETRY, Stream.STATE, Stream.EVENT):
+            places = self._oldest(stream, lambda place: place.aged_s < before_s)
+            if places:
+                yield stream, places, gaps_of(stream, places, "age")
+
+    def shrink(self, size: int) -> Iterator[Dropped]:
+        """Drop at least ``size`` bytes of bodies, in the order of the streams' fate."""
+        for stream in (Stream.TELEMETRY, Stream.STATE, Stream.EVENT):
+            if stream is Stream.STATE:
+                places = self._thin(size)
+                if places:
+                    size -= sum(place.size for place in places)
+                    yield stream, sorted(places), thinned_gaps(stream, sorted(places))
+            if size <= 0:
+                return
+            left = size
+
+            def wanted(place: Place) -> bool:
+                nonlocal left
+                more = left > 0
+                left -= place.size
+                return more
+
+            places = self._oldest(stream, wanted)
+            size -= sum(place.size for place in places)
+            if places:
+                yield stream, places, gaps_of(stream, places, "quota")
+
+    def _places(self, lo: int, hi: int) -> list[Place]:
+        bounds = lo, hi, _PAGE_OF_ROWS
+        found = self._core.exec_driver_sql(schema.PLACES.sql, bounds).fetchall()
+        return [Place(*columns) for columns in found]
+
+    def _oldest(self, stream: Stream, wanted: Callable[[Place], bool]) -> list[Place]:
+        lo, hi = keys_of(stream)
+        gone: list[Place] = []
+        while True:
+            page = self._places(lo, hi)
+            going = list(takewhile(wanted, page))
+            gone += going
+            if len(going) < len(page) or not page:
+                break
+            lo = page[-1].key + 1
+        if gone:
+            first, _ = keys_of(stream)
+            self._core.exec_driver_sql(schema.DELETE.sql, (first, gone[-1].key))
+        return gone
+
+    def _thin(self, size: int) -> list[Place]:
+        """Thin state round after round; what a single round leaves over is thinned in the next."""
+        lo, hi = keys_of(Stream.STATE)
+        gone: list[Place] = []
+        idle_pages = 0
+        while size > 0:
+            start = max(lo, self._thinned_key)
+            page = self._places(start, hi)
+            going = []
+            for place in fate.thin(page):
+                if size <= 0:
+                    break
+                size -= place.size
+                going.append(place)
+            if going:
+                keys = [(place.key, place.key) for place in going]
+                self._core.exec_driver_sql(schema.DELETE.sql, keys)
+                gone += going
+            idle_pages = 0 if going else idle_pages + 1
+            ended = len(page) < _PAGE_OF_ROWS
+            if size <= 0 and going:
+                self._thinned_key = going[-1].key + 1
+            else:
+                self._thinned_key = lo if ended or not page else page[-1].key + 1
+            if idle_pages and start == lo and ended:
+                break  # one row of each asset is left: there is nothing to thin
+        return gone

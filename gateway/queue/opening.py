@@ -1,0 +1,232 @@
+"""Opening the queue: create, bring forward, or set a corrupt file aside and salvage it.
+
+A salvaged row keeps its id, epoch and sequence numbers, so whatever a consumer already has of
+it is recognised. Only what is appended from then on counts in the new epoch. The set-aside
+file stays beside the queue under a name with the time in it, for people; nothing deletes it.
+
+The order of steps survives a crash at each: the salvage is complete in a file of its own before
+the corrupt one gives up its name, and takes that name last.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import stat
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import sqlalchemy as sa
+
+from gateway.errors import PayloadError, StoreError
+from gateway.queue import fate, schema
+from gateway.queue.book import Book, sealed
+from gateway.queue.database import Database
+from gateway.queue.epoch import new_epoch
+from gateway.queue.salvage import salvage
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from gateway.clock import Now
+    from gateway.streams import Gap
+
+CORRUPT = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+FULL = (sqlite3.SQLITE_FULL,)
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """An open queue, and what opening it cost."""
+
+    database: Database
+    trouble: str = ""  # what was set aside and salvaged, for people
+    gaps: tuple[Gap, ...] = ()  # to be announced with the first commit
+
+
+def is_corrupt(error: BaseException) -> bool:
+    """Whether SQLite says that the file is damaged, and not that it may not use it."""
+    if isinstance(error, PayloadError):
+        return True
+    return schema.error_code(error) & 0xFF in CORRUPT
+
+
+def corruption(text: str) -> sqlite3.DatabaseError:
+    """What SQLite would have raised, had it seen what we see."""
+    error = sqlite3.DatabaseError(text)
+    error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+    return error
+
+
+def is_full(error: BaseException) -> bool:
+    """Whether SQLite says that there is no room."""
+    return schema.error_code(error) & 0xFF in FULL
+
+
+def open_queue(path: Path, now: Now, *, least_id: int = 1) -> Opened:
+    """Open the queue at ``path``, whatever state it is in.
+
+    Args:
+        path: the file; its folder must exist.
+        now: both clocks.
+        least_id: the first id that a new database may give out.
+
+    Raises:
+        StoreError: it may not be written, a newer gateway wrote it, or the disk fails.
+    """
+    _may_write(path)
+    rescued = path.with_name(path.name + ".salvaged")
+    if not path.exists() and rescued.exists():
+        rescued.rename(path)  # a crash came between the last two steps of ``recover``
+    try:
+        if not path.exists():
+            _move_log(path, _aside(path, now))  # a log without its database belongs to nobody
+            return Opened(_create(path, now))
+        version = schema.found_version(path)
+        if version:
+            schema.refuse_newer(path, version)
+            return Opened(_load(path, now, version))
+    except (sqlite3.Error, sa.exc.DBAPIError, PayloadError) as error:
+        if not is_corrupt(error):
+            raise _unusable(path, error) from error
+        why = str(getattr(error, "orig", error))
+    else:
+        why = "it is not a database of this gateway"
+    try:
+        return recover(path, now, why=why, least_id=least_id)
+    except (sqlite3.Error, sa.exc.DBAPIError, OSError) as error:
+        raise _unusable(path, error) from error
+
+
+def recover(
+    path: Path, now: Now, *, why: str, least_id: int = 1, known: Database | None = None
+) -> Opened:
+    """Set a corrupt file aside; every connection to it must be closed.
+
+    Args:
+        path: the file.
+        now: both clocks.
+        why: what SQLite or a CRC said, for people.
+        least_id: the first id that the new database may give out.
+        known: the database as it was open until now: its counters and facts are the best there are.
+
+    Raises:
+        sqlite3.Error, sqlalchemy.exc.DBAPIError, OSError: the disk does not allow it.
+    """
+    rescued = path.with_name(path.name + ".salvaged")
+    _remove(rescued)
+    fresh = _create(rescued, now)
+    found = salvage(path, fresh, now=now, least_id=least_id, known=known)
+    fresh.close()
+    aside = _aside(path, now)
+    _move_log(path, aside)
+    path.rename(aside)
+    rescued.rename(path)
+    _sync_folder(path)
+    text = (
+        f"{path}: {why}; set aside as {aside.name}; {found.rows} batches with"
+        f" {found.readings} readings salvaged, a new epoch begins"
+    )
+    return Opened(_load(path, now, schema.VERSION), text, tuple(found.gaps))
+
+
+def _create(path: Path, now: Now) -> Database:
+    raw, core = schema.connect(path)
+    try:
+        schema.migrate(core, 0)
+        book = Book(new_epoch(now.unix_ms), wall_ms=now.unix_ms)
+        text = book.text()
+        with core.begin():
+            core.exec_driver_sql(schema.SAVE.sql, ("book", text, sealed("book", text)))
+    except BaseException:
+        raw.close()
+        raise
+    ageing = fate.Ageing.resume(aged_s=0, wall_ms=0, now=now)
+    _sync_folder(path)
+    return Database(path, raw, core, book=book, facts={}, ageing=ageing)
+
+
+def _load(path: Path, now: Now, version: int) -> Database:
+    raw, core = schema.connect(path)
+    try:
+        schema.migrate(core, version)
+        with core.begin():
+            meta = core.exec_driver_sql(schema.LOAD.sql).fetchall()
+            kept = core.exec_driver_sql(schema.KEPT.sql).fetchall()
+            # Fails now, not at the first fragment, where only reading is allowed.
+            core.exec_driver_sql(
+                schema.SAVE.sql,
+                ("schema", str(schema.VERSION), sealed("schema", str(schema.VERSION))),
+            )
+        facts = read_sealed(meta), read_sealed(kept)
+        book = Book.parse(facts[0].get("book", ""))
+    except BaseException:
+        raw.close()
+        raise
+    ageing = fate.Ageing.resume(aged_s=book.aged_s, wall_ms=book.wall_ms, now=now)
+    return Database(path, raw, core, book=book, facts=facts[1], ageing=ageing)
+
+
+def read_sealed(rows: object) -> dict[str, str]:
+    """Keys and values whose CRC holds.
+
+    Raises:
+        PayloadError: one does not.
+    """
+    found = {}
+    assert isinstance(rows, list)
+    for key, value, crc in rows:
+        if not isinstance(value, str) or sealed(key, value) != crc:
+            text = f"the value of {key!r} does not match its CRC"
+            raise PayloadError(text)
+        found[key] = value
+    return found
+
+
+def _may_write(path: Path) -> None:
+    folder = path.parent
+    if not folder.is_dir():
+        text = f"{folder}: is not a directory: the queue needs one that it may write"
+        raise StoreError(text)
+    for place in (folder, path):
+        if place.exists() and not os.access(place, os.W_OK):
+            mode = stat.filemode(place.stat().st_mode)
+            text = (
+                f"{place}: is read-only for user {os.geteuid()} (mode {mode}): the queue must be"
+                " able to write it"
+            )
+            raise StoreError(text)
+
+
+def _unusable(path: Path, error: BaseException) -> StoreError:
+    if is_full(error):
+        return StoreError(f"{path}: the disk is full: the queue needs room to start")
+    return StoreError(f"{path}: cannot be opened: {getattr(error, 'orig', error)}")
+
+
+def _aside(path: Path, now: Now) -> Path:
+    stamp = datetime.fromtimestamp(now.unix_ms / 1000, UTC).strftime("%Y%m%dT%H%M%S")
+    name = f"{path.name}.corrupt-{stamp}.{now.unix_ms % 1000:03d}Z"
+    return path.with_name(name)
+
+
+def _move_log(path: Path, aside: Path) -> None:
+    log = path.with_name(path.name + "-wal")
+    if log.exists():
+        log.rename(aside.with_name(aside.name + "-wal"))
+    path.with_name(path.name + "-shm").unlink(missing_ok=True)
+
+
+def _remove(path: Path) -> None:
+    for tail in ("", "-wal", "-shm"):
+        path.with_name(path.name + tail).unlink(missing_ok=True)
+
+
+def _sync_folder(path: Path) -> None:
+    """Make names durable: a file whose name is lost with the power is lost itself."""
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

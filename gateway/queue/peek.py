@@ -1,0 +1,61 @@
+"""Looking into a queue without changing it: for the ``queue`` command while no daemon runs."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+from gateway.errors import PayloadError, StoreError
+from gateway.queue import schema
+from gateway.queue.book import Book
+from gateway.queue.database import disk_space
+from gateway.queue.opening import read_sealed
+from gateway.queue.rows import keys_of
+from gateway.streams import QueueDepth, StreamDepth
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def peek(folder: Path) -> QueueDepth:
+    """Depth of the queue in ``folder``, from its counters; also while a daemon writes to it.
+
+    Raises:
+        StoreError: there is none, it is damaged, or it may not be read.
+    """
+    path = folder / schema.FILE
+    if not path.exists():
+        text = f"{path}: there is no queue"
+        raise StoreError(text)
+    try:
+        # Without permission to write, SQLite cannot share the log: the file alone is read.
+        try:
+            return _peek(path, "ro")
+        except sqlite3.OperationalError as error:
+            if schema.error_code(error) & 0xFF not in (
+                sqlite3.SQLITE_CANTOPEN,
+                sqlite3.SQLITE_READONLY,
+            ):
+                raise
+            return _peek(path, "ro&immutable=1")
+    except (sqlite3.Error, PayloadError) as error:
+        text = f"{path}: cannot be read: {error}"
+        raise StoreError(text) from error
+
+
+def _peek(path: Path, mode: str) -> QueueDepth:
+    space = disk_space(path.parent)
+    with closing(sqlite3.connect(schema.uri(path, mode), uri=True, timeout=schema.BUSY_S)) as raw:
+        raw.text_factory = schema.readable
+        raw.execute("BEGIN")  # one state of the file for all that follows
+        meta = read_sealed(raw.execute(schema.LOAD.sql).fetchall())
+        schema.refuse_newer(path, int(meta.get("schema", "0")))
+        book = Book.parse(meta.get("book", ""))
+        streams = {}
+        for stream, counts in book.streams.items():
+            row = raw.execute(schema.OLDEST.sql, keys_of(stream)).fetchone()
+            streams[stream] = StreamDepth(
+                counts.rows, counts.readings, counts.bytes, None if row is None else row[0]
+            )
+    return book.depth(streams, space)

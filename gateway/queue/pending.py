@@ -1,0 +1,104 @@
+"""What callers have handed over and the writer has not done yet."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from gateway.streams import Batch, Stream
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from gateway.effects import FetchRows
+    from gateway.queue.database import Loss
+
+LATER_BYTES = 8 << 20  # of batches for which nobody waits; half of it for streams that may drop
+NEVER_DROPPED = (Stream.AUDIT, Stream.RESULT)
+
+
+class Waiting:
+    """Somebody waits until this is durable.
+
+    Args:
+        batches: what is to be appended.
+        facts: what is to be kept.
+    """
+
+    def __init__(
+        self, batches: Sequence[Batch] = (), facts: dict[str, str | None] | None = None
+    ) -> None:
+        self.batches = batches
+        self.facts = facts or {}
+        self._lock = threading.Lock()
+        self._done = threading.Event()
+        self._given_up = False
+        self._error: Exception | None = None
+
+    @property
+    def telemetry(self) -> bool:
+        """Whether a disk that runs full refuses it."""
+        return any(batch.stream is Stream.TELEMETRY for batch in self.batches)
+
+    def wait(self, within_s: float) -> bool:
+        """Wait for the outcome; False if there is none, and then there will be none.
+
+        Raises:
+            StoreError: it was not kept.
+        """
+        if not self._done.wait(within_s):
+            with self._lock:
+                if not self._done.is_set():
+                    self._given_up = True
+                    return False
+        if self._error is not None:
+            raise self._error
+        return True
+
+    def settle(self, error: Exception | None = None) -> bool:
+        """Tell the caller; False if the caller was already told that nothing was kept."""
+        with self._lock:
+            if self._given_up:
+                return False
+            self._error = error
+            self._done.set()
+            return True
+
+
+@dataclass(slots=True)
+class Pending:
+    """All of it; the store swaps it for an empty one when the writer takes it."""
+
+    waiting: list[Waiting] = field(default_factory=list)
+    later: list[Batch] = field(default_factory=list)
+    later_bytes: int = 0
+    forget: list[int] = field(default_factory=list)
+    fetches: list[FetchRows] = field(default_factory=list)
+    losses: dict[Loss, int] = field(default_factory=dict)
+
+    def __bool__(self) -> bool:
+        """Whether there is any."""
+        return bool(self.waiting or self.later or self.forget or self.fetches or self.losses)
+
+    def lose(self, loss: Loss, count: int) -> None:
+        """Count readings that were given up."""
+        self.losses[loss] = self.losses.get(loss, 0) + count
+
+    def put_later(self, batch: Batch, *, reason: str) -> None:
+        """Keep a batch for the next commit, or lose it if too much waits already."""
+        most = LATER_BYTES if batch.stream in NEVER_DROPPED else LATER_BYTES // 2
+        if self.later_bytes + len(batch.body) > most:
+            self.lose((batch.stream, batch.asset, reason), batch.n)
+        else:
+            self.later.append(batch)
+            self.later_bytes += len(batch.body)
+
+    def put_back(self, left: Pending, *, reason: str) -> None:
+        """Take back what could not be done and nobody was told of; it goes first again."""
+        newer, self.later, self.later_bytes = self.later, [], 0
+        for batch in (*left.later, *newer):
+            self.put_later(batch, reason=reason)
+        self.forget = [*left.forget, *self.forget]
+        for loss, count in left.losses.items():
+            self.lose(loss, count)

@@ -1,0 +1,242 @@
+"""Reading what is left of a corrupt database.
+
+Rows are read forwards from the oldest and backwards from the newest until SQLite stumbles; ids
+in between are tried one by one. If the file's first page is gone, a copy gets the first page of
+a fresh database of the same schema, whose tables begin on the same pages. A row counts only if
+its CRC holds.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from contextlib import closing, suppress
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import sqlalchemy as sa
+
+from gateway.errors import PayloadError
+from gateway.queue import schema
+from gateway.queue.book import Book, sealed
+from gateway.queue.rows import MOST_RANGES, keys_of, row_of
+from gateway.streams import Gap, Row, Stream
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterator
+    from pathlib import Path
+
+    from gateway.clock import Now
+    from gateway.queue.database import Database
+
+_TRIES = 100_000  # ids tried one by one: about a second
+_TOGETHER = 200  # rows of one commit
+Columns = tuple[object, ...]
+
+
+@dataclass(slots=True)
+class Salvaged:
+    """What was found."""
+
+    rows: int = 0
+    readings: int = 0
+    last_id: int = 0
+    aged_s: int = 0
+    book: Book | None = None
+    facts: dict[str, str] = field(default_factory=dict)
+    numbers: dict[tuple[Stream, str], list[tuple[int, int]]] = field(default_factory=dict)
+    gaps: list[Gap] = field(default_factory=list)
+
+    def count(self, row: Row, aged_s: int) -> None:
+        """Add a row that was carried over."""
+        self.rows += 1
+        self.readings += row.batch.n
+        self.last_id = max(self.last_id, row.id)
+        self.aged_s = max(self.aged_s, aged_s)
+        taken = self.numbers.setdefault((row.batch.stream, row.epoch), [])
+        taken.append((row.seq0, row.seq0 + row.batch.n - 1))
+
+
+def salvage(
+    old: Path, into: Database, *, now: Now, least_id: int, known: Database | None
+) -> Salvaged:
+    """Carry every readable row over, count them in ``into.book``, find what is missing.
+
+    Args:
+        old: the corrupt file; it is only read.
+        into: a new, empty database; its book is saved when all is in.
+        now: both clocks.
+        least_id: the first id it may give out.
+        known: the database as it was open until now, if it was.
+    """
+    found = Salvaged()
+    if known is not None:
+        found.book, found.facts = known.book, dict(known.facts)
+    mended = old.with_name(old.name + ".mended")
+    try:
+        if not _carry(old, into, found):
+            with suppress(OSError):  # no room for a copy: what was found is what there is
+                _mend(old, mended, like=into)
+                _carry(mended, into, found)
+    finally:
+        for tail in ("", "-wal", "-shm"):
+            mended.with_name(mended.name + tail).unlink(missing_ok=True)
+    book = into.book
+    before = found.book
+    book.next_id = max(least_id, found.last_id + 1, before.next_id if before else 1)
+    book.aged_s = max(found.aged_s, before.aged_s if before else 0)
+    book.wall_ms = before.wall_ms if before else now.unix_ms
+    found.gaps = _missing(found)
+    into.save(found.facts)
+    return found
+
+
+def _carry(old: Path, into: Database, found: Salvaged) -> bool:
+    """Carry rows over; False if the file cannot be read at all."""
+    try:
+        raw = sqlite3.connect(schema.uri(old, "ro"), uri=True, timeout=schema.BUSY_S)
+    except sqlite3.Error:
+        return False
+    with closing(raw):
+        raw.text_factory = schema.readable
+        try:
+            raw.execute("SELECT count(*) FROM sqlite_master").fetchone()
+            raw.execute("SELECT key FROM batch LIMIT 0").fetchone()
+        except sqlite3.Error:
+            return False
+        for table, target in (("meta", None), ("fact", found.facts)):
+            with suppress(sqlite3.Error, PayloadError):
+                for key, value, crc in raw.execute(f"SELECT key, value, crc FROM {table}"):  # noqa: S608 - our own names
+                    if not isinstance(value, str) or sealed(key, value) != crc:
+                        continue
+                    if target is not None:
+                        target.setdefault(key, value)
+                    elif key == "book" and found.book is None:
+                        found.book = Book.parse(value)
+        together: list[Columns] = []
+        for columns in _readable(raw, found.book):
+            together.append(columns)
+            if len(together) == _TOGETHER and not _adopt(together, into, found):
+                return True
+        _adopt(together, into, found)
+    return True
+
+
+def _adopt(together: list[Columns], into: Database, found: Salvaged) -> bool:
+    rows = [(columns, row_of(columns)) for columns in together]
+    if rows:
+        try:
+            into.adopt([columns for columns, _ in rows])
+        except sa.exc.DBAPIError:
+            return False  # the disk is full: the rest is a gap
+        for columns, row in rows:
+            aged_s = columns[9]
+            found.count(row, aged_s if isinstance(aged_s, int) else 0)
+    together.clear()
+    return True
+
+
+def _readable(raw: sqlite3.Connection, book: Book | None) -> Iterator[Columns]:
+    for stream in sorted(Stream, key=lambda s: s.prio):
+        lo, hi = keys_of(stream)
+        if book is not None:
+            hi = min(hi, lo + book.next_id)
+        behind = yield from _forwards(raw, lo, hi)
+        if behind is None:
+            continue
+        before = yield from _backwards(raw, behind, hi)
+        for key in range(behind, min(before, behind + _TRIES) + 1):
+            with suppress(sqlite3.Error):
+                for columns in _walk(raw, schema.FETCH.sql, (key, key)):
+                    yield from _sound(columns)
+
+
+def _forwards(raw: sqlite3.Connection, lo: int, hi: int) -> Generator[Columns, None, int | None]:
+    """Sound rows upwards; returns the key behind the last one, or None if all were read."""
+    try:
+        for columns in _walk(raw, schema.FETCH.sql, (lo, hi)):
+            key = columns[0]
+            if not isinstance(key, int) or not lo <= key <= hi:
+                return lo  # a damaged tree may lead in circles
+            lo = key + 1
+            yield from _sound(columns)
+    except sqlite3.Error:
+        return lo
+    return None
+
+
+def _backwards(raw: sqlite3.Connection, lo: int, hi: int) -> Generator[Columns, None, int]:
+    """Sound rows downwards; returns the key before the last one."""
+    with suppress(sqlite3.Error):
+        for columns in _walk(raw, schema.FETCH_BACK.sql, (lo, hi)):
+            key = columns[0]
+            if not isinstance(key, int) or not lo <= key <= hi:
+                break
+            hi = key - 1
+            yield from _sound(columns)
+    return hi
+
+
+def _walk(raw: sqlite3.Connection, sql: str, bounds: tuple[int, int]) -> Iterator[Columns]:
+    cursor = raw.execute(sql, (*bounds, -1))
+    while (columns := cursor.fetchone()) is not None:
+        yield columns
+
+
+def _sound(columns: Columns) -> Iterator[Columns]:
+    with suppress(PayloadError):
+        row_of(columns)
+        yield columns
+
+
+def _mend(old: Path, mended: Path, *, like: Database) -> None:
+    """Copy ``old`` and give the copy the first page of ``like``.
+
+    Source: SQLite, Database File Format, 1.3: size in pages at 28, freelist at 32 and 36.
+    """
+    like.checkpoint()
+    shutil.copyfile(old, mended)
+    log = old.with_name(old.name + "-wal")
+    if log.exists():
+        shutil.copyfile(log, mended.with_name(mended.name + "-wal"))
+    page = bytearray(like.path.read_bytes()[: schema.PAGE])
+    pages = max(1, mended.stat().st_size // schema.PAGE)
+    page[28:32] = pages.to_bytes(4, "big")
+    page[32:40] = bytes(8)
+    with mended.open("r+b") as file:
+        file.write(page)
+
+
+def _missing(found: Salvaged) -> list[Gap]:
+    """What the old counters say was waiting and was not found, as few ranges as may be.
+
+    Numbers acknowledged out of order lie inside such a range too: announcing them once more
+    costs nothing, missing one would be a silent loss.
+    """
+    gaps: list[Gap] = []
+    taken = dict(found.numbers)
+    book = found.book
+    for stream in Stream:
+        if book is not None and book.streams[stream].next > 1:
+            taken.setdefault((stream, book.epoch), [])
+    for (stream, epoch), ranges in taken.items():
+        ranges.sort()
+        first = ranges[0][0] if ranges else None
+        last = ranges[-1][1] if ranges else 0
+        if book is not None and epoch == book.epoch:
+            counts = book.streams[stream]
+            if counts.readings:
+                waiting = max(1, counts.next - counts.readings)
+                first = waiting if first is None else min(first, waiting)
+            last = counts.next - 1
+        if first is None:
+            continue
+        holes = []
+        for begin, end in [*ranges, (last + 1, last)]:
+            if begin > first:
+                holes.append((first, begin - 1))
+            first = max(first, end + 1)
+        if len(holes) > MOST_RANGES:
+            holes = [*holes[: MOST_RANGES - 1], (holes[MOST_RANGES - 1][0], holes[-1][1])]
+        gaps += [Gap(stream, "", begin, end, "corrupt", epoch) for begin, end in holes]
+    return gaps

@@ -1,0 +1,233 @@
+"""The database: tables, statements, how it is opened, and how an older one is brought forward.
+
+Statements are written in SQLAlchemy Core and compiled once: at a thousand commits a second
+Core's own work per statement would cost more than SQLite's. The sqlite3 connection is made
+here and given to SQLAlchemy, because PRAGMAs and checkpoints must run outside a transaction.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import sqlite as dialect
+from sqlalchemy.pool import StaticPool
+
+from gateway.errors import StoreError
+from gateway.queue.book import sealed
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from sqlalchemy.sql import ClauseElement
+
+VERSION = 1
+FILE = "queue.db"
+PAGE = 4096  # bytes; SQLite's default since 3.12, said so that salvage may rely on it
+LOG_LIMIT = 4 << 20  # bytes kept of the write-ahead log after a checkpoint
+BUSY_S = 1.0  # somebody's sqlite3 shell may hold the lock this long before a commit fails
+QUARANTINE = 1000  # damaged rows kept for people
+
+metadata = sa.MetaData()
+meta = sa.Table(
+    "meta",
+    metadata,
+    sa.Column("key", sa.Text, primary_key=True),
+    sa.Column("value", sa.Text, nullable=False),
+    sa.Column("crc", sa.Integer, nullable=False),
+    sqlite_with_rowid=False,
+)
+fact = sa.Table(
+    "fact",
+    metadata,
+    sa.Column("key", sa.Text, primary_key=True),
+    sa.Column("value", sa.Text, nullable=False),
+    sa.Column("crc", sa.Integer, nullable=False),
+    sqlite_with_rowid=False,
+)
+batch = sa.Table(
+    "batch",
+    metadata,
+    sa.Column("key", sa.Integer, primary_key=True, autoincrement=False),  # prio << 48 | id
+    sa.Column("stream", sa.Text, nullable=False),
+    sa.Column("asset", sa.Text, nullable=False),
+    sa.Column("seq0", sa.Integer, nullable=False),
+    sa.Column("n", sa.Integer, nullable=False),
+    sa.Column("t_min", sa.Integer, nullable=False),  # Unix ms
+    sa.Column("t_max", sa.Integer, nullable=False),
+    sa.Column("codec", sa.Text, nullable=False),
+    sa.Column("epoch", sa.Text, nullable=False),  # of seq0: an older one in salvaged rows
+    sa.Column("aged_s", sa.Integer, nullable=False),  # fate.Ageing when it was stored
+    sa.Column("crc", sa.Integer, nullable=False),
+    sa.Column("body", sa.LargeBinary, nullable=False),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """Core's statement as SQLite gets it, and the order of its parameters."""
+
+    sql: str
+
+    @classmethod
+    def of(cls, clause: ClauseElement, *, tail: str = "") -> Statement:
+        """Compile once; parameters are given in the order in which the SQL names them."""
+        return cls(str(clause.compile(dialect=dialect.dialect(paramstyle="qmark"))) + tail)
+
+
+_LIMIT = " LIMIT ?"  # Core's own adds an OFFSET, and releases differ in its parameter
+_IN = batch.c.key.between(sa.bindparam("lo"), sa.bindparam("hi"))
+_PLACE = (
+    batch.c.key,
+    batch.c.asset,
+    batch.c.seq0,
+    batch.c.n,
+    sa.func.length(batch.c.body),
+    batch.c.epoch,
+    batch.c.aged_s,
+)
+
+INSERT = Statement.of(batch.insert())
+FETCH = Statement.of(sa.select(*batch.c).where(_IN).order_by(batch.c.key), tail=_LIMIT)
+FETCH_BACK = Statement.of(sa.select(*batch.c).where(_IN).order_by(batch.c.key.desc()), tail=_LIMIT)
+PLACES = Statement.of(sa.select(*_PLACE).where(_IN).order_by(batch.c.key), tail=_LIMIT)
+PLACE_BACK = Statement.of(sa.select(*_PLACE).where(_IN).order_by(batch.c.key.desc()), tail=_LIMIT)
+OLDEST = Statement.of(sa.select(batch.c.t_min).where(_IN).order_by(batch.c.key), tail=" LIMIT 1")
+DELETE = Statement.of(batch.delete().where(_IN))
+# SQLAlchemy 1.4 cannot write RETURNING for SQLite.
+FORGET = Statement(DELETE.sql + " RETURNING n, length(body)")
+SAVE = Statement("INSERT OR REPLACE INTO meta (key, value, crc) VALUES (?, ?, ?)")
+LOAD = Statement.of(sa.select(meta.c.key, meta.c.value, meta.c.crc))
+KEEP = Statement("INSERT OR REPLACE INTO fact (key, value, crc) VALUES (?, ?, ?)")
+UNKEEP = Statement.of(fact.delete().where(fact.c.key == sa.bindparam("name")))
+KEPT = Statement.of(sa.select(fact.c.key, fact.c.value, fact.c.crc))
+SET_ASIDE = Statement("INSERT INTO quarantine SELECT NULL, ?, ?, * FROM batch WHERE key = ?")
+TRIM = Statement("DELETE FROM quarantine WHERE number <= (SELECT max(number) FROM quarantine) - ?")
+
+# Each entry brings a database of version n to n + 1. Never edit one that was released.
+MIGRATIONS = (
+    """
+    CREATE TABLE meta (key TEXT NOT NULL PRIMARY KEY, value TEXT NOT NULL, crc INTEGER NOT NULL)
+        WITHOUT ROWID;
+    CREATE TABLE fact (key TEXT NOT NULL PRIMARY KEY, value TEXT NOT NULL, crc INTEGER NOT NULL)
+        WITHOUT ROWID;
+    CREATE TABLE batch (
+        key INTEGER NOT NULL PRIMARY KEY, stream TEXT NOT NULL, asset TEXT NOT NULL,
+        seq0 INTEGER NOT NULL, n INTEGER NOT NULL, t_min INTEGER NOT NULL, t_max INTEGER NOT NULL,
+        codec TEXT NOT NULL, epoch TEXT NOT NULL, aged_s INTEGER NOT NULL, crc INTEGER NOT NULL,
+        body BLOB NOT NULL);
+    -- A copy of a row as it lay there, so its columns have no affinity and no constraint.
+    CREATE TABLE quarantine (
+        number INTEGER PRIMARY KEY, at_ms INTEGER NOT NULL, why TEXT NOT NULL,
+        key, stream, asset, seq0, n, t_min, t_max, codec, epoch, aged_s, crc, body);
+    -- For people with a sqlite3 shell: the columns that the key holds.
+    CREATE VIEW waiting AS
+        SELECT key & 281474976710655 AS id, key >> 48 AS prio, stream, asset, seq0, n, t_min,
+        t_max, codec, epoch, length(body) AS bytes FROM batch
+    """,
+)
+
+
+def uri(path: Path, mode: str) -> str:
+    """SQLite's URI of a file. ``mode``: ro | rw | rwc, and other parameters after an ``&``."""
+    return f"file:{quote(str(path))}?mode={mode}"
+
+
+def readable(text: bytes) -> str:
+    """Text of a column, also where a flipped bit made it no UTF-8: its CRC will say so."""
+    return text.decode("utf-8", "replace")
+
+
+def found_version(path: Path) -> int:
+    """Version of the schema in a file, read without changing it; 0 if it holds no table yet.
+
+    Raises:
+        sqlite3.DatabaseError: the file cannot be read as a database.
+    """
+    raw = sqlite3.connect(uri(path, "ro"), uri=True, timeout=BUSY_S)
+    try:
+        tables = raw.execute("SELECT name FROM sqlite_master WHERE name = 'meta'").fetchall()
+        if not tables:
+            return 0
+        row = raw.execute("SELECT value FROM meta WHERE key = 'schema'").fetchone()
+        return 0 if row is None else int(row[0])
+    except ValueError as error:
+        text = f"schema version: {error}"
+        raise sqlite3.DatabaseError(text) from error
+    finally:
+        raw.close()
+
+
+def refuse_newer(path: Path, version: int) -> None:
+    """Refuse what a newer gateway wrote.
+
+    Raises:
+        StoreError: install that gateway again, or move the file away; it is untouched.
+    """
+    if version > VERSION:
+        text = (
+            f"{path}: schema version {version} was written by a newer gateway: this one reads"
+            f" 1..{VERSION}; nothing was changed"
+        )
+        raise StoreError(text)
+
+
+def connect(path: Path) -> tuple[sqlite3.Connection, sa.engine.Connection]:
+    """Open for reading and writing; the caller ends both.
+
+    Returns:
+        The sqlite3 connection, for PRAGMAs, and SQLAlchemy's around it, for transactions.
+    """
+    raw = sqlite3.connect(
+        uri(path, "rwc"),
+        uri=True,
+        timeout=BUSY_S,
+        isolation_level=None,  # we say BEGIN; sqlite3 must not
+        check_same_thread=False,  # opened by start(), used by the writer alone
+        cached_statements=64,
+    )
+    raw.text_factory = readable
+    try:
+        for pragma in (
+            f"page_size = {PAGE}",
+            "auto_vacuum = INCREMENTAL",  # room given back to the disk without a rewrite
+            "journal_mode = WAL",
+            "synchronous = FULL",
+            "secure_delete = OFF",  # Debian turns it on: every delete would write its pages
+            "cell_size_check = ON",
+            f"journal_size_limit = {LOG_LIMIT}",
+            "temp_store = MEMORY",
+            "cache_size = -4096",  # KiB
+            "trusted_schema = OFF",
+        ):
+            raw.execute(f"PRAGMA {pragma}").fetchall()
+    except sqlite3.Error:
+        raw.close()
+        raise
+    engine = sa.create_engine("sqlite://", creator=lambda: raw, poolclass=StaticPool)
+
+    @sa.event.listens_for(engine, "begin")
+    def _begin(connection: sa.engine.Connection) -> None:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+    return raw, engine.connect()
+
+
+def migrate(core: sa.engine.Connection, version: int) -> None:
+    """Bring an older database forward, each step in one transaction with its version row."""
+    for number in range(version, VERSION):
+        with core.begin():
+            for sql in MIGRATIONS[number].split(";"):
+                core.exec_driver_sql(sql)
+            value = str(number + 1)
+            core.exec_driver_sql(SAVE.sql, ("schema", value, sealed("schema", value)))
+
+
+def error_code(error: BaseException) -> int:
+    """SQLite's extended result code of an error, 0 if it has none."""
+    origin: Any = getattr(error, "orig", None) or error
+    code = getattr(origin, "sqlite_errorcode", 0)
+    return int(code or 0)

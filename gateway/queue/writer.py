@@ -1,0 +1,344 @@
+"""The writer's turns: take what is pending, do it in one transaction, tell everybody.
+
+Faults and what a turn does about them:
+- full: the log is cut off, telemetry is refused, the rest is tried again; see ``disk``.
+- corrupt: the file is set aside and salvaged, and the same work is done on the new one.
+- anything else of the disk: who waits is told, the rest is kept and tried again.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+import sqlalchemy as sa
+
+from gateway.errors import DiskFullError, StoreError
+from gateway.events import GapsRecorded, QueueReported, QueueTroubled, RowsFetched, RowsStored
+from gateway.queue import opening
+from gateway.queue.database import Database, Work, Written
+from gateway.queue.disk import Disk, Room
+from gateway.queue.losses import Losses
+from gateway.queue.pending import Pending, Waiting
+from gateway.streams import Gap, Row, Stream
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from gateway.clock import Now
+    from gateway.effects import FetchRows
+    from gateway.inbox import Post
+    from gateway.queue.fate import Space
+    from gateway.settings import QueueSettings
+    from gateway.streams import Batch
+
+_REPORT_S = 0.5  # between two reports of the depth
+_IDLE_S = 1.0  # without work: then the log is cut off
+_SLOW_S = 1.0  # a commit that takes longer is told of
+_VACUUM_PAGES = 256  # given back to the disk in one turn
+_TRIES = 3
+_ERRORS = (sqlite3.Error, sa.exc.DBAPIError)
+
+
+class Writer:
+    """Owns the database; every method is called on one thread.
+
+    Args:
+        path: the database's file.
+        post: the core's inbox.
+        gap_batch: builds the record of a gap.
+        now: both clocks.
+        space: room on the disk of a folder.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        post: Post,
+        gap_batch: Callable[[Gap, int], Batch],
+        now: Callable[[], Now],
+        space: Callable[[Path], Space],
+    ) -> None:
+        self._path = path
+        self._post = post
+        self._gap_batch = gap_batch
+        self._now = now
+        self._space = space
+        self._db: Database | None = None
+        self._last_id = 0
+        self._disk = Disk()
+        self._losses = Losses()
+        self._withdrawn: list[Row] = []
+        self._gaps: list[Gap] = []  # found by a recovery, not announced yet
+        self._failed = self._slow = False
+        self._changed = self._dirty = True
+        self._report_at = self._worked_at = 0.0
+
+    @property
+    def epoch(self) -> str:
+        """The epoch in which new rows count."""
+        return "" if self._db is None else self._db.book.epoch
+
+    @property
+    def troubled(self) -> bool:
+        """Whether the disk is full or fails: then turns are not made in a hurry."""
+        return self._failed or self._disk.room is not Room.ROOM
+
+    @property
+    def restless(self) -> bool:
+        """Whether a turn is due at once."""
+        return bool(self._withdrawn or self._gaps) and not self.troubled
+
+    def kept(self, key: str) -> str | None:
+        """A fact as last made durable."""
+        return None if self._db is None else self._db.facts.get(key)
+
+    def open(self) -> None:
+        """Open the queue, or set a corrupt one aside.
+
+        Raises:
+            StoreError: it cannot be used.
+        """
+        self._take(opening.open_queue(self._path, self._now(), least_id=self._last_id + 1))
+
+    def close(self) -> None:
+        """Cut the log off and close."""
+        if self._db is not None:
+            with suppress(*_ERRORS):
+                self._db.checkpoint()
+            with suppress(*_ERRORS):
+                self._db.close()
+
+    def _take(self, opened: opening.Opened) -> None:
+        self._db = opened.database
+        self._gaps += opened.gaps
+        self._changed = self._dirty = True
+        if opened.trouble:
+            self._trouble("corrupt", opened.trouble)
+
+    def _trouble(self, kind: str, text: str) -> None:
+        self._post(QueueTroubled(kind, text, self._now()))
+
+    # --- a turn ----------------------------------------------------------------------------
+
+    def turn(self, taken: Pending, settings: QueueSettings, *, closing: bool) -> Pending:
+        """Do what was taken; returns what has to be tried again."""
+        now = self._now()
+        self._look(self._space(self._path.parent))
+        self._losses.add(taken.losses, now.mono_s)
+        taken.losses = {}
+        if self._db is None:
+            self._reopen()
+        left = self._do(taken, settings, now, closing=closing)
+        for order in taken.fetches:
+            self._answer(order, now)
+        if taken:
+            self._worked_at = now.mono_s
+        else:
+            self._rest(now)
+        self._report(now, closing=closing)
+        return left
+
+    def _do(self, taken: Pending, settings: QueueSettings, now: Now, *, closing: bool) -> Pending:
+        waiting, left = taken.waiting, Pending(later=taken.later, forget=taken.forget)
+        error: Exception | None = StoreError(f"{self._path}: the queue is not open")
+        for _ in range(_TRIES):
+            if self._disk.refuses_telemetry:
+                waiting = [request for request in waiting if not self._refused(request)]
+                left.later = [batch for batch in left.later if not self._lost(batch, now)]
+            work = Work(
+                groups=[*(request.batches for request in waiting), left.later],
+                forget=left.forget,
+                withdrawn=self._withdrawn,
+                losses=self._losses.due(
+                    now.mono_s, full=self._disk.room is not Room.ROOM, closing=closing
+                ),
+                gaps=self._gaps,
+                facts={name: v for request in waiting for name, v in request.facts.items()},
+            )
+            if not work:
+                error = None
+            if self._db is None or not work:
+                break
+            try:
+                written = self._write(self._db, work, settings, now)
+            except _ERRORS as failure:
+                error = failure
+                if not self._mended(failure):
+                    break
+            else:
+                self._done(written, waiting, now)
+                return Pending()
+        for request in waiting:
+            request.settle(None if error is None else self._sentence(error))
+        return left
+
+    def _write(self, database: Database, work: Work, settings: QueueSettings, now: Now) -> Written:
+        written = database.write(
+            work, now=now, settings=settings, space=self._space, gap_batch=self._gap_batch
+        )
+        took_s = self._now().mono_s - now.mono_s
+        if took_s >= _SLOW_S and not self._slow:
+            self._trouble("slow", f"{self._path}: a commit took {took_s:.1f} s")
+        self._slow = took_s >= _SLOW_S
+        return written
+
+    def _done(self, written: Written, waiting: list[Waiting], now: Now) -> None:
+        self._withdrawn, self._gaps, self._failed = [], [], False
+        self._losses.announced(now.mono_s)
+        self._changed = self._dirty = True
+        late: set[int] = set()
+        for request, rows in zip(waiting, written.groups, strict=False):  # the last is ``later``
+            if not request.settle() and rows:
+                late.update(row.id for row in rows)
+                self._losses.credit(rows, now.mono_s)
+        self._withdrawn = [row for row in written.rows if row.id in late]
+        rows = tuple(row for row in written.rows if row.id not in late)
+        if rows:
+            self._post(RowsStored(rows))
+        if written.gaps:
+            self._post(GapsRecorded(written.gaps))
+        self._move(self._disk.wrote())
+
+    # --- room ------------------------------------------------------------------------------
+
+    def _look(self, space: Space) -> None:
+        self._move(self._disk.looked(space))
+
+    def _move(self, disk: Disk) -> None:
+        before, self._disk = self._disk.room, disk
+        space = disk.space
+        free = (
+            ""
+            if space is None
+            else f", {space.free_bytes >> 20} of {space.disk_bytes >> 20} MiB free"
+        )
+        if disk.room is Room.ROOM and before is not Room.ROOM:
+            self._losses.hurry()
+            self._trouble("disk_ok", f"{self._path}: there is room again{free}")
+        elif disk.room is not Room.ROOM and before is Room.ROOM:
+            self._trouble("disk_full", f"{self._path}: telemetry is refused{free}")
+
+    def _refused(self, request: Waiting) -> bool:
+        if not request.telemetry:
+            return False
+        request.settle(DiskFullError(f"{self._path}: the disk is full; nothing was kept"))
+        return True
+
+    def _lost(self, batch: Batch, now: Now) -> bool:
+        if batch.stream is not Stream.TELEMETRY:
+            return False
+        self._losses.add({(batch.stream, batch.asset, "disk_full"): batch.n}, now.mono_s)
+        return True
+
+    # --- faults ----------------------------------------------------------------------------
+
+    def _mended(self, failure: Exception) -> bool:
+        """Whether the same work may be tried again at once."""
+        if opening.is_corrupt(failure):
+            return self._recover(str(getattr(failure, "orig", failure)))
+        if opening.is_full(failure):
+            again = self._disk.room is not Room.HARD
+            self._move(self._disk.refused())
+            if self._db is not None:
+                with suppress(*_ERRORS):
+                    self._db.checkpoint()  # what the log took is room
+            return again
+        self._fail(str(getattr(failure, "orig", failure)))
+        return False
+
+    def _fail(self, text: str) -> None:
+        if not self._failed:
+            self._failed = True
+            self._trouble("failed", f"{self._path}: {text}")
+
+    def _sentence(self, error: Exception) -> StoreError:
+        if isinstance(error, StoreError):
+            return error
+        if opening.is_full(error):
+            return DiskFullError(f"{self._path}: the disk is full; nothing was kept")
+        text = f"{self._path}: {getattr(error, 'orig', error)}; nothing was kept"
+        return StoreError(text)
+
+    def _recover(self, why: str) -> bool:
+        known, self._db = self._db, None
+        if known is not None:
+            self._last_id = max(self._last_id, known.book.next_id - 1)
+            with suppress(*_ERRORS):
+                known.close()
+        try:
+            now = self._now()
+            self._take(
+                opening.recover(self._path, now, why=why, least_id=self._last_id + 1, known=known)
+            )
+        except (*_ERRORS, OSError, StoreError) as error:
+            self._fail(f"{why}; and it cannot be set aside: {getattr(error, 'orig', error)}")
+            return False
+        return True
+
+    def _reopen(self) -> None:
+        try:
+            self.open()
+        except StoreError as error:
+            self._fail(str(error))
+
+    # --- reading, resting, reporting -------------------------------------------------------
+
+    def _answer(self, order: FetchRows, now: Now) -> None:
+        rows: list[Row] = []
+        for _ in range(_TRIES):
+            if self._db is None:
+                break
+            try:
+                rows = self._fetched(self._db, order, now)
+                break
+            except _ERRORS as failure:
+                if not self._mended(failure):
+                    break
+        self._post(RowsFetched(order.token, tuple(rows)))
+
+    def _fetched(self, database: Database, order: FetchRows, now: Now) -> list[Row]:
+        rows, bad = database.fetch(order)
+        from_start = order.after[0] < 0 and order.before_id >= database.book.next_id
+        if from_start and order.limit > 0 and not rows and not bad:
+            waiting = sum(counts.rows for counts in database.book.streams.values())
+            if waiting:
+                text = f"{waiting} rows are counted and none is found"
+                raise opening.corruption(text)
+        if bad:
+            with suppress(*_ERRORS):  # met again with the next fetch
+                written = database.set_aside(bad, now=now, gap_batch=self._gap_batch)
+                self._changed = self._dirty = True
+                self._trouble("corrupt", f"{self._path}: in quarantine: {bad[0][1]}")
+                self._post(RowsStored(written.rows))
+                self._post(GapsRecorded(written.gaps))
+        late = {row.id for row in self._withdrawn}
+        return [row for row in rows if row.id not in late]
+
+    def _rest(self, now: Now) -> None:
+        if self._db is None:
+            return
+        with suppress(*_ERRORS):
+            if self._disk.room is not Room.ROOM:
+                if self._db.give_back(most=_VACUUM_PAGES):
+                    self._db.checkpoint()
+            elif self._dirty and now.mono_s >= self._worked_at + _IDLE_S:
+                more = self._db.give_back(most=_VACUUM_PAGES)
+                self._db.checkpoint()
+                self._dirty = more
+
+    def report_in_s(self, now: Now) -> float | None:
+        """Seconds until a report is due, None if nothing changed."""
+        return max(0.0, self._report_at - now.mono_s) if self._changed else None
+
+    def _report(self, now: Now, *, closing: bool) -> None:
+        if self._db is None or not self._changed or (now.mono_s < self._report_at and not closing):
+            return
+        with suppress(*_ERRORS):
+            depth = self._db.depth(self._space(self._path.parent))
+            self._changed = False
+            self._report_at = now.mono_s + _REPORT_S
+            self._post(QueueReported(depth, now))
