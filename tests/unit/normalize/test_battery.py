@@ -166,6 +166,13 @@ def test_forced_values_are_used_but_questionable() -> None:
     assert (state.charge_pct.value, state.charge_pct.quality) == (63.4, Quality.QUESTIONABLE)
 
 
+def test_a_value_that_scales_beyond_all_numbers_is_bad() -> None:
+    found = battery(ROWS, [raw("AI1", 1.7e308)])
+    power = found.value("power", at(0))
+    assert power is not None
+    assert (power.value, power.quality) == (0.0, Quality.BAD)
+
+
 def test_a_point_without_flags_is_good() -> None:
     state = battery(ROWS[:2], [raw("AI0", 6340, flags=None)]).state(at(0))
     assert state.charge_pct is not None
@@ -330,6 +337,17 @@ def test_a_state_point_that_contradicts_power_is_kept_but_questionable_after_ten
         assert (told.value, told.quality) == (NAMES[str(state)], quality), f"at {second} s"
     codes = [(one.code, one.raised) for one in found.changes(at(12))]
     assert codes == [("state_power_conflict", True), ("state_power_conflict", False)]
+
+
+def test_a_stale_state_accuses_nobody() -> None:
+    """The state point is not read any more and is stale from 15 s; power goes on."""
+    rows = [row("AI1", "power", unit="kW", sign="charge_positive"), ROWS[7]]
+    found = battery(rows, [raw("AI1", 750), raw("AI7", 1)])
+    for second in range(1, 60):
+        power_kw = 750 if second < 16 else 0
+        found.fold([raw("AI1", power_kw, second=second)], at(second))
+        found.state(at(second))
+    assert found.changes(at(60)) == ()
 
 
 def test_transformer_loading_is_published_and_alarmed_with_hysteresis() -> None:
