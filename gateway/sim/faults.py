@@ -1,0 +1,214 @@
+"""What can go wrong on request: the names of the faults, and which are in force.
+
+A lasting fault stays until it is cleared; a momentary one happens once. The argument follows
+an equals sign: ``forced=AI1``, ``clock_jump=3600``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from enum import Enum, auto
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from gateway.errors import UsageError
+from gateway.points.raw import parse_point
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+EVERY_POINT = "*"
+
+
+class BadOptionError(UsageError):
+    """Something was asked of the simulator that it cannot do: what, what was found, what may be."""
+
+    def __init__(self, *, what: str, found: object, allowed: str) -> None:
+        super().__init__(f"{what} {found}: must be {allowed}")
+        self.what, self.found, self.allowed = what, found, allowed
+
+
+class Argument(Enum):
+    """What stands behind the equals sign."""
+
+    NONE = auto()
+    POINTS = auto()  # a point's name; without one, every point
+    VALUE = auto()  # POINT:RAW
+    NUMBER = auto()
+    STATUS = auto()  # DNP3 command status, 1..126
+    WORD = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class FaultKind:
+    """One thing that can go wrong."""
+
+    argument: Argument
+    default: str | None  # None: the argument must be given
+    momentary: bool
+    effect: str  # for people
+
+
+def _lasting(
+    effect: str, argument: Argument = Argument.NONE, default: str | None = ""
+) -> FaultKind:
+    return FaultKind(argument, default, momentary=False, effect=effect)
+
+
+def _once(effect: str, argument: Argument = Argument.NONE, default: str | None = "") -> FaultKind:
+    return FaultKind(argument, default, momentary=True, effect=effect)
+
+
+FAULTS: Mapping[str, FaultKind] = MappingProxyType(
+    {
+        # the connection
+        "freeze": _lasting("reads and answers nothing; TCP stays open"),
+        "mute": _lasting("the link answers, the application does not"),
+        "half_open": _once("the connection of now is forgotten without a FIN; a new one works"),
+        "drop": _once("the connection is reset"),
+        "refuse_connection": _lasting("every new connection is closed at once"),
+        "garbage": _once("64 octets that are no DNP3 are sent"),
+        "half_frame": _once("the next frame is cut in half and the connection closed"),
+        "bad_crc": _lasting("every frame carries a wrong CRC"),
+        # the outstation
+        "restart": _once("the RTAC restarts: IIN1.7, no setpoint, events lost"),
+        "overflow": _once("more events than the buffer holds: IIN2.3", Argument.NUMBER, "100"),
+        "wrong_firmware": _lasting("another map's layout, or with no argument another version",
+                                   Argument.WORD),
+        "device_trouble": _lasting("IIN1.6"),
+        "config_corrupt": _lasting("IIN2.5"),
+        "clock_unsynced": _lasting("the clock was never set: IIN1.4, relative times"),
+        "clock_jump": _lasting("the clock is off by so many seconds", Argument.NUMBER, "3600"),
+        # values
+        "forced": _lasting("flag LOCAL_FORCED", Argument.POINTS, EVERY_POINT),
+        "comm_lost": _lasting("flag COMM_LOST, not ONLINE", Argument.POINTS, EVERY_POINT),
+        "offline": _lasting("flag ONLINE is clear", Argument.POINTS, EVERY_POINT),
+        "chatter": _lasting("flag CHATTER_FILTER on binaries", Argument.POINTS, EVERY_POINT),
+        "nan": _lasting("not a number (floats; integers: REFERENCE_ERR)", Argument.POINTS,
+                        EVERY_POINT),
+        "over_range": _lasting("flag OVER_RANGE, value at its limit", Argument.POINTS, EVERY_POINT),
+        "value": _lasting("the point has this raw value", Argument.VALUE, None),
+        "lie_power_sign": _lasting("measured power has the wrong sign"),
+        # the RTAC's logic
+        "local": _lasting("the local/remote switch is at local"),
+        "estop": _lasting("the emergency stop is pressed"),
+        "breaker_open": _lasting("the breaker is open"),
+        "alarm": _lasting("an alarm of this name is active", Argument.WORD, "over_temp"),
+        "trip": _lasting("a fault of this name is active", Argument.WORD, "inverter"),
+        "dead_heartbeat": _lasting("the DER heartbeat stands still"),
+        "deaf_heartbeat": _lasting("our heartbeat is accepted but not echoed"),
+        "refuse_controls": _lasting("every control is answered with this status",
+                                    Argument.STATUS, "9"),
+        "refuse_zero": _lasting("a zero setpoint is refused with this status",
+                                Argument.STATUS, "6"),
+        "mute_controls": _lasting("controls are carried out but never answered"),
+        "ignore_setpoint": _lasting("setpoints are accepted and echoed, power does not follow"),
+        "stuck_echo": _lasting("the setpoint's echo stays where it is"),
+        "preempt": _lasting("another master holds the setpoint at so many W", Argument.NUMBER,
+                            "100000"),
+        "no_deadman": _lasting("the RTAC's dead-man logic is missing"),
+    }
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Faults:
+    """The lasting faults in force: name -> argument ("" where there is none)."""
+
+    active: Mapping[str, str] = field(default_factory=dict)
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.active
+
+    def argument(self, name: str) -> str:
+        """Argument of a fault that is in force."""
+        return self.active[name]
+
+    def status(self, name: str) -> int | None:
+        """DNP3 command status that the fault answers with; None if it is not in force."""
+        return int(self.active[name]) if name in self.active else None
+
+    def hits(self, name: str, point: str) -> bool:
+        """Whether a fault on points is in force for ``point``."""
+        found = self.active.get(name)
+        return found is not None and (found == EVERY_POINT or point in found.split(","))
+
+    def raw_value(self, point: str) -> float | None:
+        """The raw value that ``value=POINT:RAW`` forces on ``point``."""
+        for pair in self.active.get("value", "").split(","):
+            name, _, raw = pair.partition(":")
+            if name == point:
+                return float(raw)
+        return None
+
+    def having(self, name: str, argument: str) -> Faults:
+        """With one lasting fault more; points add up, everything else is replaced."""
+        adds = FAULTS[name].argument in (Argument.POINTS, Argument.VALUE)
+        held = self.active.get(name, "")
+        if adds and held and EVERY_POINT not in (held, argument):
+            argument = f"{held},{argument}"
+        return replace(self, active=MappingProxyType({**self.active, name: argument}))
+
+    def without(self, name: str) -> Faults:
+        """With one fault less; EVERY_POINT as a name clears all."""
+        if name == EVERY_POINT:
+            return Faults()
+        kept = {key: value for key, value in self.active.items() if key != name}
+        return replace(self, active=MappingProxyType(kept))
+
+
+def parse_fault(text: str) -> tuple[str, str]:
+    """Split and check ``NAME`` or ``NAME=ARGUMENT``.
+
+    Raises:
+        BadOptionError: no such fault, or an argument it does not take.
+    """
+    name, equals, argument = text.partition("=")
+    kind = FAULTS.get(name)
+    if kind is None:
+        raise BadOptionError(
+            what="fault", found=name, allowed=f"one of {', '.join(sorted(FAULTS))}"
+        )
+    if not equals:
+        if kind.default is None:
+            allowed = f"{name}={_ALLOWED[kind.argument]}"
+            raise BadOptionError(what="fault", found=name, allowed=allowed)
+        return name, kind.default
+    if not _accepts(kind.argument, argument):
+        allowed = _ALLOWED[kind.argument]
+        raise BadOptionError(what=f"fault {name}: argument", found=repr(argument), allowed=allowed)
+    return name, argument
+
+
+_ALLOWED = {
+    Argument.NONE: "absent",
+    Argument.POINTS: "a point such as AI1, or several with commas, or *",
+    Argument.VALUE: "POINT:RAW, such as AI1:4242",
+    Argument.NUMBER: "a number",
+    Argument.STATUS: "a DNP3 command status, 1..126",
+    Argument.WORD: "a word",
+}
+
+
+def _accepts(kind: Argument, argument: str) -> bool:
+    if kind is Argument.NONE:
+        return False
+    if kind is Argument.POINTS:
+        points = argument.split(",")
+        return argument == EVERY_POINT or all(parse_point(point) for point in points)
+    if kind is Argument.VALUE:
+        point, colon, raw = argument.partition(":")
+        return bool(colon) and parse_point(point) is not None and _is_number(raw)
+    if kind is Argument.NUMBER:
+        return _is_number(argument)
+    if kind is Argument.STATUS:
+        return argument.isdecimal() and 1 <= int(argument) <= 126  # noqa: PLR2004  # 7 bits, 127 is "undefined"
+    return bool(argument)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
