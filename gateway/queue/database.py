@@ -160,11 +160,11 @@ class Database:
     @contextmanager
     def _transaction(self, now: Now) -> Iterator[None]:
         before = self.book.copy()
+        self.book.aged_s = int(self._ageing.read(now))
+        self.book.wall_ms = now.unix_ms
         try:
             with self._core.begin():
                 yield
-                self.book.aged_s = int(self._ageing.read(now))
-                self.book.wall_ms = now.unix_ms
                 text = self.book.text()
                 self._core.exec_driver_sql(schema.SAVE.sql, ("book", text, sealed("book", text)))
         except BaseException:
@@ -258,7 +258,7 @@ class Database:
         if not due and self._unchecked < fate.slack(self._budget) // 4:
             return
         self._checked_s, self._unchecked = now.mono_s, 0
-        before_s = int(self._ageing.read(now) - settings.max_age_s)
+        before_s = int(self.book.aged_s - settings.max_age_s)
         yield from self._drops.older(before_s)
         used, whole = self.pages()
         self._budget = fate.budget(
