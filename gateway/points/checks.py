@@ -26,19 +26,21 @@ def row_faults(row: MapPoint, table: Table) -> Iterator[Fault]:
     kind = row.kind
     if row.role is not None:
         yield from _role_faults(row, table)
+    if row.min is not None and row.max is not None and row.min > row.max:
+        lo, hi = table.get("min"), table.get("max")
+        yield Fault(table.at("min"), f"= {lo:g}: must not be above max = {hi:g}", "M18")
+    if "unit" in table.blamed:
+        return
     binary_unit = row.unit == "bool"
     if binary_unit is not (kind in BINARY) and row.unit != "enum" and kind is not PointType.OS:
         allowed = "bool or enum" if kind in BINARY else "any unit but bool"
         yield Fault(table.at("unit"), f'= "{row.unit}": must be {allowed} for {kind} points', "M15")
-    if row.unit == "enum" and row.enum is None and kind is not PointType.OS:
+    if row.unit == "enum" and table.lacks("enum") and kind is not PointType.OS:
         yield Fault(table.at("enum"), 'is missing: unit "enum" needs one with "*"', "M09")
     if row.enum is not None and "*" not in row.enum:
         yield Fault(table.at("enum"), 'has no "*": must name what all other values mean', "M09")
     if row.enum is not None and row.unit != "enum":
         yield Fault(table.at("unit"), f'= "{row.unit}": must be enum where there is one', "M15")
-    if row.min is not None and row.max is not None and row.min > row.max:
-        lo, hi = table.get("min"), table.get("max")
-        yield Fault(table.at("min"), f"= {lo:g}: must not be above max = {hi:g}", "M18")
 
 
 def row_warnings(row: MapPoint, table: Table) -> Iterator[Fault]:
@@ -60,13 +62,13 @@ def _role_faults(row: MapPoint, table: Table) -> Iterator[Fault]:
             text = f'= "{row.role}": {row.point} cannot have it: must be on {types}'
             yield Fault(table.at("role"), text, "M08")
         return
-    if row.role in ("alarm", "fault") and row.kind not in BINARY and row.bits is None:
+    if row.role in ("alarm", "fault") and row.kind not in BINARY and table.lacks("bits"):
         text = f'= "{row.role}": {row.point} is no binary: must have bits = {{ … }}'
         yield Fault(table.at("role"), text, "M08")
-    if row.unit not in role.units and row.kind is not PointType.OS:
+    if row.unit not in role.units and row.kind is not PointType.OS and "unit" not in table.blamed:
         text = f'= "{row.unit}": role {row.role} must be in {", ".join(role.units)}'
         yield Fault(table.at("unit"), text, "M15")
-    if row.role in SIGNED_ROLES and row.sign is None:
+    if row.role in SIGNED_ROLES and table.lacks("sign"):
         text = f"is missing: role {row.role} must say {DISCHARGE} or {CHARGE}"
         yield Fault(table.at("sign"), text, "M13")
 
@@ -75,7 +77,10 @@ def map_faults(draft: Draft, rows: Rows) -> Iterator[Fault]:
     """Faults of rows against each other and against [map.control]."""
     yield from _twins(rows)
     by_name = {row.name: row for row, _ in rows}
+    blamed = {row.name for row, table in rows if table.blamed}  # nothing follows from them
     for row, table in rows:
+        if row.name in blamed or row.feedback in blamed:
+            continue
         if row.feedback is not None:
             yield from _feedback_faults(row, table, by_name)
         if row.kind is PointType.AO:
@@ -118,7 +123,7 @@ def _output_faults(row: MapPoint, table: Table) -> Iterator[Fault]:
     if row.role is None:
         return
     if row.variation is None:
-        if "variation" not in table.cells:
+        if table.lacks("variation"):
             text = f"is missing: must be one of {', '.join(VARIATIONS)}"
             yield Fault(table.at("variation"), text, "M12")
         return
@@ -137,16 +142,19 @@ def _output_faults(row: MapPoint, table: Table) -> Iterator[Fault]:
         )
         yield Fault(table.at("variation"), text, "M12")
         return
-    for value in {*ends, 0.0} if ends[0] <= 0 <= ends[1] else ends:
+    # Zero is idle: it must arrive as zero, not as half a step of power.
+    if ends[0] <= 0 <= ends[1] and abs(round_trip(0.0, row) or 0.0) > row.step * 1e-9:
+        text = f"= {row.offset:g}: must let 0 {row.canonical_unit} be written exactly: it is idle"
+        yield Fault(table.at("offset"), text, "M12")
+        return
+    for value in ends:
         back = round_trip(value, row)
-        # Zero is idle: it must arrive as zero, not as half a step of power.
-        allowed = row.step if value else row.step * 1e-9
-        if back is None or abs(back - value) > allowed:
+        if back is None or abs(back - value) > row.step:
             text = (
-                f"= {row.scale:g}: {value:g} {row.canonical_unit} arrives as {back or 0.0:.10g}:"
-                f" must be within {'one step' if value else 'nothing'} as {row.variation}"
+                f'= "{row.variation}": {value:.12g} {row.canonical_unit} arrives as {back:.12g}:'
+                f" must arrive within one step, {row.step:g} {row.canonical_unit}"
             )
-            yield Fault(table.at("scale"), text, "M12")
+            yield Fault(table.at("variation"), text, "M12")
             return
 
 

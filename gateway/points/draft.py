@@ -29,6 +29,7 @@ from gateway.tomlfile import Document, parse
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from gateway.errors import Where
     from gateway.points.keys import Reader
     from gateway.tomlfile import Section
 
@@ -49,8 +50,16 @@ class Draft:
     complete: bool = True  # False: the base could not be read, so rows are not known
 
 
+@dataclass(frozen=True, slots=True)
+class Above:
+    """The maps that lead to this one by ``extends``."""
+
+    refs: tuple[str, ...]  # the outermost first
+    where: Where  # its ``extends``
+
+
 def read_draft(
-    raw: bytes, *, file: str, base: Base, faults: list[Fault], chain: tuple[str, ...] = ()
+    raw: bytes, *, file: str, base: Base, faults: list[Fault], above: Above | None = None
 ) -> Draft | None:
     """Read ``raw`` and, below it, the maps it extends.
 
@@ -59,7 +68,7 @@ def read_draft(
         file: its name, for people.
         base: finds the file of an "id@revision".
         faults: what is wrong is added here.
-        chain: the refs on the way here, the outermost first.
+        above: the maps on the way here.
 
     Returns:
         None if there is nothing to go on with.
@@ -72,27 +81,30 @@ def read_draft(
     draft, rows, remove = _read(document)
     faults.extend(document.faults)
     ref = f"{draft.head.get('id')}@{draft.head.get('revision')}"
-    under = _base(draft, base, faults, (*chain, ref))
+    where = draft.head.at("extends")
+    above = Above((ref,), where) if above is None else Above((*above.refs, ref), above.where)
+    under = _base(draft, base, faults, above)
     _lay(draft, rows, remove, under, faults)
     return draft
 
 
-def _base(draft: Draft, base: Base, faults: list[Fault], chain: tuple[str, ...]) -> Draft | None:
+def _base(draft: Draft, base: Base, faults: list[Fault], above: Above) -> Draft | None:
     extends = draft.head.get("extends", "")
     if not extends:
         return None
-    where = draft.head.at("extends")
-    found = None
-    if extends in chain:
-        text = f'= "{extends}": extends itself: {" -> ".join((*chain, extends))}'
-    elif len(chain) > MAX_DEPTH:
-        text = f'= "{extends}": is deeper than {MAX_DEPTH} maps: {" -> ".join((*chain, extends))}'
-    elif (found := base(extends)) is None:
+    way = " -> ".join((*above.refs, extends))
+    found = base(extends)
+    if extends in above.refs:
+        text = f'= "{extends}": extends itself: {way}'
+        faults.append(Fault(draft.head.at("extends"), text, "M05"))
+    elif len(above.refs) > MAX_DEPTH:
+        text = f"is {len(above.refs)} maps deep: must be {MAX_DEPTH} at most: {way}"
+        faults.append(Fault(above.where, text, "M05"))
+    elif found is None:
         text = f'= "{extends}": must be the "id@revision" of an installed map'
+        faults.append(Fault(draft.head.at("extends"), text, "M05"))
     else:
-        file, raw = found
-        return read_draft(raw, file=file, base=base, faults=faults, chain=chain)
-    faults.append(Fault(where, text, "M05"))
+        return read_draft(found[1], file=found[0], base=base, faults=faults, above=above)
     return None
 
 

@@ -46,6 +46,7 @@ class Table:
 
     where: Where  # its header
     cells: dict[str, Cell] = field(default_factory=dict)
+    blamed: frozenset[str] = frozenset()  # keys that are there, but wrong: nothing follows
 
     def get(self, key: str, default: Any = None) -> Any:  # noqa: ANN401 - cells hold what the key's reader returns
         """The value of ``key``, or ``default``."""
@@ -59,7 +60,12 @@ class Table:
 
     def over(self, base: Table) -> Table:
         """This table's values in front of those of ``base``."""
-        return Table(self.where, base.cells | self.cells)
+        cells = {key: cell for key, cell in base.cells.items() if key not in self.blamed}
+        return Table(self.where, cells | self.cells, self.blamed | base.blamed)
+
+    def lacks(self, key: str) -> bool:
+        """Whether ``key`` is simply not there."""
+        return key not in self.cells and key not in self.blamed
 
 
 def read_table(section: Section, readers: Mapping[str, Reader]) -> Table:
@@ -72,6 +78,8 @@ def read_table(section: Section, readers: Mapping[str, Reader]) -> Table:
             value = read(section, key)
             if len(document.faults) == before:
                 table.cells[key] = Cell(value, document.where(section.path, key))
+            else:
+                table.blamed |= {key}
     return table
 
 

@@ -92,7 +92,9 @@ def parse_map(raw: bytes, *, file: str, base: Base) -> PointsMap:
 
 def _in_order(faults: list[Fault]) -> list[Fault]:
     """Each fault once, as the file reads."""
-    return sorted(set(faults), key=lambda fault: (fault.where.file, fault.where.line, fault.code))
+    return sorted(
+        dict.fromkeys(faults), key=lambda fault: (fault.where.file, fault.where.line, fault.code)
+    )
 
 
 def _map_point(table: Table) -> MapPoint:
