@@ -1,0 +1,208 @@
+"""Builds every part, wires it, starts threads, and ends them in the right order. No decisions."""
+
+from __future__ import annotations
+
+import base64
+import faulthandler
+import functools
+import logging
+import secrets
+import signal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gateway import (
+    __version__,
+    clock,
+    effects,
+    events,
+    health,
+    logs,
+    loop,
+    notify,
+    sitefile,
+    threads,
+)
+from gateway.core import Core, Identity
+from gateway.errors import ConfigError, StoreError
+from gateway.field.dnp3.engine import Engine
+from gateway.field.dnp3.session import Dnp3Session
+from gateway.intake import Intake
+from gateway.local.server import Server
+from gateway.queue.store import Store
+from gateway.uplink import messages, tls
+from gateway.uplink.mqtt import Mqtt
+from gateway.uplink.telemetry import Telemetry
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from gateway.clock import Now
+    from gateway.settings import AssetSettings
+    from gateway.site import Site
+
+log = logging.getLogger(__name__)
+
+SIGNALS = frozenset((signal.SIGTERM, signal.SIGINT, signal.SIGHUP))
+CLOSE_S = 1.0  # each part's share of the 5 s that SIGTERM may take
+
+
+def run(path: Path) -> int:
+    """Run the gateway described by ``path`` until it is told to stop; return the exit code.
+
+    Raises:
+        ConfigError: the site is wrong; nothing was started.
+        StoreError: the queue cannot be opened.
+    """
+    # Blocked before any thread starts, so that one thread of ours can wait for them: a handler
+    # that posted to the inbox could interrupt the very thread that holds its lock.
+    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    faulthandler.enable()  # systemd's watchdog sends SIGABRT: the stacks go to the journal
+    site = sitefile.load_site(path)
+    not_after_ms = tls.certificate_not_after(site.settings.uplink.cert_file)
+    gateway = Gateway(site, path, not_after_ms)
+    return gateway.run()
+
+
+class Gateway:
+    """Every part of one running gateway."""
+
+    def __init__(self, site: Site, path: Path, certificate_not_after_ms: int) -> None:
+        settings = site.settings
+        self._path = path
+        self._inbox = loop.Inbox()
+        self._post = self._inbox.post
+        folder = Path(settings.state_dir)
+        try:
+            folder.mkdir(mode=0o750, parents=True, exist_ok=True)
+        except OSError as error:
+            text = f"{folder}: cannot be made ({error.strerror}): must be a folder of the daemon"
+            raise StoreError(text) from None
+        self._store = Store(
+            folder,
+            settings.queue,
+            post=self._post,
+            gap_batch=functools.partial(messages.gap_batch, gateway=settings.gateway_id),
+        )
+        self._store.start()
+        started = clock.now()
+        identity = Identity(
+            version=__version__,
+            boot_id=Path("/proc/sys/kernel/random/boot_id").read_text().strip(),
+            session=base64.urlsafe_b64encode(secrets.token_bytes(16)).decode().rstrip("="),
+            epoch=self._store.epoch,
+            certificate_not_after_ms=certificate_not_after_ms,
+            started=started,
+        )
+        self._core = Core(site, identity, started)
+        self._uplink = Mqtt(
+            settings, post=self._post, boot_id=identity.boot_id, epoch=identity.epoch
+        )
+        self._server = Server(sitefile.socket_path(settings), post=self._post)
+        self._engine = Engine(post=self._post)
+        self._intakes: dict[str, Intake] = {}
+        self._sessions: dict[str, Dnp3Session] = {}
+        self._dark: list[str] = []  # threads that made no progress at the last look
+        self._doers: dict[type, Callable[[Any], None]] = {
+            effects.StoreBatch: lambda order: self._store.append_later(order.batch),
+            effects.FetchRows: self._store.fetch,
+            effects.ForgetRows: lambda order: self._store.forget(order.ids),
+            effects.Publish: self._uplink.publish,
+            effects.Poll: lambda order: self._sessions[order.asset].poll(order.kind),
+            effects.ForgetShipped: lambda order: self._intakes[order.asset].forget(),
+            effects.Answer: lambda order: self._server.answer(order.token, order.body),
+            effects.Log: logs.write,
+            effects.ReportStatus: lambda order: notify.send(STATUS=order.text),
+            effects.ApplySettings: self._apply,
+        }
+        for asset in settings.assets:
+            self._add(site, asset)
+
+    def run(self) -> int:
+        """Start everything, turn events into effects until ``Stop``, end everything."""
+        threads.start("signals", self._wait_for_signals, post=self._post)
+        self._server.start()
+        self._uplink.start()
+        for session in self._sessions.values():
+            session.start()
+        notify.send(READY="1", STATUS="started")
+        log.info("bess-gateway %s is running with %s", __version__, self._path)
+        stop = loop.run(self._core, self._inbox, self._perform, self._feed)
+        notify.send(STOPPING="1", STATUS=f"stopping: {stop.cause}")
+        self._close()
+        log.info("stopped: %s", stop.cause)
+        return stop.exit_code
+
+    def _add(self, site: Site, asset: AssetSettings) -> None:
+        points_map = site.maps[asset.id]
+        telemetry = Telemetry(
+            asset.id,
+            site.settings.gateway_id,
+            points_map.digest,
+            linger_s=site.settings.uplink.telemetry_linger_s,
+        )
+        intake = Intake(asset.id, telemetry, self._store, clock.now)
+        self._intakes[asset.id] = intake
+        self._sessions[asset.id] = Dnp3Session(
+            self._engine,
+            asset,
+            critical=points_map.critical_points,
+            store=intake.store,
+            poll_done=intake.flush,
+            post=self._post,
+        )
+
+    def _perform(self, effect: object) -> None:
+        """Hand one order of the core to whoever carries it out; never waits."""
+        self._doers[type(effect)](effect)
+
+    def _apply(self, effect: effects.ApplySettings) -> None:
+        swap = functools.partial(self._swap, effect.site, effect.kept)
+        threads.start("reload", swap, post=self._post)
+
+    def _feed(self, at: Now) -> None:
+        """Tell systemd that we live, if everything that must move has moved lately."""
+        beats = {"store": self._store.beat, "dnp3": self._engine.beat}
+        dark = health.silent(beats, at.mono_s)
+        if dark != self._dark:
+            self._dark = dark
+            if dark:
+                log.warning("no progress of %s: systemd is not fed", ", ".join(dark))
+        if not dark:
+            notify.send(WATCHDOG="1")
+
+    def _wait_for_signals(self) -> None:
+        while True:
+            number = signal.sigwait(SIGNALS)
+            if number != signal.SIGHUP:
+                self._post(events.StopAsked(signal.Signals(number).name))
+                continue
+            try:
+                site = sitefile.load_site(self._path)
+            except ConfigError as error:
+                self._post(events.ReloadAsked(None, str(error)))
+            else:
+                self._post(events.ReloadAsked(site, ""))
+
+    def _swap(self, site: Site, kept: frozenset[str]) -> None:
+        """Carry out a reload, on a thread of its own: closing a session takes its time."""
+        for name in self._sessions.keys() - kept:
+            self._sessions[name].close(within_s=CLOSE_S)
+        for asset in site.settings.assets:
+            if asset.id not in kept:
+                self._add(site, asset)
+                self._sessions[asset.id].start()
+        gone = self._sessions.keys() - {asset.id for asset in site.settings.assets}
+        for name in gone:
+            del self._sessions[name], self._intakes[name]
+        self._store.resize(site.settings.queue)
+        self._uplink.replace(site.settings)
+
+    def _close(self) -> None:
+        """End the field first (it writes to the store), the store last."""
+        self._server.close()
+        for session in self._sessions.values():
+            session.close(within_s=CLOSE_S)
+        self._engine.close(within_s=CLOSE_S)
+        self._uplink.close(within_s=CLOSE_S)
+        self._store.close(within_s=CLOSE_S)

@@ -1,0 +1,378 @@
+"""The core: routes every event to the machines that own it and orders their effects. Pure.
+
+One thread calls ``handle`` and carries out what it returns, in order. Each asset has a
+``Monitor``; shipping has the ``Shipper``. What belongs to the gateway as a whole stands here: the
+announcements on connect, the clock, the queue's troubles, stopping, and the questions asked on
+the box. Control is not in this version: the core orders no DNP3 output, says so in the birth
+message and refuses every command. It will come as two more machines per asset (watchdog,
+dispatch), whose effects go first in ``_pass``.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from gateway import events, health
+from gateway.effects import (
+    Answer,
+    ApplySettings,
+    Effect,
+    ForgetShipped,
+    Log,
+    Publish,
+    ReportStatus,
+    Stop,
+    StoreBatch,
+)
+from gateway.monitor import Monitor
+from gateway.overview import Overview
+from gateway.uplink import messages
+from gateway.uplink.refusal import refuse
+from gateway.uplink.shipper import Shipper
+from gateway.uplink.topics import Topics
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from gateway.clock import Now
+    from gateway.settings import SiteSettings
+    from gateway.site import Site
+    from gateway.streams import QueueDepth
+
+DRAIN_S = 2.0  # SIGTERM: how long what is in flight may still be acknowledged; the exit is <= 5 s
+STATUS_PERIOD_S = 5.0
+CERTIFICATE_WARN_DAYS = (30, 14, 7, 3, 1, 0)
+DAY_MS = 86_400_000
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What this run of the gateway is, for the birth message."""
+
+    version: str
+    boot_id: str  # of the machine
+    session: str  # boot nonce of this process: 16 random bytes, base64url
+    epoch: str  # of the queue's database
+    certificate_not_after_ms: int
+    started: Now
+
+
+class Core:
+    """All state of the gateway behind ``handle`` and ``wake_at``."""
+
+    def __init__(self, site: Site, identity: Identity, now: Now) -> None:
+        self._site = site
+        self._identity = identity
+        self._set_topics()
+        self._monitors = {asset.id: self._monitor(asset.id, now) for asset in site.settings.assets}
+        self._shipper = Shipper(
+            self._topics,
+            window=site.settings.uplink.window,
+            epoch="",  # the queue's first report begins it
+            last_id=0,
+        )
+        self._broker_up = False
+        self._link = "not connected yet"  # "" while the broker is up, else why it is not
+        self._link_since = now
+        self._depth: QueueDepth | None = None
+        self._troubles: dict[str, str] = {}
+        self._clock = now
+        self._certificate_days: int | None = None
+        self._status_at = now.mono_s
+        self._stop_at: float | None = None
+        self._stop_cause = ""
+        self._handlers: dict[type, Callable[[Any, Now], list[Effect]]] = {
+            events.LocalAsked: self._asked,
+            events.StopAsked: self._stop,
+            events.ReloadAsked: self._reload,
+            events.ThreadFault: self._fault,
+            events.BrokerUp: self._broker,
+            events.BrokerDown: self._broker,
+            events.MessageArrived: self._message,
+            events.QueueReported: self._queue_report,
+            events.QueueTroubled: self._queue_trouble,
+            events.GapsRecorded: self._gaps,
+        }
+
+    @property
+    def wake_at(self) -> float:
+        """``mono_s`` of the next thing that is due by itself."""
+        due = [self._status_at, self._shipper.wake_at]
+        due += [monitor.wake_at for monitor in self._monitors.values()]
+        if self._stop_at is not None:
+            due.append(self._stop_at)
+        return min(due)
+
+    def handle(self, event: object | None, now: Now) -> list[Effect]:
+        """Take one event (``None`` is a tick) and return what shall be done, in order."""
+        effects: list[Effect] = self._clocks(now)
+        handler = self._handlers.get(type(event))
+        if handler is not None:
+            effects += handler(event, now)
+        elif (asset := getattr(event, "asset", None)) in self._monitors:
+            effects += self._monitors[asset].handle(event, now)
+        self._shipper, shipping = self._shipper.handle(event, now)
+        return effects + shipping + self._pass(now)
+
+    # --- what is due by itself ---------------------------------------------------------------
+
+    def _pass(self, now: Now) -> list[Effect]:
+        """What every pass ends with: due monitors, the status line, the end of draining."""
+        effects: list[Effect] = []
+        for monitor in self._monitors.values():
+            if now.mono_s >= monitor.wake_at:
+                effects += monitor.tick(now)
+        if now.mono_s >= self._status_at:
+            self._status_at = now.mono_s + STATUS_PERIOD_S
+            effects.append(ReportStatus(self._overview(now).line(self._monitors.values())))
+            effects += self._certificate(now)
+        if self._stop_at is not None:
+            drained = self._shipper.idle
+            if drained or now.mono_s >= self._stop_at or not self._broker_up:
+                if self._broker_up:
+                    effects.append(self._online(now, online=False))
+                effects.append(Stop(0, self._stop_cause))
+        return effects
+
+    def _clocks(self, now: Now) -> list[Effect]:
+        before, self._clock = self._clock, now
+        jump_s = health.clock_jump_s(before, now)
+        if jump_s is None:
+            return []
+        text = f"the wall clock jumped by {jump_s:+.1f} s; durations and leases are not affected"
+        return [self._event("clock", "warning", text, now), Log(logging.WARNING, text)]
+
+    def _certificate(self, now: Now) -> list[Effect]:
+        days = self._certificate_left(now)
+        step = min((limit for limit in CERTIFICATE_WARN_DAYS if days <= limit), default=None)
+        if step is None or step == self._certificate_days:
+            return []
+        self._certificate_days = step
+        text = (
+            f"the uplink certificate expired {-days} days ago"
+            if days < 0
+            else f"the uplink certificate expires in {days} days"
+        )
+        severity = "critical" if days <= 7 else "warning"  # noqa: PLR2004 - 1-function.md section 8
+        level = logging.ERROR if severity == "critical" else logging.WARNING
+        return [
+            self._event("certificate", severity, text, now),
+            Log(level, text + ": renew it", "certificate-near-expiry"),
+        ]
+
+    # --- the uplink --------------------------------------------------------------------------
+
+    def _broker(self, event: events.BrokerUp | events.BrokerDown, now: Now) -> list[Effect]:
+        was_up, self._broker_up = self._broker_up, isinstance(event, events.BrokerUp)
+        if isinstance(event, events.BrokerDown):
+            if not was_up and event.cause == self._link:
+                return []  # the same failure again: said once
+            self._link = event.cause
+            if was_up:
+                self._link_since = now
+            return [Log(logging.WARNING, f"broker down: {event.cause}", "broker-down")]
+        self._link_since, self._link = now, ""
+        uplink = self._site.settings.uplink
+        effects: list[Effect] = [
+            Log(logging.INFO, f"broker up: {uplink.host}:{uplink.port}", "broker-up"),
+            self._online(now, online=True),
+            self._birth(now),
+        ]
+        for monitor in self._monitors.values():
+            effects += monitor.announce(self._topics, self._identity.epoch, now)
+        return effects
+
+    def _online(self, now: Now, *, online: bool) -> Publish:
+        identity = self._identity
+        body = messages.status(
+            gateway=self._site.settings.gateway_id,
+            epoch=identity.epoch,
+            online=online,
+            boot_id=identity.boot_id,
+            since_ms=identity.started.unix_ms,
+            unix_ms=now.unix_ms,
+        )
+        return Publish(0, self._topics.status, body, qos=1, retain=True)
+
+    def _birth(self, now: Now) -> Publish:
+        identity = self._identity
+        body = messages.birth(
+            gateway=self._site.settings.gateway_id,
+            epoch=identity.epoch,
+            version=identity.version,
+            session=identity.session,
+            certificate_not_after_ms=identity.certificate_not_after_ms,
+            assets=[monitor.birth() for monitor in self._monitors.values()],
+            unix_ms=now.unix_ms,
+        )
+        return Publish(0, self._topics.birth, body, qos=1, retain=True)
+
+    def _message(self, event: events.MessageArrived, _now: Now) -> list[Effect]:
+        """Commands are refused in this version; everything else downward is ignored."""
+        asset = self._commands.get(event.topic)
+        if asset is None:
+            return []
+        refusal = refuse(event.payload, retained=event.retained)
+        body = messages.ack(
+            gateway=self._site.settings.gateway_id,
+            epoch=self._identity.epoch,
+            asset=asset,
+            id_=refusal.id,
+            state="rejected",
+            reason=refusal.reason,
+            unix_ms=event.at.unix_ms,
+        )
+        fields = {"ASSET": asset, "COMMAND_ID": refusal.id or ""}
+        text = f"command refused: {refusal.reason}"
+        return [
+            Publish(0, self._topics.ack(asset), body, qos=1, retain=False),
+            Log(logging.WARNING, text, "command-refused", fields),
+        ]
+
+    # --- the queue ---------------------------------------------------------------------------
+
+    def _queue_report(self, event: events.QueueReported, _now: Now) -> list[Effect]:
+        self._depth = event.depth
+        return []
+
+    def _queue_trouble(self, event: events.QueueTroubled, _now: Now) -> list[Effect]:
+        if event.kind == "disk_ok":
+            self._troubles.pop("disk_full", None)
+            self._troubles.pop("slow", None)
+        else:
+            self._troubles[event.kind] = event.text
+        good = event.kind == "disk_ok"
+        severity = "info" if good else "critical"
+        level = logging.INFO if good else logging.ERROR
+        return [
+            self._event("queue", severity, event.text, event.at),
+            Log(level, f"queue: {event.text}", "store"),
+        ]
+
+    def _gaps(self, event: events.GapsRecorded, _now: Now) -> list[Effect]:
+        """The store announced the loss itself; the values of those assets are shipped again."""
+        effects: list[Effect] = [
+            Log(
+                logging.WARNING,
+                f"gap in {gap.stream}: {gap.first}..{gap.last} ({gap.reason})",
+                "gap",
+                {"ASSET": gap.asset},
+            )
+            for gap in event.gaps
+        ]
+        assets = {gap.asset for gap in event.gaps} & self._monitors.keys()
+        return effects + [ForgetShipped(asset) for asset in sorted(assets)]
+
+    def _event(self, kind: str, severity: str, text: str, now: Now) -> StoreBatch:
+        batch = messages.event(
+            gateway=self._site.settings.gateway_id,
+            asset="",
+            type_=kind,
+            severity=severity,
+            text=text,
+            at_ms=now.unix_ms,
+        )
+        return StoreBatch(batch)
+
+    # --- the process -------------------------------------------------------------------------
+
+    def _stop(self, event: events.StopAsked, now: Now) -> list[Effect]:
+        if self._stop_at is None:
+            self._stop_at, self._stop_cause = now.mono_s + DRAIN_S, event.cause
+        return [Log(logging.INFO, f"stopping: {event.cause}"), ReportStatus("stopping")]
+
+    def _fault(self, event: events.ThreadFault, _now: Now) -> list[Effect]:
+        text = f"thread {event.thread} failed: {event.text}"
+        return [Log(logging.ERROR, f"{text}: exiting to be restarted"), Stop(70, text)]
+
+    def _reload(self, event: events.ReloadAsked, now: Now) -> list[Effect]:
+        """Check, then swap: a bad file keeps the old settings and says so."""
+        new, old = event.site, self._site.settings
+        why = event.error
+        if new is not None and _fixed(new.settings) != _fixed(old):
+            why, new = "[gateway] id, state_dir and [uplink] prefix need a restart", None
+        if new is None:
+            text = f"reload refused, the old settings stay: {why}"
+            return [Log(logging.ERROR, text, "reload"), ReportStatus(text)]
+        before, self._site = self._site, new
+        self._set_topics()
+        kept = {
+            asset.id
+            for asset in new.settings.assets
+            if asset in before.settings.assets
+            and new.maps[asset.id].digest == before.maps[asset.id].digest
+        }
+        self._monitors = {
+            asset.id: self._monitors[asset.id] if asset.id in kept else self._monitor(asset.id, now)
+            for asset in new.settings.assets
+        }
+        self._shipper.resize(new.settings.uplink.window)
+        effects: list[Effect] = [
+            ApplySettings(new, frozenset(kept)),
+            Log(logging.INFO, f"settings reloaded from {new.settings.file}", "reload"),
+            ReportStatus("settings reloaded"),
+        ]
+        if self._broker_up:
+            effects.append(self._birth(now))
+            for name, monitor in self._monitors.items():
+                if name not in kept:
+                    effects += monitor.announce(self._topics, self._identity.epoch, now)
+        return effects
+
+    def _set_topics(self) -> None:
+        settings = self._site.settings
+        self._topics = Topics(settings.uplink.prefix, settings.gateway_id)
+        self._commands = {self._topics.own(f"{one.id}/cmd"): one.id for one in settings.assets}
+
+    def _monitor(self, asset: str, now: Now) -> Monitor:
+        settings = next(one for one in self._site.settings.assets if one.id == asset)
+        return Monitor(
+            settings,
+            self._site.maps[asset],
+            gateway=self._site.settings.gateway_id,
+            matched=asset not in self._site.unmatched,
+            now=now,
+        )
+
+    # --- questions on the box ----------------------------------------------------------------
+
+    def _asked(self, event: events.LocalAsked, now: Now) -> list[Effect]:
+        return [Answer(event.token, self._answer(event, now))]
+
+    def _answer(self, event: events.LocalAsked, now: Now) -> dict[str, object]:
+        overview, monitors = self._overview(now), self._monitors
+        match event.verb:
+            case "status":
+                return overview.status(monitors.values(), now)
+            case "queue":
+                return overview.queue()
+            case "watch":
+                status = overview.status(monitors.values(), now)
+                detail = {name: one.detail(now) for name, one in monitors.items()}
+                return {**status, "detail": detail, "queue": overview.queue()}
+            case _:
+                return {"error": f"verb {event.verb!r}: must be one of queue, status, watch"}
+
+    def _overview(self, now: Now) -> Overview:
+        return Overview(
+            gateway=self._site.settings.gateway_id,
+            version=self._identity.version,
+            up_s=now.mono_s - self._identity.started.mono_s,
+            broker=self._link,
+            broker_s=now.mono_s - self._link_since.mono_s,
+            report=self._shipper.report(now),
+            depth=self._depth,
+            troubles=tuple(self._troubles.values()),
+            certificate_days=self._certificate_left(now),
+            unix_ms=now.unix_ms,
+        )
+
+    def _certificate_left(self, now: Now) -> int:
+        return (self._identity.certificate_not_after_ms - now.unix_ms) // DAY_MS
+
+
+def _fixed(settings: SiteSettings) -> tuple[str, ...]:
+    """What a reload cannot change: what is in flight and in the queue is addressed by it."""
+    return (settings.gateway_id, settings.state_dir, settings.uplink.prefix)

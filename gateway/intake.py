@@ -1,0 +1,66 @@
+"""One asset's way from a DNP3 fragment to the queue, on the DNP3 thread.
+
+``store`` returns only after the commit, because opendnp3 confirms when it returns and the
+outstation then forgets the events. What cannot be stored is announced as a gap, not hidden.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING
+
+from gateway.errors import DiskFullError, StoreError
+from gateway.streams import Stream
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from gateway.clock import Now
+    from gateway.points.raw import RawPoint
+    from gateway.queue.store import Store
+    from gateway.streams import Batch
+    from gateway.uplink.telemetry import Telemetry
+
+COMMIT_S = 1.0  # how long the DNP3 thread may wait for a commit: 2-structure.md, Threads
+
+
+class Intake:
+    """Encodes what is to be shipped of each fragment and makes it durable."""
+
+    def __init__(
+        self, asset: str, telemetry: Telemetry, store: Store, now: Callable[[], Now]
+    ) -> None:
+        self._asset = asset
+        self._telemetry = telemetry
+        self._store = store
+        self._now = now
+
+    def store(self, asset: str, points: tuple[RawPoint, ...]) -> None:
+        """Commit what is new in one fragment.
+
+        Raises:
+            StoreError: it is not durable; the loss is announced as a gap.
+        """
+        assert asset == self._asset
+        self._commit(self._telemetry.take(points, mono_s=self._now().mono_s))
+
+    def flush(self, _asset: str, _kind: str) -> None:
+        """A poll ended: commit the static readings gathered over its fragments."""
+        with contextlib.suppress(StoreError):  # announced; static values come again
+            self._commit(self._telemetry.flush())
+
+    def forget(self) -> None:
+        """Ship every static value once more, changed or not. Any thread may call."""
+        self._telemetry.forget()
+
+    def _commit(self, batches: list[Batch]) -> None:
+        if not batches:
+            return
+        try:
+            self._store.append(batches, within_s=COMMIT_S)
+        except StoreError as error:
+            reason = "disk_full" if isinstance(error, DiskFullError) else "store_timeout"
+            count = sum(batch.n for batch in batches)
+            self._store.lost(Stream.TELEMETRY, self._asset, count, reason)
+            self.forget()
+            raise

@@ -1,0 +1,365 @@
+"""One asset as the core sees it: session, verdict on its map, battery, what to publish. Pure.
+
+Nothing here commands the battery. Every change that people care about becomes an event record
+and a line in the journal, once.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+from gateway import events
+from gateway.effects import Effect, ForgetShipped, Log, Poll, Publish, StoreBatch
+from gateway.normalize.fold import Battery
+from gateway.normalize.publish import Publication, dead_bands
+from gateway.normalize.state import body, wire_value
+from gateway.points.fingerprint import Fingerprint
+from gateway.points.pointmap import control_refusals
+from gateway.uplink import messages
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from gateway.clock import Now
+    from gateway.normalize.alarms import Change
+    from gateway.normalize.state import BatteryState
+    from gateway.points.pointmap import PointsMap
+    from gateway.settings import AssetSettings
+    from gateway.uplink.topics import Topics
+
+LEVELS = {"info": logging.INFO, "warning": logging.WARNING, "critical": logging.ERROR}
+REPOLL_S = 5.0  # after readings were lost: one poll, not one for each
+FIRST_S = 10.0  # after a start: so long may the first reading take before we publish "missing"
+
+
+class Monitor:
+    """Follows one asset; ``handle`` takes its events, ``tick`` what time alone brings."""
+
+    def __init__(
+        self,
+        asset: AssetSettings,
+        points_map: PointsMap,
+        *,
+        gateway: str,
+        matched: bool,
+        now: Now,
+    ) -> None:
+        """Start with no session.
+
+        Args:
+            asset: the site's configuration.
+            points_map: how to read its points.
+            gateway: id of this gateway.
+            matched: False where no map matches the firmware and ``raw`` stands in.
+            now: the instant of the start.
+        """
+        self._asset = asset
+        self._map = points_map
+        self._gateway = gateway
+        self._matched = matched
+        self._battery = Battery(points_map, asset)
+        self._fingerprint = Fingerprint.start(points_map, asset)
+        bands = dead_bands(points_map, capacity_wh=asset.capacity_wh)
+        self._publication = Publication(bands)
+        self._state: BatteryState | None = None
+        self._first_by: float | None = now.mono_s + FIRST_S  # None once something was read
+        self._up = False
+        self._since = now
+        self._cause = "not connected yet"
+        self._iin: frozenset[str] = frozenset()
+        self._repolled_at = float("-inf")
+        self._unmatched_told = matched
+        self._handlers: dict[type, Callable[[Any, Now], list[Effect]]] = {
+            events.FragmentStored: self._fragment,
+            events.PollDone: self._poll,
+            events.AttributesRead: self._doubt,
+            events.SessionUp: self._session,
+            events.SessionDown: self._session,
+            events.IinReceived: self._indications,
+            events.FragmentLost: self._lost,
+        }
+
+    @property
+    def wake_at(self) -> float:
+        """``mono_s`` of the next ``tick``."""
+        if self._first_by is not None:
+            return self._first_by
+        return min(self._publication.wake_at, self._fingerprint.wake_at)
+
+    # --- what happened -----------------------------------------------------------------------
+
+    def handle(self, event: object, now: Now) -> list[Effect]:
+        """Take one event of this asset."""
+        handler = self._handlers.get(type(event))
+        return handler(event, now) if handler is not None else []
+
+    def tick(self, now: Now) -> list[Effect]:
+        """Look at the battery: alarms that came or went, and a state message if one is due."""
+        self._first_by = None
+        effects = self._doubt(None, now)
+        if not self._unmatched_told:
+            self._unmatched_told = True
+            effects += self._unmatched(now)
+        state = self._battery.state(now)
+        for change in self._battery.changes(now):
+            effects += self._change(change, now)
+        self._state = state
+        self._publication, due = self._publication.handle(state, now.mono_s)
+        if due:
+            batch = messages.state(
+                gateway=self._gateway,
+                asset=self._asset.id,
+                quality=state.quality.label,
+                at_ms=state.observed_ms,
+                fields=body(state),
+            )
+            effects.append(StoreBatch(batch))
+        return effects
+
+    def announce(self, topics: Topics, epoch: str, now: Now) -> list[Effect]:
+        """What a broker that just connected must be told: the point table and a fresh state."""
+        self._publication = self._publication.forget()
+        points = [
+            {
+                "point": row.point,
+                "name": row.name,
+                "role": row.role,
+                "scale": row.scale,
+                "offset": row.offset,
+                "unit": row.unit,
+            }
+            for row in self._map.points
+        ]
+        table = messages.point_table(
+            gateway=self._gateway,
+            epoch=epoch,
+            asset=self._asset.id,
+            digest=self._map.digest,
+            points=points,
+            unix_ms=now.unix_ms,
+        )
+        return [
+            ForgetShipped(self._asset.id),
+            Publish(0, topics.map(self._asset.id), table, qos=1, retain=True),
+        ]
+
+    def _fragment(self, event: events.FragmentStored, now: Now) -> list[Effect]:
+        self._battery.fold(event.points, event.at)
+        self._first_by = None
+        self._publication = self._publication.noted(now.mono_s)
+        return self._doubt(event, now)
+
+    def _poll(self, event: events.PollDone, now: Now) -> list[Effect]:
+        self._battery.polled(event.kind, ok=event.ok, now=event.at)
+        return self._doubt(event, now)
+
+    def _session(self, event: events.SessionUp | events.SessionDown, now: Now) -> list[Effect]:
+        up = isinstance(event, events.SessionUp)
+        cause = "" if isinstance(event, events.SessionUp) else event.cause
+        self._battery.session(up=up, now=now)
+        if (up, cause) == (self._up, self._cause):
+            return []
+        if up != self._up:
+            self._since = now
+        self._up, self._cause = up, cause
+        end = f"{self._asset.dnp3.host}:{self._asset.dnp3.port}"
+        text = f"session up with {end}" if up else f"session down with {end}: {cause}"
+        return [
+            *([ForgetShipped(self._asset.id)] if up else []),
+            self._record("session", "info" if up else "warning", text, now, up=up, cause=cause),
+            self._log(
+                logging.INFO if up else logging.WARNING,
+                text,
+                "session-up" if up else "session-down",
+            ),
+        ]
+
+    def _indications(self, event: events.IinReceived, now: Now) -> list[Effect]:
+        before, self._iin = self._iin, event.names
+        # Class 1..3 "events available" come and go with every poll: they are no news.
+        risen = sorted(name for name in event.names - before if not name.startswith("CLASS"))
+        if not risen:
+            return []
+        text = "outstation indicates " + ", ".join(risen)
+        overflow = "EVENT_BUFFER_OVERFLOW" in risen
+        effects: list[Effect] = [self._log(logging.WARNING, text, IIN=f"0x{event.iin:04x}")]
+        if overflow:
+            text = "the outstation's event buffer overflowed: it lost events before we read them"
+            effects.append(self._record("alarm", "warning", text, now, code="event_overflow"))
+        return effects
+
+    def _lost(self, event: events.FragmentLost, now: Now) -> list[Effect]:
+        text = f"{event.count} readings could not be stored: {event.reason}"
+        effects: list[Effect] = [self._log(logging.ERROR, text, "gap")]
+        if now.mono_s - self._repolled_at >= REPOLL_S:
+            self._repolled_at = now.mono_s
+            effects.append(Poll(self._asset.id, "integrity"))
+        return effects
+
+    def _change(self, change: Change, now: Now) -> list[Effect]:
+        severity = change.severity if change.raised else "info"
+        return [
+            self._record(
+                change.kind,
+                severity,
+                change.text,
+                now,
+                code=change.code,
+                raised=change.raised,
+                point=change.point or None,
+            ),
+            self._log(LEVELS[severity], change.text, POINT=change.point),
+        ]
+
+    # --- how far the map can be trusted ------------------------------------------------------
+
+    def _doubt(self, event: object, now: Now) -> list[Effect]:
+        self._fingerprint, findings = self._fingerprint.handle(event, now.mono_s)
+        if not findings:
+            return []
+        self._battery.suspect(self._fingerprint.verdict)
+        effects: list[Effect] = []
+        for finding in findings:
+            effects += [
+                self._record(
+                    "map",
+                    finding.severity,
+                    finding.text,
+                    now,
+                    verdict=finding.verdict.name.lower(),
+                    layer=finding.layer,
+                    point=finding.point or None,
+                ),
+                self._log(
+                    LEVELS[finding.severity],
+                    f"map {self._map.ref}: {finding.layer}: {finding.text}",
+                    "map-changed",
+                    MAP_REV=self._map.ref,
+                    POINT=finding.point,
+                ),
+            ]
+        return effects
+
+    def _unmatched(self, now: Now) -> list[Effect]:
+        asset = self._asset
+        text = (
+            f"no points map matches {asset.vendor}/{asset.model} firmware {asset.firmware!r}: "
+            f"only raw points are shipped"
+        )
+        return [
+            self._record("map", "warning", text, now, verdict="unmatched", layer="L0", point=None),
+            self._log(logging.WARNING, text, "map-changed", MAP_REV=self._map.ref),
+        ]
+
+    # --- what others ask ---------------------------------------------------------------------
+
+    @property
+    def asset(self) -> str:
+        """Id of the asset."""
+        return self._asset.id
+
+    @property
+    def up(self) -> bool:
+        """Whether its session is up."""
+        return self._up
+
+    @property
+    def worries(self) -> list[str]:
+        """Why this asset is not healthy; empty if it is."""
+        found = [] if self._up else [f"session down: {self._cause}"]
+        if not self._matched:
+            found.append("no points map matches its firmware")
+        if self._fingerprint.verdict:
+            found.append(f"map {self._map.ref} is {self._fingerprint.verdict.name.lower()}")
+        return found
+
+    def birth(self) -> dict[str, object]:
+        """This asset's part of ``bess.birth/1``."""
+        points_map = self._map
+        return {
+            "id": self._asset.id,
+            "name": self._asset.name,
+            **self._asset.grid,
+            "pathway": "dnp3",
+            "map": {
+                "id": points_map.id,
+                "revision": points_map.revision,
+                "digest": points_map.digest,
+            },
+            "control": self.control(),
+        }
+
+    def control(self) -> dict[str, object]:
+        """What may be commanded: nothing in this version, and why."""
+        return {
+            "state": "MONITOR",
+            "enabled": False,
+            "reasons": ["SAFETY_CONFIG_MISSING"],
+            "approval": None,
+            "safetyDigest": None,
+            "verbs": [],
+        }
+
+    def summary(self, now: Now) -> dict[str, object]:
+        """For ``status``."""
+        return {
+            "name": self._asset.name,
+            "session": {
+                "up": self._up,
+                "sinceS": round(now.mono_s - self._since.mono_s, 1),
+                "cause": self._cause,
+            },
+            "map": {
+                "ref": self._map.ref,
+                "digest": self._map.digest,
+                "verdict": self._fingerprint.verdict.name.lower(),
+                "controlRefusals": list(control_refusals(self._map)),
+            },
+            "control": self.control(),
+        }
+
+    def detail(self, now: Now) -> dict[str, object]:
+        """For ``watch``: the state, and every point with its engineering value."""
+        state = self._battery.state(now)
+        points = []
+        for raw in self._battery.raw_points():
+            row = self._map.by_point.get(raw.point)
+            measured = self._battery.reading(raw.point, now) if row is not None else None
+            points.append(
+                {
+                    "point": raw.point,
+                    "name": row.name if row is not None else None,
+                    "raw": raw.value,
+                    "flags": raw.flags,
+                    "value": wire_value(measured),
+                    "unit": row.canonical_unit if row is not None else None,
+                    "quality": measured.quality.label if measured is not None else None,
+                    "atMs": raw.at_ms,
+                }
+            )
+        return {"state": body(state), "points": points}
+
+    # --- records -----------------------------------------------------------------------------
+
+    def _record(
+        self, kind: str, severity: str, text: str, now: Now, **fields: object
+    ) -> StoreBatch:
+        batch = messages.event(
+            gateway=self._gateway,
+            asset=self._asset.id,
+            type_=kind,
+            severity=severity,
+            text=text,
+            at_ms=now.unix_ms,
+            fields=fields,
+        )
+        return StoreBatch(batch)
+
+    def _log(self, level: int, text: str, message_id: str = "", **fields: str) -> Log:
+        return Log(
+            level,
+            f"{self._asset.id}: {text}",
+            message_id,
+            {"GATEWAY": self._gateway, "ASSET": self._asset.id, **fields},
+        )

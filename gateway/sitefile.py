@@ -1,0 +1,107 @@
+"""Reads site.toml and what belongs to it from disk, and checks all of it without changing anything.
+
+The daemon, ``check`` and a reload share ``load``, so that what ``check`` accepts, ``run`` accepts.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gateway.errors import ConfigError, Fault, Where
+from gateway.mapfiles import load_maps
+from gateway.points.choose import choose, pinned
+from gateway.points.pointmap import raw_map
+from gateway.settings import site_settings
+from gateway.site import Site
+from gateway.tomlfile import parse
+from gateway.uplink import tls
+
+if TYPE_CHECKING:
+    from gateway.points.pointmap import PointsMap
+    from gateway.settings import AssetSettings, SiteSettings
+
+DEFAULT_FILE = "/etc/bess-gateway/site.toml"
+PACKAGED_STATE = "/var/lib/bess-gateway"
+PACKAGED_SOCKET = "/run/bess-gateway/control.sock"
+
+
+def read_document(path: Path) -> bytes:
+    """The bytes of a configuration file.
+
+    Raises:
+        ConfigError: missing or unreadable; says what to do.
+    """
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        text = "no such file: copy the example site.toml and edit it"
+    except PermissionError:
+        text = f"not readable by user {os.geteuid()}: must be readable by the daemon's user"
+    except IsADirectoryError:
+        text = "is a directory: must be a TOML file"
+    except OSError as error:
+        text = f"not readable: {error.strerror}"
+    raise ConfigError([Fault(Where(str(path), "", "", 1), text)])
+
+
+def load_site(path: Path, *, unix_ms: int | None = None) -> Site:
+    """Read and check everything that ``run`` would use; change nothing.
+
+    Args:
+        path: site.toml.
+        unix_ms: now, to judge the validity of our certificate; None leaves that to the broker.
+
+    Raises:
+        ConfigError: with every fault of site.toml, of the installed points maps, and of the
+            keys and certificates that it names.
+    """
+    faults: list[Fault] = []
+    maps: tuple[PointsMap, ...] = ()
+    try:
+        maps = load_maps()
+    except ConfigError as error:
+        faults += error.faults
+    document = parse(read_document(path), file=str(path))
+    try:
+        settings = site_settings(document, folder=str(path.absolute().parent))
+    except ConfigError as error:
+        raise ConfigError([*faults, *error.faults]) from None
+    chosen: dict[str, PointsMap] = {}
+    unmatched: set[str] = set()
+    for at, asset in enumerate(settings.assets):
+        try:
+            found = _choose(maps, asset)
+        except ConfigError as error:
+            faults += error.faults
+            continue
+        if found is None and asset.map:
+            known = ", ".join(sorted(one.ref for one in maps))
+            where = document.where(f"asset[{at}]", "map")
+            faults.append(Fault(where, f"= {asset.map!r}: must be an installed map: {known}"))
+        elif found is None:
+            unmatched.add(asset.id)
+        chosen[asset.id] = found or raw_map()
+    for wrong in tls.faults(settings.uplink, unix_ms=unix_ms):
+        faults.append(Fault(document.where("uplink", wrong.key), _tls_text(wrong)))
+    if faults:
+        raise ConfigError(faults)
+    return Site(settings, chosen, frozenset(unmatched))
+
+
+def _tls_text(wrong: tls.TlsFault) -> str:
+    return f"{wrong.path}: {wrong.text}" if wrong.path else wrong.text
+
+
+def _choose(maps: tuple[PointsMap, ...], asset: AssetSettings) -> PointsMap | None:
+    if asset.map:
+        return pinned(maps, asset.map)
+    return choose(maps, vendor=asset.vendor, model=asset.model, firmware=asset.firmware)
+
+
+def socket_path(settings: SiteSettings) -> Path:
+    """Where the daemon of this site listens: /run when packaged, beside its state otherwise."""
+    if settings.state_dir == PACKAGED_STATE:
+        return Path(PACKAGED_SOCKET)
+    return Path(settings.state_dir) / "control.sock"

@@ -1,0 +1,227 @@
+"""The core: what it orders for each event."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from gateway import effects, events
+from gateway.effects import Answer, ForgetShipped, Log, Publish, ReportStatus, Stop, StoreBatch
+from gateway.measured import TimeQuality
+from gateway.points.raw import RawPoint
+from gateway.streams import Gap, QueueDepth, Stream, StreamDepth
+from tests.fixtures.sites import SITE, START, core, later, site
+
+if TYPE_CHECKING:
+    from gateway.clock import Now
+    from gateway.core import Core
+
+
+def reading(point: str, value: float, at: Now) -> RawPoint:
+    return RawPoint(point, value, 1, at.unix_ms, at.unix_ms, TimeQuality.SYNCED, event=True)
+
+
+def fragment(at: Now, **values: float) -> events.FragmentStored:
+    points = tuple(reading(point, value, at) for point, value in values.items())
+    return events.FragmentStored("bess-1", points, unsolicited=True, at=at)
+
+
+def bodies(found: list[Any], stream: Stream) -> list[dict[str, Any]]:
+    """The records of ``stream`` that were ordered to be stored."""
+    batches = [one.batch for one in found if isinstance(one, StoreBatch)]
+    return [json.loads(batch.body) for batch in batches if batch.stream is stream]
+
+
+def ask(made: Core, verb: str, at: Now) -> dict[str, Any]:
+    (answer,) = [
+        one
+        for one in made.handle(events.LocalAsked(7, verb, {}, "root", operator=True), at)
+        if isinstance(one, Answer)
+    ]
+    assert answer.token == 7
+    return json.loads(json.dumps(answer.body))  # what the socket can carry
+
+
+def test_a_fragment_becomes_a_normalized_state() -> None:
+    made = core()
+    made.handle(events.SessionUp("bess-1", START), START)
+    (state,) = bodies(made.handle(fragment(later(1), AI0=634, AI1=-750), later(1)), Stream.STATE)
+    assert state["chargePercentage"] == 63.4
+    assert state["charge"] == 5_072_000
+    assert state["chargeRate"] == -750_000
+    assert state["asset"] == "bess-1"
+
+
+def test_a_broker_that_comes_up_is_told_who_we_are_and_gets_a_fresh_state() -> None:
+    made = core()
+    found = made.handle(events.BrokerUp(100, later(1)), later(1))
+    published = {one.topic: one for one in found if isinstance(one, Publish)}
+    assert set(published) == {
+        "bess/v1/gw-17/status",
+        "bess/v1/gw-17/birth",
+        "bess/v1/gw-17/bess-1/map",
+    }
+    assert all(one.retain and one.qos == 1 for one in published.values())
+    birth = json.loads(published["bess/v1/gw-17/birth"].payload)
+    (asset,) = birth["assets"]
+    assert asset["workspace"] == "ws-1"
+    assert asset["control"]["reasons"] == ["SAFETY_CONFIG_MISSING"]
+    assert asset["map"]["digest"].startswith("sha256:")
+    assert ForgetShipped("bess-1") in found
+    assert bodies(made.handle(fragment(later(2), AI0=1), later(2)), Stream.STATE)
+
+
+def test_nothing_is_published_as_missing_before_the_first_reading_had_its_time() -> None:
+    made = core()
+    assert not bodies(made.handle(None, later(9)), Stream.STATE)
+    (state,) = bodies(made.handle(None, later(10)), Stream.STATE)
+    assert state["chargePercentage"] is None
+    assert state["quality"] == "missing"
+
+
+def test_an_alarm_is_recorded_when_it_comes_and_when_it_goes() -> None:
+    made = core()
+    (raised,) = bodies(made.handle(fragment(later(1), BI2=1), later(1)), Stream.EVENT)
+    assert (raised["type"], raised["code"], raised["raised"]) == ("alarm", "hvac", True)
+    (cleared,) = bodies(made.handle(fragment(later(3), BI2=0), later(3)), Stream.EVENT)
+    assert (cleared["code"], cleared["raised"], cleared["severity"]) == ("hvac", False, "info")
+
+
+def test_a_session_that_fails_the_same_way_again_is_reported_once() -> None:
+    made = core()
+    down = events.SessionDown("bess-1", "refused", later(1))
+    first = made.handle(down, later(1))
+    again = made.handle(down, later(3))
+    assert [record["cause"] for record in bodies(first, Stream.EVENT)] == ["refused"]
+    assert not bodies(again, Stream.EVENT)
+    assert "bess-1: session down: refused" in ask(made, "status", later(4))["reasons"]
+
+
+def test_no_matching_map_is_said_and_never_guessed() -> None:
+    made = core(matched=False)
+    (record,) = [
+        record
+        for record in bodies(made.handle(None, later(10)), Stream.EVENT)
+        if record["type"] == "map"
+    ]
+    assert record["verdict"] == "unmatched"
+    assert "'1.4.2'" in record["text"]
+    status = ask(made, "status", later(11))
+    assert status["assets"]["bess-1"]["map"]["ref"].startswith("raw@")
+    assert "bess-1: no points map matches its firmware" in status["reasons"]
+
+
+def test_a_command_is_refused_and_nothing_else_happens() -> None:
+    made = core()
+    made.handle(None, later(0))
+    message = events.MessageArrived("bess/v1/gw-17/bess-1/cmd", b"{}", retained=False, at=later(1))
+    found = made.handle(message, later(1))
+    (ack,) = [one for one in found if isinstance(one, Publish)]
+    assert ack.topic == "bess/v1/gw-17/bess-1/cmd/ack"
+    body = json.loads(ack.payload)
+    assert (body["state"], body["reason"], body["id"]) == ("rejected", "MALFORMED", None)
+    allowed = (Publish, Log, StoreBatch, ReportStatus)
+    assert all(isinstance(one, allowed) for one in found)
+
+
+@pytest.mark.parametrize("jump_s", [3600, -3600])
+def test_a_wall_clock_that_jumps_is_reported_and_changes_no_deadline(jump_s: int) -> None:
+    made = core()
+    made.handle(None, later(0))
+    before = made.wake_at
+    found = made.handle(None, later(0.1, jump_ms=jump_s * 1000))
+    (record,) = [one for one in bodies(found, Stream.EVENT) if one["type"] == "clock"]
+    assert f"{jump_s:+.1f} s" in record["text"]
+    assert made.wake_at == before
+
+
+def test_a_certificate_near_its_end_is_announced_once_a_step() -> None:
+    made = core(certificate_days=13.5)
+    first = bodies(made.handle(None, later(0)), Stream.EVENT)
+    assert [one["type"] for one in first] == ["certificate"]
+    assert "expires in 13 days" in first[0]["text"]
+    assert not bodies(made.handle(None, later(10)), Stream.EVENT)
+    week = bodies(made.handle(None, later(7 * 86_400)), Stream.EVENT)
+    assert [one["severity"] for one in week if one["type"] == "certificate"] == ["critical"]
+
+
+def test_gaps_make_the_values_of_their_assets_go_out_again() -> None:
+    made = core()
+    gap = Gap(Stream.TELEMETRY, "bess-1", 10, 19, "quota")
+    found = made.handle(events.GapsRecorded((gap,)), later(1))
+    assert ForgetShipped("bess-1") in found
+    assert any(isinstance(one, Log) and "10..19 (quota)" in one.text for one in found)
+
+
+def test_lost_readings_order_one_poll_and_not_one_for_each() -> None:
+    made = core()
+    lost = events.FragmentLost("bess-1", 3, "disk_full", later(1))
+    first = made.handle(lost, later(1))
+    again = made.handle(lost, later(1.1))
+    assert effects.Poll("bess-1", "integrity") in first
+    assert not [one for one in again if isinstance(one, effects.Poll)]
+
+
+def test_stopping_waits_for_what_is_in_flight_and_says_goodbye() -> None:
+    made = core()
+    made.handle(events.BrokerUp(100, START), START)
+    found = made.handle(events.StopAsked("SIGTERM"), later(1))
+    stop = found[-1]
+    assert stop == Stop(0, "SIGTERM")
+    goodbye = found[-2]
+    assert isinstance(goodbye, Publish)
+    assert json.loads(goodbye.payload)["online"] is False
+
+
+def test_a_thread_that_fails_ends_the_process_with_a_code() -> None:
+    found = core().handle(events.ThreadFault("store", "boom"), later(1))
+    (stop,) = [one for one in found if isinstance(one, Stop)]
+    assert stop.exit_code == 70
+
+
+def test_a_bad_reload_keeps_the_old_settings_and_says_why() -> None:
+    made = core()
+    found = made.handle(events.ReloadAsked(None, "site.toml:4: bad"), later(1))
+    assert not [one for one in found if isinstance(one, effects.ApplySettings)]
+    assert any(isinstance(one, ReportStatus) and "site.toml:4: bad" in one.text for one in found)
+    moved = site(SITE.replace("gw-17", "gw-18"))
+    refused = made.handle(events.ReloadAsked(moved, ""), later(2))
+    assert any(isinstance(one, ReportStatus) and "need a restart" in one.text for one in refused)
+
+
+def test_a_good_reload_keeps_the_assets_that_did_not_change() -> None:
+    made = core()
+    made.handle(fragment(later(1), AI0=500, AI1=0), later(1))
+    second = SITE + SITE[SITE.index("[[asset]]") :].replace("bess-1", "bess-2").replace(
+        "192.0.2.10", "192.0.2.11"
+    )
+    found = made.handle(events.ReloadAsked(site(second), ""), later(2))
+    (swap,) = [one for one in found if isinstance(one, effects.ApplySettings)]
+    assert swap.kept == {"bess-1"}
+    assert set(ask(made, "status", later(3))["assets"]) == {"bess-1", "bess-2"}
+    detail = ask(made, "watch", later(3))["detail"]
+    assert detail["bess-1"]["state"]["chargePercentage"] == 50.0
+
+
+def test_status_and_queue_answer_with_what_is_known() -> None:
+    made = core()
+    waiting = StreamDepth(rows=2, readings=900, bytes=5000, oldest_ms=START.unix_ms)
+    depth = QueueDepth("01JTESTEPOCH", {Stream.TELEMETRY: waiting}, 9, 50, 100, 0, 0)
+    made.handle(events.QueueReported(depth, later(1)), later(1))
+    status = ask(made, "status", later(5))
+    assert (status["waiting"], status["diskFreePct"], status["healthy"]) == (900, 50.0, False)
+    queue = ask(made, "queue", later(5))
+    assert queue["streams"]["telemetry"]["oldestAgeS"] == 5.0
+    assert "error" in ask(made, "reboot", later(6))
+
+
+def test_the_queues_troubles_are_told_and_forgotten_when_they_end() -> None:
+    made = core()
+    full = events.QueueTroubled("disk_full", "no room: telemetry stops", later(1))
+    found = made.handle(full, later(1))
+    assert [one["severity"] for one in bodies(found, Stream.EVENT)] == ["critical"]
+    assert "no room: telemetry stops" in ask(made, "status", later(2))["reasons"]
+    made.handle(events.QueueTroubled("disk_ok", "room again", later(3)), later(3))
+    assert "no room: telemetry stops" not in ask(made, "status", later(4))["reasons"]

@@ -1,0 +1,62 @@
+"""Parts of a few lines: health, refusals, the views' words."""
+
+from __future__ import annotations
+
+import base64
+import json
+
+import pytest
+
+from gateway import clock, health
+from gateway.local import views
+from gateway.uplink.refusal import MAX_COMMAND, refuse
+
+
+def test_a_thread_without_progress_for_two_seconds_is_silent() -> None:
+    beats = {"dnp3": 10.0, "store": 11.5}
+    assert health.silent(beats, 11.9) == []
+    assert health.silent(beats, 12.1) == ["dnp3"]
+    assert health.silent(beats, 20.0) == ["dnp3", "store"]
+
+
+def test_a_jump_of_the_wall_clock_is_seen_and_a_drift_is_not() -> None:
+    assert health.clock_jump_s((10.0, 1000), (20.0, 11_000)) is None
+    assert health.clock_jump_s((10.0, 1000), (20.0, 14_000)) is None
+    assert health.clock_jump_s((10.0, 1000), (20.0, 3_611_000)) == pytest.approx(3600)
+
+
+def command(claims: object) -> bytes:
+    payload = base64.urlsafe_b64encode(json.dumps(claims).encode()).decode().rstrip("=")
+    return json.dumps({"payload": payload, "signatures": []}).encode()
+
+
+@pytest.mark.parametrize(
+    ("payload", "retained", "reason", "found"),
+    [
+        (command({"id": "01JABC"}), False, "CONTROL_DISABLED", "01JABC"),
+        (command({"id": "01JABC"}), True, "RETAINED", "01JABC"),
+        (command({"id": 3}), False, "MALFORMED", None),
+        (command(["id"]), False, "MALFORMED", None),
+        (b"\xff\x00", False, "MALFORMED", None),
+        (b'{"payload":"***"}', False, "MALFORMED", None),
+        (b"[" * 5000, False, "MALFORMED", None),
+        (b"x" * (MAX_COMMAND + 1), False, "TOO_LARGE", None),
+    ],
+)
+def test_a_command_is_refused_with_the_first_reason_that_holds(
+    payload: bytes, retained: bool, reason: str, found: str | None
+) -> None:
+    refusal = refuse(payload, retained=retained)
+    assert (refusal.reason, refusal.id) == (reason, found)
+
+
+def test_times_on_the_wire_have_milliseconds_and_a_zone() -> None:
+    assert clock.rfc3339(1_795_324_200_250) == "2026-11-22T05:10:00.250Z"
+    assert clock.rfc3339(-1) == "1969-12-31T23:59:59.999Z"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0, "0 s"), (119, "119 s"), (600, "10 min"), (9000, "2 h"), (3e5, "3 d")]
+)
+def test_durations_are_told_in_the_unit_that_fits(seconds: float, text: str) -> None:
+    assert views.span(seconds) == text
