@@ -1,0 +1,317 @@
+"""One DNP3 session: carries out what its supervisor orders, and tells the core.
+
+Three threads meet here. opendnp3's thread delivers measurements (stored before it goes on) and
+reports; the watch thread alone runs the supervisor and gives opendnp3 its orders; anybody may
+ask for a poll or a control, which only puts the wish into a queue.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+from collections import deque
+from typing import TYPE_CHECKING
+
+import opendnp3 as dnp
+
+from gateway import clock
+from gateway import events as told
+from gateway.field.dnp3 import reads, supervise
+from gateway.field.dnp3 import words as w
+from gateway.field.dnp3.fragments import SKEW_MS, AttributeHandler, FragmentHandler
+from gateway.field.dnp3.iin import names, refusal
+from gateway.field.dnp3.operation import Operation
+from gateway.field.dnp3.stack import Ended, Stack
+from gateway.field.ports import Outcome, OutcomeKind
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from gateway.clock import Now
+    from gateway.field.dnp3.engine import Engine
+    from gateway.field.ports import Control, FragmentSink
+    from gateway.inbox import Post
+    from gateway.settings import AssetSettings
+
+log = logging.getLogger(__name__)
+
+_EVENTS = dnp.ClassField(class0=False, class1=True, class2=True, class3=True)
+_ALL = dnp.ClassField(class0=True, class1=True, class2=True, class3=True)
+_QUIET = [dnp.Header.AllObjects(60, variation) for variation in (2, 3, 4)]
+_ATTRIBUTES = [dnp.Header.AllObjects(0, 254)]  # all attributes of set 0
+_BYTE = 255
+_CAUSES = {  # opendnp3's TaskCompletion, for people
+    "FAILURE_RESPONSE_TIMEOUT": "no answer in time",
+    "FAILURE_BAD_RESPONSE": "an answer that cannot be read",
+    "FAILURE_START_TIMEOUT": "not sent: other requests took too long",
+    "FAILURE_NO_COMMS": "the connection was lost",
+}
+
+
+class Dnp3Session:
+    """A ``Pathway`` to one outstation.
+
+    Args:
+        engine: opendnp3 in this process.
+        asset: whose session, and its settings.
+        critical: names of the points to read every ``critical_poll_s``.
+        store: makes a fragment durable; called on the dnp3 thread.
+        poll_done: called on the dnp3 thread with asset and kind when a read ended, well or not.
+        post: the core's inbox.
+        now: both clocks.
+        critical_poll_s: seconds between reads of the critical points.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        asset: AssetSettings,
+        *,
+        critical: frozenset[str],
+        store: FragmentSink,
+        poll_done: Callable[[str, str], None] | None,
+        post: Post,
+        now: Callable[[], Now] = clock.now,
+        critical_poll_s: float = 5.0,
+    ) -> None:
+        self._engine, self._asset, self._settings = engine, asset.id, asset.dnp3
+        self._post, self._now, self._poll_done = post, now, poll_done
+        self._requests = reads.requests(critical)
+        settings = asset.dnp3
+        self._plan = w.Plan(
+            outstation_address=settings.outstation_address,
+            master_address=settings.master_address,
+            response_timeout_s=settings.response_timeout_s,
+            event_poll_s=settings.event_poll_s,
+            integrity_poll_s=settings.integrity_poll_s,
+            critical_poll_s=critical_poll_s if self._requests else None,
+            link_check_s=settings.link_check_s,
+            unsolicited=settings.unsolicited,
+        )
+        # An event may wait for the next poll, and that poll for its answer.
+        late_ms = round((settings.event_poll_s + settings.response_timeout_s) * 1000)
+        self._points = FragmentHandler(
+            asset.id, store, post, now=now, late_ms=max(SKEW_MS, late_ms)
+        )
+        self._state = w.State()
+        self._inbox: deque[tuple[Stack | None, w.Event]] = deque()
+        self._operations: deque[Operation] = deque()
+        self._stack: Stack | None = None
+        self._stacks = 0
+        self._attributes = AttributeHandler()
+        self._heard_s = 0.0
+        self._started = False
+        self._closed = threading.Event()
+
+    # --- Pathway: any thread
+
+    @property
+    def beat(self) -> float:
+        """CLOCK_BOOTTIME seconds of the last sign of life of opendnp3's thread."""
+        return self._engine.beat
+
+    @property
+    def phase(self) -> w.Phase:
+        """Where the session stands."""
+        return self._state.phase
+
+    def start(self) -> None:
+        """Begin to connect; it goes on until ``close``."""
+        self._started = True
+        self._engine.add(self)
+        self._tell(None, w.Started())
+
+    def poll(self, kind: str) -> None:
+        """Order a read: integrity | event | critical. Answered by ``PollDone``."""
+        if kind not in supervise.POLLS:
+            text = f"poll {kind!r}: must be one of {' '.join(supervise.POLLS)}"
+            raise ValueError(text)
+        self._tell(None, w.PollAsked(kind))
+
+    def operate(
+        self, controls: Sequence[Control], *, sbo: bool, done: Callable[[Outcome], None]
+    ) -> None:
+        """Carry out ``controls`` one after another, before any poll that waits.
+
+        Args:
+            controls: one or more; the first that does not succeed ends the request. opendnp3's
+                binding cannot put several into one request.
+            sbo: select before operate, else direct operate.
+            done: takes the outcome once, on the dnp3 thread or the watch thread.
+        """
+        self._operations.append(Operation(tuple(controls), done, sbo=sbo))
+        self._tell(None, w.OperateAsked())
+
+    def close(self, *, within_s: float) -> None:
+        """Disconnect for good; return when done or after ``within_s`` seconds."""
+        if not self._started:
+            return
+        self._tell(None, w.Stopped())
+        if not self._closed.wait(within_s):
+            log.warning("%s: DNP3 session not closed within %.1f s", self._asset, within_s)
+        self._engine.remove(self)
+
+    # --- the watch thread
+
+    def advance(self) -> float | None:
+        """Take what was reported, let the supervisor decide, carry out its orders."""
+        while self._inbox:
+            stack, event = self._inbox.popleft()
+            if stack is None or stack is self._stack:  # a dropped stack may still speak
+                self._handle(event)
+        at_s = self._state.look_at_s
+        if at_s is not None and self._now().mono_s >= at_s:
+            self._handle(w.Ticked())
+        return self._state.look_at_s
+
+    def _handle(self, event: w.Event) -> None:
+        instant = w.Now(self._now().mono_s, self._heard_s, random.random())  # noqa: S311 - jitter
+        self._state, orders = supervise.handle(self._state, event, instant, self._plan)
+        for order in orders:
+            self._carry_out(order)
+        if isinstance(event, w.Stopped):
+            self._closed.set()
+
+    def _carry_out(self, order: w.Order) -> None:
+        match order:
+            case w.Connect():
+                self._connect()
+            case w.Disconnect():
+                self._disconnect()
+            case w.CheckLink():
+                if self._stack is not None:
+                    self._stack.check_link()
+            case w.Request():
+                if self._stack is not None:
+                    self._request(self._stack, order.kind)
+            case w.FailOperations():
+                self._fail_operations(order.cause)
+            case w.CountAges():
+                self._points.live = True
+            case _:
+                self._tell_core(order)
+
+    def _tell_core(self, order: w.Order) -> None:
+        asset, at = self._asset, self._now()
+        match order:
+            case w.TellUp():
+                self._post(told.SessionUp(asset, at))
+            case w.TellDown():
+                self._post(told.SessionDown(asset, order.cause, at))
+            case w.TellIin():
+                named = frozenset(names(order.iin))
+                self._post(told.IinReceived(asset, order.iin, named, at))
+            case w.TellPoll():
+                if order.kind == "attributes" and self._attributes.taken:
+                    self._post(told.AttributesRead(asset, dict(self._attributes.taken), at))
+                self._post(told.PollDone(asset, order.kind, order.ok, order.cause, at))
+
+    def _connect(self) -> None:
+        self._stacks += 1
+        self._points.live = False
+        self._stack = Stack(
+            self._engine,
+            f"{self._asset}#{self._stacks}",
+            self._settings,
+            points=self._points,
+            owner=self,
+            now=self._now,
+        )
+        self._stack.open()
+
+    def _disconnect(self) -> None:
+        stack, self._stack = self._stack, None
+        if stack is not None:
+            stack.drop()
+
+    def _request(self, stack: Stack, kind: str) -> None:
+        stack.on_end = None
+        master = stack.master
+        if kind == "integrity":
+            master.ScanClasses(_ALL, self._points)
+        elif kind == "event":
+            master.ScanClasses(_EVENTS, self._points)
+        elif kind == "critical":
+            self._read_ranges(stack, 0)
+        elif kind == "attributes":
+            self._attributes = AttributeHandler()
+            master.Scan(_ATTRIBUTES, self._attributes)
+        elif kind == "quiet":
+            master.PerformFunction(
+                "disable unsolicited", dnp.FunctionCode.DISABLE_UNSOLICITED, _QUIET
+            )
+        elif kind == "operate":
+            operation = self._operations.popleft()
+            if operation.fault:
+                operation.refuse(self._engine)
+                self._tell(stack, w.TaskEnded("request", ok=False, answered=True, cause=""))
+            else:
+                operation.run(stack)
+
+    def _read_ranges(self, stack: Stack, at: int) -> None:
+        """Read the critical points' ``at``-th request; its end starts the next one."""
+
+        def next_one(ended: Ended) -> bool:
+            if not ended.ok or refusal(ended.iin) or at + 1 == len(self._requests):
+                return False
+            self._read_ranges(stack, at + 1)
+            return True
+
+        stack.on_end = next_one
+        headers = [_header(span) for span in self._requests[at]]
+        stack.master.Scan(headers, self._points)
+
+    def _fail_operations(self, cause: str) -> None:
+        while self._operations:
+            operation = self._operations.popleft()
+            if operation.fault:
+                operation.refuse(self._engine)
+            else:
+                operation.finish(Outcome(OutcomeKind.FAILED, (), cause), self._engine)
+
+    # --- the dnp3 thread
+
+    def heard(self, stack: Stack) -> None:
+        """A response arrived."""
+        if stack is self._stack:
+            self._heard_s = self._now().mono_s
+
+    def told(self, stack: Stack, event: w.Event) -> None:
+        """Something for the supervisor."""
+        self._tell(stack, event)
+
+    def ended(self, stack: Stack, ended: Ended) -> None:
+        """A task ended: flush what it gathered, then let the supervisor know."""
+        kind = "startup" if ended.task == "startup" else self._state.busy
+        if kind == "startup" or (ended.task == "request" and kind in supervise.POLLS):
+            self._flush(kind)
+        cause = "" if ended.ok else _CAUSES.get(ended.result, ended.result)
+        ok = ended.ok
+        if refused := refusal(ended.iin):
+            cause = f"the outstation answers {refused}"
+            # Class polls may be refused in part (a class that it lacks); a list of points may not.
+            ok = ok and kind != "critical"
+        self._tell(stack, w.TaskEnded(ended.task, ok, ended.answered, cause))
+
+    def closed(self, _stack: Stack) -> None:
+        """The connection ended; a startup poll is then cut short without an end of its own."""
+        self._flush("startup")
+
+    def _flush(self, kind: str) -> None:
+        if self._poll_done is None:
+            return
+        try:
+            self._poll_done(self._asset, kind)
+        except Exception as error:  # StoreError, or anything else: the loss must be announced
+            log.exception("%s: gathered readings not stored", self._asset)
+            self._post(told.FragmentLost(self._asset, 0, f"{kind} poll: {error}", self._now()))
+
+    def _tell(self, stack: Stack | None, event: w.Event) -> None:
+        self._inbox.append((stack, event))
+        self._engine.wake()
+
+
+def _header(span: reads.Range) -> dnp.Header:
+    make = dnp.Header.Range8 if span.stop <= _BYTE else dnp.Header.Range16
+    return make(span.group, 0, span.start, span.stop)

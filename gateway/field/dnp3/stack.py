@@ -1,0 +1,261 @@
+"""One connection's opendnp3 channel and master: made, used once, dropped.
+
+Callbacks arrive on the dnp3 thread. Each body is guarded: an exception that leaves a command
+callback ends the process, in any other it is printed and forgotten (yadnp3 3.2.1.4).
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import re
+from typing import TYPE_CHECKING, Concatenate, ParamSpec, Protocol, TypeVar
+
+import opendnp3 as dnp
+
+from gateway.field.dnp3 import words as w
+from gateway.field.dnp3.iin import FLEETING, join
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from gateway.clock import Now
+    from gateway.field.dnp3.engine import Engine
+    from gateway.field.dnp3.fragments import FragmentHandler
+    from gateway.settings import Dnp3Settings
+
+log = logging.getLogger(__name__)
+
+_P = ParamSpec("_P")
+
+# opendnp3's words, src/channel/TCPClientIOHandler.cpp and IOHandler.cpp
+_FAILED = "Error Connecting: "
+_STRAY = re.compile(r"Frame w/ unknown route, source: (\d+), dest (\d+)")
+_NOISE = re.compile(
+    r".*(CRC|Missing|length|Bad|Unknown|not understood|unexpected).*", re.IGNORECASE
+)
+_CANCELED = "canceled"
+
+_TIME_SYNC = {"lan": dnp.TimeSyncMode.LAN, "serial": dnp.TimeSyncMode.NonLAN}
+_TASKS = {
+    dnp.MasterTaskType.STARTUP_INTEGRITY_POLL.value: "startup",
+    dnp.MasterTaskType.ENABLE_UNSOLICITED.value: "enable_unsolicited",
+    dnp.MasterTaskType.USER_TASK.value: "request",
+}
+_SUCCESS = dnp.TaskCompletion.SUCCESS.value
+_BAD_RESPONSE = dnp.TaskCompletion.FAILURE_BAD_RESPONSE.value
+_START_TIMEOUT = dnp.TaskCompletion.FAILURE_START_TIMEOUT.value
+
+
+class Ended:
+    """A task's end, complete once the indications of its last response are known."""
+
+    __slots__ = ("answered", "iin", "ok", "result", "started", "task")
+
+    def __init__(self, task: str, result: dnp.TaskCompletion, *, started: bool) -> None:
+        self.task, self.result = task, result.name
+        self.ok = result.value == _SUCCESS
+        # A request that waited for its turn too long says nothing about the outstation.
+        self.answered = result.value in (_SUCCESS, _BAD_RESPONSE, _START_TIMEOUT)
+        self.started = started
+        self.iin = 0
+
+
+class Owner(Protocol):
+    """What a stack tells its session, on the dnp3 thread."""
+
+    def heard(self, stack: Stack) -> None:
+        """A response arrived."""
+        ...
+
+    def told(self, stack: Stack, event: w.Event) -> None:
+        """Something for the supervisor."""
+        ...
+
+    def ended(self, stack: Stack, ended: Ended) -> None:
+        """A task ended."""
+        ...
+
+    def closed(self, stack: Stack) -> None:
+        """The connection ended; tasks of opendnp3's own were cut short without a word."""
+        ...
+
+
+class _Guarded(Protocol):
+    stack: Stack
+
+
+_Callback = TypeVar("_Callback", bound=_Guarded)
+
+
+def guarded(
+    body: Callable[Concatenate[_Callback, _P], None],
+) -> Callable[Concatenate[_Callback, _P], None]:
+    """Turn an exception of a callback into a ``ThreadFault``."""
+
+    @functools.wraps(body)
+    def guard(self: _Callback, /, *args: _P.args, **kwargs: _P.kwargs) -> None:
+        try:
+            body(self, *args, **kwargs)
+        except Exception as error:
+            log.exception("callback failed")
+            self.stack.engine.fault(f"{body.__qualname__}: {type(error).__name__}: {error}")
+
+    return guard
+
+
+class Listener(dnp.IChannelListener):
+    """Hears the TCP connection open and close."""
+
+    def __init__(self, stack: Stack) -> None:
+        super().__init__()
+        self.stack = stack
+
+    @guarded
+    def OnStateChange(self, state: dnp.ChannelState) -> None:  # noqa: N802 - opendnp3
+        """opendnp3: CLOSED, OPENING, OPEN or SHUTDOWN."""
+        if state == dnp.ChannelState.OPEN:
+            self.stack.owner.told(self.stack, w.Opened())
+        elif state == dnp.ChannelState.CLOSED:
+            self.stack.owner.told(self.stack, w.Closed())
+
+
+class Application(dnp.IMasterApplication):
+    """Hears responses and the ends of tasks, and gives the time."""
+
+    def __init__(self, stack: Stack, now: Callable[[], Now]) -> None:
+        super().__init__()
+        self.stack = stack
+        self._now = now
+        self._started = -1
+        self._pending: Ended | None = None
+        self._iin = -1
+
+    @guarded
+    def OnTaskStart(self, kind: dnp.MasterTaskType, _id: dnp.TaskId) -> None:  # noqa: N802 - opendnp3
+        """opendnp3: a request is being sent."""
+        self._started = kind.value
+
+    @guarded
+    def OnTaskComplete(self, done: dnp.TaskInfo) -> None:  # noqa: N802 - opendnp3
+        """opendnp3: a task ended. If a response ended it, its indications follow at once."""
+        task = _TASKS.get(done.type.value)
+        started, self._started = self._started == done.type.value, -1
+        if task is None:
+            return
+        ended = Ended(task, done.result, started=started)
+        if done.result.value in (_SUCCESS, _BAD_RESPONSE):
+            self._pending = ended
+        else:
+            self.stack.end(ended)
+
+    @guarded
+    def OnReceiveIIN(self, field: dnp.IINField) -> None:  # noqa: N802 - opendnp3
+        """opendnp3: the indications of a response or unsolicited response."""
+        iin = join(field.LSB, field.MSB)
+        self.stack.owner.heard(self.stack)
+        if self._iin == -1 or (iin ^ self._iin) & ~FLEETING:
+            self.stack.owner.told(self.stack, w.IinSeen(iin))
+        self._iin = iin
+        if (ended := self._pending) is not None:
+            self._pending = None
+            ended.iin = iin
+            self.stack.end(ended)
+
+    @guarded
+    def OnClose(self) -> None:  # noqa: N802 - opendnp3
+        """opendnp3: the link layer went down."""
+        self.stack.owner.closed(self.stack)
+
+    def Now(self) -> dnp.UTCTimestamp:  # noqa: N802 - opendnp3
+        """opendnp3: the time to write. Anything but this type would write 1970 in silence."""
+        return dnp.UTCTimestamp(int(self._now().unix_ms))
+
+
+class Stack:
+    """A channel with one master on it.
+
+    Args:
+        engine: opendnp3 in this process.
+        name: unique in this process; how opendnp3's log names it.
+        settings: of the association.
+        points: takes the measurements of startup and of unsolicited responses.
+        owner: the session.
+        now: both clocks.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        name: str,
+        settings: Dnp3Settings,
+        *,
+        points: FragmentHandler,
+        owner: Owner,
+        now: Callable[[], Now],
+    ) -> None:
+        self.engine, self.owner, self._name = engine, owner, name
+        self.on_end: Callable[[Ended], bool] | None = None
+        self._listener = Listener(self)
+        self._application = Application(self, now)
+        engine.hear(name, self._hear)
+        self._channel = engine.channel(name, settings.host, settings.port, self._listener)
+        self.master = self._channel.AddMaster(name, points, self._application, _config(settings))
+
+    def open(self) -> None:
+        """Connect; answered by ``Opened`` or ``ConnectFailed``, or by nothing."""
+        self.master.Enable()
+
+    def drop(self) -> None:
+        """Close the connection and end the channel. Never from a callback."""
+        self.master.Disable()
+        self._channel.Shutdown()
+        self.engine.hear(self._name, None)
+
+    def check_link(self) -> None:
+        """Send REQUEST LINK STATUS."""
+        self.master.CheckLinkStatus(self._link_checked)
+
+    def end(self, ended: Ended) -> None:
+        """A task ended: a step of a longer request goes on, anything else is told."""
+        on_end = self.on_end if ended.task == "request" else None
+        if on_end is None or not on_end(ended):
+            self.owner.ended(self, ended)
+
+    def _link_checked(self, ok: bool) -> None:  # noqa: FBT001 - opendnp3 calls it so
+        try:
+            self.owner.told(self, w.LinkChecked(bool(ok)))
+        except Exception as error:  # an exception in this callback ends the process
+            log.exception("link check")
+            self.engine.fault(f"link check: {error}")
+
+    def _hear(self, message: str) -> None:
+        if message.startswith(_FAILED):
+            text = message.removeprefix(_FAILED)
+            if _CANCELED not in text.lower():
+                self.owner.told(self, w.ConnectFailed(text))
+        elif stray := _STRAY.match(message):
+            self.owner.told(self, w.StraySeen(int(stray[1]), int(stray[2])))
+        elif _NOISE.match(message):
+            self.owner.told(self, w.NoiseSeen(message))
+
+
+def _config(settings: Dnp3Settings) -> dnp.MasterStackConfig:
+    config = dnp.MasterStackConfig()
+    master, link = config.master, config.link
+    master.responseTimeout = _duration(settings.response_timeout_s)
+    master.taskStartTimeout = _duration(2 * settings.response_timeout_s)
+    master.taskRetryPeriod = _duration(1)
+    master.maxTaskRetryPeriod = _duration(settings.response_timeout_s + 1)
+    # The supervisor asks for that poll: opendnp3 would repeat it as fast as the bit comes back.
+    master.integrityOnEventOverflowIIN = False
+    if (mode := _TIME_SYNC.get(settings.time_sync)) is not None:
+        master.timeSyncMode = mode
+    link.LocalAddr = settings.master_address
+    link.RemoteAddr = settings.outstation_address
+    link.Timeout = _duration(settings.response_timeout_s)
+    return config
+
+
+def _duration(seconds: float) -> dnp.TimeDuration:
+    return dnp.TimeDuration.Milliseconds(round(seconds * 1000))

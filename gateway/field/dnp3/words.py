@@ -1,0 +1,237 @@
+"""What a DNP3 session's supervisor is told, and what it orders. Words only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import NamedTuple
+
+# --- events ------------------------------------------------------------------------------------
+
+
+class Started(NamedTuple):
+    """Begin."""
+
+
+class Stopped(NamedTuple):
+    """End; nothing is tried again."""
+
+
+class Opened(NamedTuple):
+    """The TCP connection is there."""
+
+
+class Closed(NamedTuple):
+    """The TCP connection is gone."""
+
+
+class ConnectFailed(NamedTuple):
+    """The TCP connection was not made."""
+
+    text: str  # the system's words: "Connection refused"
+
+
+class StraySeen(NamedTuple):
+    """A frame arrived between link addresses that are not this session's."""
+
+    source: int
+    destination: int
+
+
+class NoiseSeen(NamedTuple):
+    """Octets arrived that are no link frame."""
+
+    text: str
+
+
+class IinSeen(NamedTuple):
+    """Internal indications arrived that differ from the last ones."""
+
+    iin: int
+
+
+class TaskEnded(NamedTuple):
+    """opendnp3 ended a task. ``task``: startup | enable_unsolicited | request."""
+
+    task: str
+    ok: bool
+    answered: bool
+    cause: str
+
+
+class LinkChecked(NamedTuple):
+    """The link status request was answered, or was not."""
+
+    ok: bool
+
+
+class PollAsked(NamedTuple):
+    """The core, or an operator, wants a read now."""
+
+    kind: str
+
+
+class OperateAsked(NamedTuple):
+    """One more control waits in the shell's queue."""
+
+
+class Ticked(NamedTuple):
+    """Time went by."""
+
+
+Event = (
+    Started
+    | Stopped
+    | Opened
+    | Closed
+    | ConnectFailed
+    | StraySeen
+    | NoiseSeen
+    | IinSeen
+    | TaskEnded
+    | LinkChecked
+    | PollAsked
+    | OperateAsked
+    | Ticked
+)
+
+
+# --- orders ------------------------------------------------------------------------------------
+
+
+class Connect(NamedTuple):
+    """Make a new channel and open it."""
+
+
+class Disconnect(NamedTuple):
+    """Close and drop the channel."""
+
+
+class CheckLink(NamedTuple):
+    """Send REQUEST LINK STATUS; answer with ``LinkChecked``."""
+
+
+class Request(NamedTuple):
+    """One request. ``kind``: integrity | event | critical | attributes | quiet | operate."""
+
+    kind: str
+
+
+class TellUp(NamedTuple):
+    """Tell the core: up."""
+
+
+class TellDown(NamedTuple):
+    """Tell the core: down, or still not up for another reason than before."""
+
+    cause: str
+
+
+class TellPoll(NamedTuple):
+    """Tell the core: a read ended."""
+
+    kind: str
+    ok: bool
+    cause: str
+
+
+class TellIin(NamedTuple):
+    """Tell the core: the indications changed."""
+
+    iin: int
+
+
+class FailOperations(NamedTuple):
+    """Give the waiting controls back: they were not sent."""
+
+    cause: str
+
+
+class CountAges(NamedTuple):
+    """What waited at the outstation has been read: from now on old times are suspicious."""
+
+
+Order = (
+    Connect
+    | Disconnect
+    | CheckLink
+    | Request
+    | TellUp
+    | TellDown
+    | TellPoll
+    | TellIin
+    | FailOperations
+    | CountAges
+)
+
+
+# --- state -------------------------------------------------------------------------------------
+
+
+class Now(NamedTuple):
+    """The instant of an event, and what the shell knows without being asked."""
+
+    s: float  # monotonic seconds
+    heard_s: float  # when the last response of this outstation arrived; 0 if never
+    luck: float  # 0..1, drawn anew each time: the jitter of the back-off
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A session's settings, as far as they decide anything. All in seconds but the flags."""
+
+    outstation_address: int
+    master_address: int
+    response_timeout_s: float
+    event_poll_s: float
+    integrity_poll_s: float
+    critical_poll_s: float | None  # None: no critical points
+    link_check_s: float
+    unsolicited: bool
+
+
+class Phase(Enum):
+    """Where the session stands."""
+
+    IDLE = "idle"  # not started, or stopped
+    WAITING = "waiting"  # no connection until ``until_s``
+    CONNECTING = "connecting"  # TCP connect under way, given up at ``until_s``
+    STARTING = "starting"  # connected; the first integrity poll has not succeeded
+    UP = "up"  # polled; the core has been told
+
+
+class Attributes(Enum):
+    """Whether to read group 0 on this connection."""
+
+    ASK = "ask"  # not yet
+    ASKED = "asked"  # sent; if the connection ends before an answer, never again
+    ANSWERED = "answered"  # read, or refused
+    NEVER = "never"  # the outstation fell silent or hung up on it
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """One session. ``_s`` are monotonic seconds."""
+
+    phase: Phase = Phase.IDLE
+    since_s: float = 0.0  # when the phase was entered
+    until_s: float = 0.0  # WAITING, CONNECTING: when it ends
+    look_at_s: float | None = None  # when a Ticked is due
+    attempt: int = 0  # back-off exponent
+    told: str | None = None  # cause of TellDown the core heard last; None: none, or it is up
+    stray: StraySeen | None = None
+    noise: str = ""
+    iin: int = 0
+    busy: str = ""  # the request that opendnp3 has, or ""
+    wanted: frozenset[str] = frozenset()
+    operations: int = 0  # controls waiting in the shell
+    event_at_s: float = 0.0
+    integrity_at_s: float = 0.0
+    critical_at_s: float = 0.0
+    check_at_s: float = 0.0
+    checking_s: float | None = None  # when the pending link check was sent
+    link_failures: int = 0
+    poll_failures: int = 0
+    overflow_at_s: float = float("-inf")  # last integrity poll because of an overflow
+    live: bool = False  # what waited at the outstation has been read
+    attributes: Attributes = Attributes.ASK

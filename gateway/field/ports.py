@@ -1,0 +1,119 @@
+"""What every pathway to a battery offers, and what it is given.
+
+Words only. A pathway decides nothing: it polls, delivers fragments, carries out controls and
+says what became of them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from gateway.points.raw import RawPoint
+
+
+class FragmentSink(Protocol):
+    """Makes the points of one fragment durable."""
+
+    def __call__(self, asset: str, points: tuple[RawPoint, ...], /) -> None:
+        """Return only when what is to be shipped of ``points`` is on disk.
+
+        Raises:
+            StoreError: nothing of it was kept; the pathway reports the loss.
+        """
+        ...
+
+
+class CrobOp(StrEnum):
+    """Operations of a control relay output block (CROB, group 12)."""
+
+    PULSE_ON = "pulse_on"
+    PULSE_OFF = "pulse_off"
+    LATCH_ON = "latch_on"
+    LATCH_OFF = "latch_off"
+    CLOSE = "close"  # pulse on with the close code of a trip/close pair
+    TRIP = "trip"  # pulse on with the trip code of a trip/close pair
+
+
+class Variation(StrEnum):
+    """How an analog output is written (group 41)."""
+
+    INT16 = "int16"
+    INT32 = "int32"
+    FLOAT = "float"
+    DOUBLE = "double"
+
+
+@dataclass(frozen=True, slots=True)
+class Control:
+    """One output, in raw units of the outstation."""
+
+    point: str  # "AO93" takes a number, "BO18" a CROB operation
+    value: float | int | CrobOp
+    variation: Variation = Variation.INT32  # of an analog output
+    on_ms: int = 100  # pulse length of a CROB, 0..4294967295
+    off_ms: int = 100
+
+
+class OutcomeKind(StrEnum):
+    """What became of a request to operate."""
+
+    SUCCESS = "success"  # every point says so: summary, state and status
+    REFUSED = "refused"  # the outstation said no; ``statuses`` has its reason
+    NO_ANSWER = "no_answer"  # sent and not answered: it may have been carried out, never resend
+    FAILED = "failed"  # never left this box: not connected, or not a lawful value
+
+
+@dataclass(frozen=True, slots=True)
+class PointStatus:
+    """What the outstation said about one point."""
+
+    point: str
+    number: int  # DNP3 command status, 0..127; 127 where it said nothing
+    name: str  # SUCCESS, LOCAL, OUT_OF_RANGE ...
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """Answer to ``operate``. Controls after the first one that did not succeed were not sent."""
+
+    kind: OutcomeKind
+    statuses: tuple[PointStatus, ...]
+    cause: str  # for people; "" on success
+
+
+class Pathway(Protocol):
+    """One asset's way to the field. Any thread may call; nothing here waits for the field."""
+
+    @property
+    def beat(self) -> float:
+        """CLOCK_BOOTTIME seconds of the last sign of life of the thread that serves it."""
+        ...
+
+    def start(self) -> None:
+        """Begin to connect, and to poll."""
+        ...
+
+    def poll(self, kind: str) -> None:
+        """Order a read: integrity | event | critical."""
+        ...
+
+    def operate(
+        self, controls: Sequence[Control], *, sbo: bool, done: Callable[[Outcome], None]
+    ) -> None:
+        """Carry out ``controls`` in order; ``done`` is called once, from a thread of the pathway.
+
+        Args:
+            controls: one or more outputs; the first that does not succeed ends the request.
+            sbo: select before operate, else direct operate.
+            done: takes the outcome; it must only hand it on.
+        """
+        ...
+
+    def close(self, *, within_s: float) -> None:
+        """Disconnect; return when done or after ``within_s`` seconds."""
+        ...
