@@ -29,6 +29,7 @@ WIDTH = 160  # columns where the output is no terminal
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add ``maps`` with its own commands; ``run`` carries them out."""
     maps = subparsers.add_parser("maps", help="points maps: list, check, show, diff")
+    maps.set_defaults(run=run)
     below = maps.add_subparsers(dest="maps_command", required=True, metavar="COMMAND")
     lister = below.add_parser("list", help="the installed maps")
     check = below.add_parser("check", help="every fault of map files; exit 78 if there is one")

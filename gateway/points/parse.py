@@ -45,6 +45,8 @@ if TYPE_CHECKING:
     from gateway.points.draft import Base, Draft
     from gateway.points.keys import Table
 
+    Value = float | bool | str
+
 _SCALED = ("deadband", "tolerance", "min", "max")
 _ORDER = ("reversion", "setpoint", "mode_enable")
 
@@ -170,12 +172,15 @@ def _fingerprint(draft: Draft, by_name: dict[str, MapPoint], faults: list[Fault]
             for item in table.get("attributes", ())
         ),
         equals=tuple(
-            EqualCheck(item.get("point"), item.get("value"), item.get("severity", "mismatch"))
+            EqualCheck(
+                item.get("point"),
+                _canonical(item.get("value"), by_name.get(item.get("point"))),
+                item.get("severity", "mismatch"),
+            )
             for item in table.get("equals", ())
         ),
         ranges=tuple(
-            RangeCheck(item.get("point"), item.get("min"), item.get("max"))
-            for item in table.get("ranges", ())
+            _range_check(item, by_name.get(item.get("point"))) for item in table.get("ranges", ())
         ),
         absent=tuple(table.get("absent", ())),
         nameplate=tuple(
@@ -183,6 +188,19 @@ def _fingerprint(draft: Draft, by_name: dict[str, MapPoint], faults: list[Fault]
             for item in table.get("nameplate", ())
         ),
     )
+
+
+def _range_check(item: Table, row: MapPoint | None) -> RangeCheck:
+    ends = [_canonical(item.get(key), row) for key in ("min", "max")]
+    lo, hi = sorted(end if isinstance(end, float) else 0.0 for end in ends)
+    return RangeCheck(item.get("point"), lo, hi)
+
+
+def _canonical(value: Value, row: MapPoint | None) -> Value:
+    """A value of [map.fingerprint], written in the row's own unit and sign, as it is decoded."""
+    if row is None or not isinstance(value, float):
+        return value
+    return value * float(UNITS[row.unit][1]) * (-1.0 if row.sign == CHARGE else 1.0)
 
 
 def _warnings(points_map: PointsMap, draft: Draft, rows: Rows) -> list[Fault]:

@@ -148,7 +148,8 @@ def test_any_integer_decodes_to_its_engineering_value(
 ) -> None:
     measured = decode(update(row.point, raw, flags=flags), row)
     factor = float(UNITS[row.unit][1]) * (-1 if row.sign == "charge_positive" else 1)
-    assert measured.value == pytest.approx((raw * row.scale + row.offset) * factor, abs=1e-6)
+    expected = (raw * row.scale + row.offset) * factor
+    assert measured.value == pytest.approx(expected, rel=1e-9, abs=1e-6)
     assert measured.quality is flag_quality(update(row.point, raw, flags=flags), row.kind)
 
 

@@ -54,6 +54,17 @@ def test_limits_and_dead_bands_are_canonical() -> None:
     assert row.line == 10
 
 
+def test_fingerprints_are_written_in_the_unit_of_their_point() -> None:
+    checks = load(
+        HEAD
+        + '[map.fingerprint]\nranges = [{ point = "power", min = -100, max = 200 }]\n'
+        + 'equals = [{ point = "power", value = 3 }]\n'
+        + POWER
+    ).fingerprint
+    assert (checks.ranges[0].min, checks.ranges[0].max) == (-200_000.0, 100_000.0)
+    assert checks.equals[0].value == -3_000.0
+
+
 def test_lookups_find_rows() -> None:
     points_map = load(HEAD + STATE + POWER)
     assert [row.point for row in points_map.points] == ["AI1", "AI2"]
