@@ -9,13 +9,12 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
-from gateway import events
+from gateway import events, portrait
 from gateway.effects import Effect, ForgetShipped, Log, Poll, Publish, StoreBatch
 from gateway.normalize.fold import Battery
 from gateway.normalize.publish import Publication, dead_bands
-from gateway.normalize.state import body, wire_value
+from gateway.normalize.state import body
 from gateway.points.fingerprint import Fingerprint
-from gateway.points.pointmap import control_refusals
 from gateway.uplink import messages
 
 if TYPE_CHECKING:
@@ -120,28 +119,17 @@ class Monitor:
     def announce(self, topics: Topics, epoch: str, now: Now) -> list[Effect]:
         """What a broker that just connected must be told: the point table and a fresh state."""
         self._publication = self._publication.forget()
-        points = [
-            {
-                "point": row.point,
-                "name": row.name,
-                "role": row.role,
-                "scale": row.scale,
-                "offset": row.offset,
-                "unit": row.unit,
-            }
-            for row in self._map.points
-        ]
         table = messages.point_table(
             gateway=self._gateway,
             epoch=epoch,
-            asset=self._asset.id,
+            asset=self.asset,
             digest=self._map.digest,
-            points=points,
+            points=portrait.point_table(self._map),
             unix_ms=now.unix_ms,
         )
         return [
-            ForgetShipped(self._asset.id),
-            Publish(0, topics.map(self._asset.id), table, qos=1, retain=True),
+            ForgetShipped(self.asset),
+            Publish(0, topics.map(self.asset), table, qos=1, retain=True),
         ]
 
     def _fragment(self, event: events.FragmentStored, now: Now) -> list[Effect]:
@@ -276,69 +264,21 @@ class Monitor:
 
     def birth(self) -> dict[str, object]:
         """This asset's part of ``bess.birth/1``."""
-        points_map = self._map
-        return {
-            "id": self._asset.id,
-            "name": self._asset.name,
-            **self._asset.grid,
-            "pathway": "dnp3",
-            "map": {
-                "id": points_map.id,
-                "revision": points_map.revision,
-                "digest": points_map.digest,
-            },
-            "control": self.control(),
-        }
-
-    def control(self) -> dict[str, object]:
-        """What may be commanded: nothing in this version, and why."""
-        return {
-            "state": "MONITOR",
-            "enabled": False,
-            "reasons": ["SAFETY_CONFIG_MISSING"],
-            "approval": None,
-            "safetyDigest": None,
-            "verbs": [],
-        }
+        return portrait.birth(self._asset, self._map)
 
     def summary(self, now: Now) -> dict[str, object]:
         """For ``status``."""
-        return {
-            "name": self._asset.name,
-            "session": {
-                "up": self._up,
-                "sinceS": round(now.mono_s - self._since.mono_s, 1),
-                "cause": self._cause,
-            },
-            "map": {
-                "ref": self._map.ref,
-                "digest": self._map.digest,
-                "verdict": self._fingerprint.verdict.name.lower(),
-                "controlRefusals": list(control_refusals(self._map)),
-            },
-            "control": self.control(),
+        session = {
+            "up": self._up,
+            "sinceS": round(now.mono_s - self._since.mono_s, 1),
+            "cause": self._cause,
         }
+        verdict = self._fingerprint.verdict.name.lower()
+        return portrait.summary(self._asset, self._map, session=session, verdict=verdict)
 
     def detail(self, now: Now) -> dict[str, object]:
         """For ``watch``: the state, and every point with its engineering value."""
-        state = self._battery.state(now)
-        points = []
-        for raw in self._battery.raw_points():
-            row = self._map.by_point.get(raw.point)
-            measured = self._battery.reading(raw.point, now) if row is not None else None
-            points.append(
-                {
-                    "point": raw.point,
-                    "name": row.name if row is not None else None,
-                    "raw": raw.value,
-                    "flags": raw.flags,
-                    "value": wire_value(measured),
-                    "unit": row.canonical_unit if row is not None else None,
-                    "quality": measured.quality.label if measured is not None else None,
-                    "atMs": raw.at_ms,
-                }
-            )
-        return {"state": body(state), "points": points}
+        return portrait.detail(self._battery, self._map, now)
 
     # --- records -----------------------------------------------------------------------------
 
