@@ -6,7 +6,7 @@ left out, so that what depends on it is not blamed as well; ``parse`` and ``chec
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from gateway.errors import ConfigError, Fault
@@ -79,7 +79,7 @@ def read_draft(
         faults.extend(error.faults)
         return None
     draft, rows, remove = _read(document)
-    faults.extend(document.faults)
+    faults.extend(replace(fault, code=fault.code or "M01") for fault in document.faults)
     ref = f"{draft.head.get('id')}@{draft.head.get('revision')}"
     where = draft.head.at("extends")
     above = Above((ref,), where) if above is None else Above((*above.refs, ref), above.where)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.errors import ConfigError
+from gateway.errors import ConfigError, Fault
 from gateway.points.difference import map_changes
 from gateway.points.parse import parse_map
 from gateway.points.pointmap import PointsMap, control_refusals, raw_map
@@ -199,3 +199,54 @@ def test_differences_are_told_by_name() -> None:
     changes = map_changes(shipped("example-bess-a@A"), shipped("example-bess-b@B"))
     assert changes["changed"]["max_charge"] == {"point": ["AI5", "AI7"], "unit": ["kW", "W"]}
     assert sorted(changes["added"]) == ["der_heartbeat", "heartbeat", "heartbeat_echo"]
+
+
+ODD = ["true", "0", "-1", "1e400", "nan", '""', '"x"', "[]", "[1]", "{}", "{ a = 1 }", "2000-01-01"]
+WHOLE = (
+    HEAD
+    + '[map.control]\npower_method = "watts"\npower_base = "nameplate"\nidle_method = "zero"\n'
+    + 'op_setpoint = "sbo"\nop_mode = "sbo"\norder = ["setpoint"]\n'
+    + "[map.fingerprint]\n"
+    + 'attributes = [{ variation = 252, regex = "^A" }]\nabsent = ["AI9"]\n'
+    + 'equals = [{ point = "power", value = 1 }]\n'
+    + 'ranges = [{ point = "power", min = 0, max = 1 }]\n'
+    + 'nameplate = [{ point = "power", key = "nameplate_w" }]\n'
+    + POWER
+    + STATE
+    + '[[points]]\npoint = "AI3"\nname = "word"\nscale = 2\noffset = 1\n'
+    + 'bits = { "0" = "alarm:a" }\nrole = "alarm"\n'
+    + '[[points]]\npoint = "CTR0"\nname = "total"\nrollover = 65536\n'
+    + '[[points]]\npoint = "BI0"\nname = "local"\nrole = "local"\ninvert = true\nrequired = true\n'
+    + '[[points]]\npoint = "AO0"\nname = "setpoint"\nrole = "cmd_power"\nvariation = "int16"\n'
+    + 'unit = "kW"\nsign = "charge_positive"\nmin = -100\nmax = 100\nfeedback = "power"\n'
+    + "tolerance = 1\nverify_s = 5\nmin_interval_s = 2\n"
+)
+
+
+def faults_of(text: str) -> tuple[Fault, ...]:
+    try:
+        load(text)
+    except ConfigError as error:
+        return error.faults
+    return ()
+
+
+@pytest.mark.parametrize("odd", ODD)
+def test_any_value_of_any_type_is_a_map_or_a_fault_that_says_what_is_allowed(odd: str) -> None:
+    assert load(WHOLE).by_name["local"].invert
+    lines = WHOLE.splitlines()
+    for at, line in enumerate(lines):
+        key, equals, _ = line.partition(" = ")
+        if not equals:
+            continue
+        text = "\n".join([*lines[:at], f"{key} = {odd}", *lines[at + 1 :]])
+        for fault in faults_of(text):
+            assert fault.code
+            assert 1 <= fault.where.line <= len(lines)
+            assert " must " in str(fault) or " allowed are " in str(fault), line
+
+
+def test_a_map_without_any_one_line_is_a_map_or_a_fault() -> None:
+    lines = WHOLE.splitlines()
+    missing = [faults_of("\n".join([*lines[:at], *lines[at + 1 :]])) for at in range(len(lines))]
+    assert sum(1 for faults in missing if faults) > len(lines) // 4
