@@ -7,28 +7,39 @@ outstation then forgets the events. What cannot be stored is announced as a gap,
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from gateway.errors import DiskFullError, StoreError
 from gateway.streams import Stream
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from gateway.clock import Now
     from gateway.points.raw import RawPoint
-    from gateway.queue.store import Store
     from gateway.streams import Batch
     from gateway.uplink.telemetry import Telemetry
 
 COMMIT_S = 1.0  # how long the DNP3 thread may wait for a commit: 2-structure.md, Threads
 
 
+class Appends(Protocol):
+    """What an intake needs of the queue."""
+
+    def append(self, batches: Sequence[Batch], *, within_s: float) -> None:
+        """Make ``batches`` durable; raises ``StoreError`` if nothing was kept."""
+        ...
+
+    def lost(self, stream: Stream, asset: str, count: int, reason: str) -> None:
+        """Announce ``count`` readings that could not be stored as a gap."""
+        ...
+
+
 class Intake:
     """Encodes what is to be shipped of each fragment and makes it durable."""
 
     def __init__(
-        self, asset: str, telemetry: Telemetry, store: Store, now: Callable[[], Now]
+        self, asset: str, telemetry: Telemetry, store: Appends, now: Callable[[], Now]
     ) -> None:
         self._asset = asset
         self._telemetry = telemetry

@@ -41,7 +41,8 @@ def ask(made: Core, verb: str, at: Now) -> dict[str, Any]:
         if isinstance(one, Answer)
     ]
     assert answer.token == 7
-    return json.loads(json.dumps(answer.body))  # what the socket can carry
+    body: dict[str, Any] = json.loads(json.dumps(answer.body))  # what the socket can carry
+    return body
 
 
 def test_a_fragment_becomes_a_normalized_state() -> None:
