@@ -263,7 +263,8 @@ class Database:
         used, whole = self.pages()
         self._budget = fate.budget(
             max_size=settings.max_size,
-            file_bytes=whole + self._log_bytes(),
+            file_bytes=whole,
+            log_bytes=self._log_bytes(),
             used_bytes=used,
             space=space(self.path.parent),
         )

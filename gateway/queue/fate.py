@@ -43,19 +43,20 @@ class Space(NamedTuple):
         return self.free_bytes < self.reserve
 
 
-def budget(*, max_size: int, file_bytes: int, used_bytes: int, space: Space) -> int:
+def budget(*, max_size: int, file_bytes: int, log_bytes: int, used_bytes: int, space: Space) -> int:
     """Bytes of pages that may be in use.
 
     Args:
         max_size: the setting, in bytes.
-        file_bytes: database and write-ahead log as they are on the disk.
+        file_bytes: the database as it is on the disk.
+        log_bytes: its write-ahead log as it is on the disk.
         used_bytes: pages in use now; the reserve never asks for less than these.
         space: the disk.
     """
     size = max_size - min(HEADROOM, max_size // 2)
-    # The log may still grow; on a small disk it gets no more than a fiftieth.
-    margin = min(HEADROOM, space.disk_bytes // 50)
-    disk = file_bytes + space.free_bytes - space.reserve - margin
+    # The log will be full again; on a small disk its share of what is ours is an eighth.
+    log = max(log_bytes, min(HEADROOM, space.disk_bytes // 8)) + space.disk_bytes // 100
+    disk = file_bytes + log_bytes + space.free_bytes - space.reserve - log
     return min(size, max(disk, used_bytes if space.low else 0))
 
 

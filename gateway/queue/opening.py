@@ -17,9 +17,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-import sqlalchemy as sa
-
-from gateway.errors import PayloadError, StoreError
+from gateway.errors import DiskFullError, PayloadError, StoreError
 from gateway.queue import fate, schema
 from gateway.queue.book import Book, sealed
 from gateway.queue.database import Database
@@ -47,16 +45,9 @@ class Opened:
 
 def is_corrupt(error: BaseException) -> bool:
     """Whether SQLite says that the file is damaged, and not that it may not use it."""
-    if isinstance(error, PayloadError):
+    if isinstance(error, PayloadError | UnicodeDecodeError):
         return True
     return schema.error_code(error) & 0xFF in CORRUPT
-
-
-def corruption(text: str) -> sqlite3.DatabaseError:
-    """What SQLite would have raised, had it seen what we see."""
-    error = sqlite3.DatabaseError(text)
-    error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
-    return error
 
 
 def is_full(error: BaseException) -> bool:
@@ -87,7 +78,7 @@ def open_queue(path: Path, now: Now, *, least_id: int = 1) -> Opened:
         if version:
             schema.refuse_newer(path, version)
             return Opened(_load(path, now, version))
-    except (sqlite3.Error, sa.exc.DBAPIError, PayloadError) as error:
+    except (*schema.UNREADABLE, PayloadError) as error:
         if not is_corrupt(error):
             raise _unusable(path, error) from error
         why = str(getattr(error, "orig", error))
@@ -95,7 +86,7 @@ def open_queue(path: Path, now: Now, *, least_id: int = 1) -> Opened:
         why = "it is not a database of this gateway"
     try:
         return recover(path, now, why=why, least_id=least_id)
-    except (sqlite3.Error, sa.exc.DBAPIError, OSError) as error:
+    except (*schema.UNREADABLE, OSError) as error:
         raise _unusable(path, error) from error
 
 
@@ -132,7 +123,11 @@ def recover(
 
 
 def _create(path: Path, now: Now) -> Database:
-    raw, core = schema.connect(path)
+    try:
+        raw, core = schema.connect(path)
+    except sqlite3.Error:
+        _remove(path)  # half of a database would be called corrupt at the next start
+        raise
     try:
         schema.migrate(core, 0)
         book = Book(new_epoch(now.unix_ms), wall_ms=now.unix_ms)
@@ -141,6 +136,7 @@ def _create(path: Path, now: Now) -> Database:
             core.exec_driver_sql(schema.SAVE.sql, ("book", text, sealed("book", text)))
     except BaseException:
         raw.close()
+        _remove(path)
         raise
     ageing = fate.Ageing.resume(aged_s=0, wall_ms=0, now=now)
     _sync_folder(path)
@@ -201,7 +197,7 @@ def _may_write(path: Path) -> None:
 
 def _unusable(path: Path, error: BaseException) -> StoreError:
     if is_full(error):
-        return StoreError(f"{path}: the disk is full: the queue needs room to start")
+        return DiskFullError(f"{path}: the disk is full: the queue needs room to start")
     return StoreError(f"{path}: cannot be opened: {getattr(error, 'orig', error)}")
 
 

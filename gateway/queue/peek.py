@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+_NO_LOG = (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY)
+
+
 def peek(folder: Path) -> QueueDepth:
     """Depth of the queue in ``folder``, from its counters; also while a daemon writes to it.
 
@@ -31,22 +34,19 @@ def peek(folder: Path) -> QueueDepth:
     try:
         # Without permission to write, SQLite cannot share the log: the file alone is read.
         try:
-            return _peek(path, "ro")
+            return _peek(path, schema.only_read(path))
         except sqlite3.OperationalError as error:
-            if schema.error_code(error) & 0xFF not in (
-                sqlite3.SQLITE_CANTOPEN,
-                sqlite3.SQLITE_READONLY,
-            ):
+            if schema.error_code(error) & 0xFF not in _NO_LOG:
                 raise
-            return _peek(path, "ro&immutable=1")
-    except (sqlite3.Error, PayloadError) as error:
+            return _peek(path, schema.uri(path, "ro&immutable=1"))
+    except (*schema.UNREADABLE, PayloadError) as error:
         text = f"{path}: cannot be read: {error}"
         raise StoreError(text) from error
 
 
-def _peek(path: Path, mode: str) -> QueueDepth:
+def _peek(path: Path, uri: str) -> QueueDepth:
     space = disk_space(path.parent)
-    with closing(sqlite3.connect(schema.uri(path, mode), uri=True, timeout=schema.BUSY_S)) as raw:
+    with closing(sqlite3.connect(uri, uri=True, timeout=schema.BUSY_S)) as raw:
         raw.text_factory = schema.readable
         raw.execute("BEGIN")  # one state of the file for all that follows
         meta = read_sealed(raw.execute(schema.LOAD.sql).fetchall())

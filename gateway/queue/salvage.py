@@ -94,18 +94,18 @@ def salvage(
 def _carry(old: Path, into: Database, found: Salvaged) -> bool:
     """Carry rows over; False if the file cannot be read at all."""
     try:
-        raw = sqlite3.connect(schema.uri(old, "ro"), uri=True, timeout=schema.BUSY_S)
-    except sqlite3.Error:
+        raw = sqlite3.connect(schema.only_read(old), uri=True, timeout=schema.BUSY_S)
+    except schema.UNREADABLE:
         return False
     with closing(raw):
         raw.text_factory = schema.readable
         try:
             raw.execute("SELECT count(*) FROM sqlite_master").fetchone()
             raw.execute("SELECT key FROM batch LIMIT 0").fetchone()
-        except sqlite3.Error:
+        except schema.UNREADABLE:
             return False
         for table, target in (("meta", None), ("fact", found.facts)):
-            with suppress(sqlite3.Error, PayloadError):
+            with suppress(*schema.UNREADABLE, PayloadError):
                 for key, value, crc in raw.execute(f"SELECT key, value, crc FROM {table}"):  # noqa: S608 - our own names
                     if not isinstance(value, str) or sealed(key, value) != crc:
                         continue
@@ -146,7 +146,7 @@ def _readable(raw: sqlite3.Connection, book: Book | None) -> Iterator[Columns]:
             continue
         before = yield from _backwards(raw, behind, hi)
         for key in range(behind, min(before, behind + _TRIES) + 1):
-            with suppress(sqlite3.Error):
+            with suppress(*schema.UNREADABLE):
                 for columns in _walk(raw, schema.FETCH.sql, (key, key)):
                     yield from _sound(columns)
 
@@ -160,14 +160,14 @@ def _forwards(raw: sqlite3.Connection, lo: int, hi: int) -> Generator[Columns, N
                 return lo  # a damaged tree may lead in circles
             lo = key + 1
             yield from _sound(columns)
-    except sqlite3.Error:
+    except schema.UNREADABLE:
         return lo
     return None
 
 
 def _backwards(raw: sqlite3.Connection, lo: int, hi: int) -> Generator[Columns, None, int]:
     """Sound rows downwards; returns the key before the last one."""
-    with suppress(sqlite3.Error):
+    with suppress(*schema.UNREADABLE):
         for columns in _walk(raw, schema.FETCH_BACK.sql, (lo, hi)):
             key = columns[0]
             if not isinstance(key, int) or not lo <= key <= hi:

@@ -136,6 +136,16 @@ def uri(path: Path, mode: str) -> str:
     return f"file:{quote(str(path))}?mode={mode}"
 
 
+# sqlite3 cannot decode its own message where a damaged schema is quoted in it.
+UNREADABLE = (sqlite3.Error, sa.exc.DBAPIError, UnicodeDecodeError)
+
+
+def only_read(path: Path) -> str:
+    """URI to read a file and leave nothing beside it: its log is shared only where it has one."""
+    log = path.with_name(path.name + "-wal")
+    return uri(path, "ro" if log.exists() else "ro&immutable=1")
+
+
 def readable(text: bytes) -> str:
     """Text of a column, also where a flipped bit made it no UTF-8: its CRC will say so."""
     return text.decode("utf-8", "replace")
@@ -144,19 +154,25 @@ def readable(text: bytes) -> str:
 def found_version(path: Path) -> int:
     """Version of the schema in a file, read without changing it; 0 if it holds no table yet.
 
+    Every version, also a newer one, keeps the table ``meta`` and its sealed row ``schema``.
+
     Raises:
         sqlite3.DatabaseError: the file cannot be read as a database.
     """
-    raw = sqlite3.connect(uri(path, "ro"), uri=True, timeout=BUSY_S)
+    raw = sqlite3.connect(only_read(path), uri=True, timeout=BUSY_S)
+    raw.text_factory = readable
     try:
         tables = raw.execute("SELECT name FROM sqlite_master WHERE name = 'meta'").fetchall()
         if not tables:
             return 0
-        row = raw.execute("SELECT value FROM meta WHERE key = 'schema'").fetchone()
-        return 0 if row is None else int(row[0])
-    except ValueError as error:
-        text = f"schema version: {error}"
-        raise sqlite3.DatabaseError(text) from error
+        row = raw.execute("SELECT value, crc FROM meta WHERE key = 'schema'").fetchone()
+        if row is None:
+            return 0
+        value, crc = row
+        if not isinstance(value, str) or sealed("schema", value) != crc:
+            text = f"schema version {value!r} does not match its CRC"
+            raise corruption(text)
+        return int(value)
     finally:
         raw.close()
 
@@ -224,6 +240,13 @@ def migrate(core: sa.engine.Connection, version: int) -> None:
                 core.exec_driver_sql(sql)
             value = str(number + 1)
             core.exec_driver_sql(SAVE.sql, ("schema", value, sealed("schema", value)))
+
+
+def corruption(text: str) -> sqlite3.DatabaseError:
+    """What SQLite would have raised, had it seen what we see."""
+    error = sqlite3.DatabaseError(text)
+    error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+    return error
 
 
 def error_code(error: BaseException) -> int:

@@ -8,15 +8,12 @@ Faults and what a turn does about them:
 
 from __future__ import annotations
 
-import sqlite3
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-import sqlalchemy as sa
-
 from gateway.errors import DiskFullError, StoreError
 from gateway.events import GapsRecorded, QueueReported, QueueTroubled, RowsFetched, RowsStored
-from gateway.queue import opening
+from gateway.queue import opening, schema
 from gateway.queue.database import Database, Work, Written
 from gateway.queue.disk import Disk, Room
 from gateway.queue.losses import Losses
@@ -39,7 +36,6 @@ _IDLE_S = 1.0  # without work: then the log is cut off
 _SLOW_S = 1.0  # a commit that takes longer is told of
 _VACUUM_PAGES = 256  # given back to the disk in one turn
 _TRIES = 3
-_ERRORS = (sqlite3.Error, sa.exc.DBAPIError)
 
 
 class Writer:
@@ -107,9 +103,9 @@ class Writer:
     def close(self) -> None:
         """Cut the log off and close."""
         if self._db is not None:
-            with suppress(*_ERRORS):
+            with suppress(*schema.UNREADABLE):
                 self._db.checkpoint()
-            with suppress(*_ERRORS):
+            with suppress(*schema.UNREADABLE):
                 self._db.close()
 
     def _take(self, opened: opening.Opened) -> None:
@@ -165,7 +161,7 @@ class Writer:
                 break
             try:
                 written = self._write(self._db, work, settings, now)
-            except _ERRORS as failure:
+            except schema.UNREADABLE as failure:
                 error = failure
                 if not self._mended(failure):
                     break
@@ -244,7 +240,7 @@ class Writer:
             again = self._disk.room is not Room.HARD
             self._move(self._disk.refused())
             if self._db is not None:
-                with suppress(*_ERRORS):
+                with suppress(*schema.UNREADABLE):
                     self._db.checkpoint()  # what the log took is room
             return again
         self._fail(str(getattr(failure, "orig", failure)))
@@ -267,14 +263,14 @@ class Writer:
         known, self._db = self._db, None
         if known is not None:
             self._last_id = max(self._last_id, known.book.next_id - 1)
-            with suppress(*_ERRORS):
+            with suppress(*schema.UNREADABLE):
                 known.close()
         try:
             now = self._now()
             self._take(
                 opening.recover(self._path, now, why=why, least_id=self._last_id + 1, known=known)
             )
-        except (*_ERRORS, OSError, StoreError) as error:
+        except (*schema.UNREADABLE, OSError, StoreError) as error:
             self._fail(f"{why}; and it cannot be set aside: {getattr(error, 'orig', error)}")
             return False
         return True
@@ -295,7 +291,7 @@ class Writer:
             try:
                 rows = self._fetched(self._db, order, now)
                 break
-            except _ERRORS as failure:
+            except schema.UNREADABLE as failure:
                 if not self._mended(failure):
                     break
         self._post(RowsFetched(order.token, tuple(rows)))
@@ -307,9 +303,9 @@ class Writer:
             waiting = sum(counts.rows for counts in database.book.streams.values())
             if waiting:
                 text = f"{waiting} rows are counted and none is found"
-                raise opening.corruption(text)
+                raise schema.corruption(text)
         if bad:
-            with suppress(*_ERRORS):  # met again with the next fetch
+            with suppress(*schema.UNREADABLE):  # met again with the next fetch
                 written = database.set_aside(bad, now=now, gap_batch=self._gap_batch)
                 self._changed = self._dirty = True
                 self._trouble("corrupt", f"{self._path}: in quarantine: {bad[0][1]}")
@@ -321,7 +317,7 @@ class Writer:
     def _rest(self, now: Now) -> None:
         if self._db is None:
             return
-        with suppress(*_ERRORS):
+        with suppress(*schema.UNREADABLE):
             if self._disk.room is not Room.ROOM:
                 if self._db.give_back(most=_VACUUM_PAGES):
                     self._db.checkpoint()
@@ -337,7 +333,7 @@ class Writer:
     def _report(self, now: Now, *, closing: bool) -> None:
         if self._db is None or not self._changed or (now.mono_s < self._report_at and not closing):
             return
-        with suppress(*_ERRORS):
+        with suppress(*schema.UNREADABLE):
             depth = self._db.depth(self._space(self._path.parent))
             self._changed = False
             self._report_at = now.mono_s + _REPORT_S

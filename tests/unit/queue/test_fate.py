@@ -19,18 +19,20 @@ def place(key: int, asset: str = "a") -> Place:
 
 def test_the_log_has_its_room_inside_the_size_limit() -> None:
     free = Space(100 * GIB, 200 * GIB)
-    assert budget(max_size=GIB, file_bytes=0, used_bytes=0, space=free) == GIB - HEADROOM
+    assert (
+        budget(max_size=GIB, file_bytes=0, log_bytes=0, used_bytes=0, space=free) == GIB - HEADROOM
+    )
 
 
 def test_the_file_does_not_grow_into_the_reserve() -> None:
     tight = Space(free_bytes=6 * GIB, disk_bytes=100 * GIB)
-    allowed = budget(max_size=50 * GIB, file_bytes=GIB, used_bytes=GIB, space=tight)
-    assert allowed == GIB + 6 * GIB - 5 * GIB - HEADROOM
+    allowed = budget(max_size=50 * GIB, file_bytes=GIB, log_bytes=0, used_bytes=GIB, space=tight)
+    assert allowed == GIB + 6 * GIB - 5 * GIB - HEADROOM - GIB
 
 
 def test_a_disk_that_others_filled_costs_nothing_that_waits() -> None:
     full = Space(free_bytes=0, disk_bytes=100 * GIB)
-    assert budget(max_size=50 * GIB, file_bytes=GIB, used_bytes=GIB, space=full) == GIB
+    assert budget(max_size=50 * GIB, file_bytes=GIB, log_bytes=0, used_bytes=GIB, space=full) == GIB
 
 
 def test_dropping_goes_a_hundredth_below_the_limit() -> None:
