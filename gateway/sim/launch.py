@@ -76,7 +76,8 @@ class SimProcess:
         try:
             self.port = int(self._next(_START_S)["listening"])
         except BaseException:
-            self.kill()
+            self._child.kill()
+            self.close()
             raise
 
     def _spawn(self, arguments: list[str]) -> subprocess.Popen[str]:

@@ -148,9 +148,9 @@ class Outstation:
 
     def _set_clock(self, unix_ms: int) -> None:
         """The master wrote the time: the clock is right from here on."""
-        self._faulted(self.rtac.faults.without("clock_unsynced").without("clock_jump"))
-        self._clock_offset_ms = unix_ms - now().unix_ms
         self._recorder.add("time_written", written_ms=unix_ms)
+        self._clock_offset_ms = unix_ms - now().unix_ms
+        self._faulted(self.rtac.faults.without("clock_unsynced").without("clock_jump"))
 
     def _gauss(self) -> float:
         return self._random.gauss(0.0, 1.0)

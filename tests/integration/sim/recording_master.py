@@ -215,6 +215,7 @@ class RecordingMaster:
 
     def scan(self, headers: list[dnp3.Header]) -> list[Heard]:
         """Read once; what the answer holds, to the end of its last fragment."""
+        self.wait(lambda: self._readings.ended, why="no startup integrity poll")
         readings = _Readings(self)
         self._keep(readings)
         self.master.Scan(headers, readings)
