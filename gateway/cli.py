@@ -59,6 +59,8 @@ def _parser() -> argparse.ArgumentParser:
     watch = _add(commands, "watch", _watch, "the same, live, with the state and the raw points")
     watch.add_argument("--asset", default="", help="show only this asset")
     waiting = _add(commands, "queue", _queue, "what waits to be shipped")
+    reset = _add(commands, "reset", _reset, "operator: clear the verdict on an asset's map")
+    reset.add_argument("asset", metavar="ASSET", help="id of the asset")
     for one in (status, waiting):
         one.add_argument("--json", action="store_true", help="for programs")
     _add_maps(commands)
@@ -108,9 +110,9 @@ def _check(asked: argparse.Namespace) -> int:
     return 0
 
 
-def _ask(asked: argparse.Namespace, verb: str) -> dict[str, Any]:
+def _ask(asked: argparse.Namespace, verb: str, **arguments: object) -> dict[str, Any]:
     site = sitefile.load_site(asked.config)
-    answer = client.ask(sitefile.socket_path(site.settings), verb)
+    answer = client.ask(sitefile.socket_path(site.settings), verb, arguments)
     if "error" in answer:
         raise client.NotRunningError(str(answer["error"]))
     return answer
@@ -135,6 +137,11 @@ def _queue(asked: argparse.Namespace) -> int:
         from gateway.local import views
 
         print(views.queue(answer))
+    return 0
+
+
+def _reset(asked: argparse.Namespace) -> int:
+    print(_ask(asked, "reset", asset=asked.asset)["done"])
     return 0
 
 

@@ -339,7 +339,21 @@ class Core:
     # --- questions on the box ----------------------------------------------------------------
 
     def _asked(self, event: events.LocalAsked, now: Now) -> list[Effect]:
+        if event.verb == "reset":
+            return self._reset(event, now)
         return [Answer(event.token, self._answer(event, now))]
+
+    def _reset(self, event: events.LocalAsked, now: Now) -> list[Effect]:
+        """An operator clears the verdict on a map; nobody else may."""
+        asset = event.arguments.get("asset")
+        if not event.operator:
+            text = f"user {event.user}: must be root or in the group bess-operators"
+            return [Answer(event.token, {"error": text})]
+        if asset not in self._monitors:
+            text = f"asset {asset!r}: must be one of {', '.join(self._monitors)}"
+            return [Answer(event.token, {"error": text})]
+        cleared = self._monitors[asset].clear(event.user, now)
+        return [*cleared, Answer(event.token, {"done": f"{asset}: map verdict cleared"})]
 
     def _answer(self, event: events.LocalAsked, now: Now) -> dict[str, object]:
         overview, monitors = self._overview(now), self._monitors
@@ -353,7 +367,7 @@ class Core:
                 detail = {name: one.detail(now) for name, one in monitors.items()}
                 return {**status, "detail": detail, "queue": overview.queue()}
             case _:
-                return {"error": f"verb {event.verb!r}: must be one of queue, status, watch"}
+                return {"error": f"verb {event.verb!r}: must be one of queue, reset, status, watch"}
 
     def _overview(self, now: Now) -> Overview:
         return Overview(

@@ -262,6 +262,17 @@ class Monitor:
             found.append(f"map {self._map.ref} is {self._fingerprint.verdict.name.lower()}")
         return found
 
+    def clear(self, user: str, now: Now) -> list[Effect]:
+        """An operator looked at the map's verdict and takes it back."""
+        before = self._fingerprint.verdict.name.lower()
+        self._fingerprint = self._fingerprint.clear()
+        self._battery.suspect(self._fingerprint.verdict)
+        text = f"map verdict {before} cleared by {user}"
+        return [
+            self._record("operator", "info", text, now, user=user, act="reset"),
+            self._log(logging.WARNING, text, "map-changed", MAP_REV=self._map.ref),
+        ]
+
     def birth(self) -> dict[str, object]:
         """This asset's part of ``bess.birth/1``."""
         return portrait.birth(self._asset, self._map)

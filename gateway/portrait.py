@@ -51,6 +51,8 @@ def point_table(points_map: PointsMap) -> list[dict[str, object]]:
             "scale": row.scale,
             "offset": row.offset,
             "unit": row.unit,
+            "sign": row.sign,
+            "invert": row.invert,
         }
         for row in points_map.points
     ]

@@ -8,11 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
 
 from gateway.consumer import Consumer
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+
+SESSION_S = 3600
 
 
 class Cloud:
@@ -39,8 +44,13 @@ class Cloud:
         self._client.reconnect_delay_set(1, 1)
 
     def start(self) -> None:
-        """Connect and keep reconnecting on a thread of paho's."""
-        self._client.connect_async(self._host, self._port)
+        """Connect and keep reconnecting on a thread of paho's.
+
+        The session outlives a connection: what arrives at the broker while we are away, waits.
+        """
+        properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]  # paho 2.2
+        properties.SessionExpiryInterval = SESSION_S
+        self._client.connect_async(self._host, self._port, clean_start=False, properties=properties)
         self._client.loop_start()
 
     def stop(self) -> None:

@@ -226,3 +226,20 @@ def test_the_queues_troubles_are_told_and_forgotten_when_they_end() -> None:
     assert "no room: telemetry stops" in ask(made, "status", later(2))["reasons"]
     made.handle(events.QueueTroubled("disk_ok", "room again", later(3)), later(3))
     assert "no room: telemetry stops" not in ask(made, "status", later(4))["reasons"]
+
+
+def test_an_operator_clears_the_verdict_on_a_map_and_nobody_else() -> None:
+    made = core()
+    made.handle(events.PollDone("bess-1", "startup", ok=True, cause="", at=later(1)), later(1))
+    assert "bess-1: map test-rtac@1.0.0 is mismatch" in ask(made, "status", later(2))["reasons"]
+    (state,) = bodies(made.handle(fragment(later(2), AI0=500), later(2)), Stream.STATE)
+    assert state["fields"]["chargePercentage"]["quality"] == "questionable"
+    arguments: dict[str, object] = {"asset": "bess-1"}
+    asked = events.LocalAsked(1, "reset", arguments, "eve", operator=False)
+    (refused,) = [one for one in made.handle(asked, later(3)) if isinstance(one, Answer)]
+    assert "bess-operators" in str(refused.body["error"])
+    allowed = events.LocalAsked(2, "reset", arguments, "ann", operator=True)
+    found = made.handle(allowed, later(4))
+    (record,) = [one for one in bodies(found, Stream.EVENT) if one["type"] == "operator"]
+    assert record["user"] == "ann"
+    assert not [why for why in ask(made, "status", later(5))["reasons"] if "mismatch" in why]
