@@ -136,7 +136,10 @@ class Broker:
         options: dict[str, object] = {
             "per_listener_settings": "false",
             "user": getpass.getuser(),  # mosquitto would become "mosquitto", who cannot read keys
-            "persistence": "false",
+            # A reader's session and what waits in it survive a restart, as on a platform's broker:
+            # the gateway may be back before the reader is.
+            "persistence": "true",
+            "persistence_location": f"{self._folder}/",
             "log_dest": "stderr",
             "acl_file": self._folder / "acl",
             "allow_anonymous": "false",
