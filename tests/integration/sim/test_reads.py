@@ -129,3 +129,28 @@ def test_load_is_numbered_and_a_dropped_connection_loses_none_of_it() -> None:
         event = by_number[n]
         if event["point"].startswith("AI200"):
             assert (event["point"], event["value"], event["at_ms"]) in heard
+
+
+class _Attributes(dnp3.ISOEHandler):
+    def __init__(self) -> None:
+        super().__init__()
+        self.taken: dict[int, str] = {}
+
+    def OnDeviceAttribute(  # noqa: N802 - opendnp3 calls it
+        self, _info: dnp3.HeaderInfo, _set: int, variation: int, value: dnp3.DeviceAttributeValue
+    ) -> None:
+        self.taken[variation] = value.stringValue
+
+
+@pytest.mark.parametrize(("fault", "version"), [((), "1.0"), (("wrong_firmware",), "0.0.0-other")])
+def test_the_device_attributes_name_the_firmware(fault: tuple[str, ...], version: str) -> None:
+    with (
+        SimProcess("generic-rtac", faults=fault) as sim,
+        RecordingMaster(sim.port) as master,
+    ):
+        master.integrity()
+        attributes = _Attributes()
+        master.master.Scan([dnp3.Header.AllObjects(0, 254)], attributes)
+        sim.wait_until(lambda _: len(attributes.taken) > 3)
+    assert attributes.taken[242].startswith(version)
+    assert attributes.taken[252] == "generic"
