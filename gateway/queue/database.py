@@ -49,6 +49,13 @@ def disk_space(folder: Path) -> fate.Space:
     return fate.Space(disk.f_bavail * disk.f_frsize, disk.f_blocks * disk.f_frsize)
 
 
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
+
+
 @dataclass(slots=True)
 class Work:
     """What goes into one transaction."""
@@ -260,11 +267,11 @@ class Database:
         self._checked_s, self._unchecked = now.mono_s, 0
         before_s = int(self.book.aged_s - settings.max_age_s)
         yield from self._drops.older(before_s)
-        used, whole = self.pages()
+        used, _ = self.pages()
         self._budget = fate.budget(
             max_size=settings.max_size,
-            file_bytes=whole,
-            log_bytes=self._log_bytes(),
+            file_bytes=_size(self.path),  # pages that are only in the log are not there yet
+            log_bytes=_size(self.path.with_name(self.path.name + "-wal")),
             used_bytes=used,
             space=space(self.path.parent),
         )
@@ -280,12 +287,6 @@ class Database:
         count = self._raw.execute("PRAGMA page_count").fetchone()[0]
         free = self._raw.execute("PRAGMA freelist_count").fetchone()[0]
         return (count - free) * schema.PAGE, count * schema.PAGE
-
-    def _log_bytes(self) -> int:
-        try:
-            return self.path.with_name(self.path.name + "-wal").stat().st_size
-        except FileNotFoundError:
-            return 0
 
     # --- reading ---------------------------------------------------------------------------
 

@@ -54,8 +54,8 @@ def budget(*, max_size: int, file_bytes: int, log_bytes: int, used_bytes: int, s
         space: the disk.
     """
     size = max_size - min(HEADROOM, max_size // 2)
-    # The log will be full again; on a small disk its share of what is ours is an eighth.
-    log = max(log_bytes, min(HEADROOM, space.disk_bytes // 8)) + space.disk_bytes // 100
+    # The log will be full again; on a small disk it counts as a quarter.
+    log = max(log_bytes, min(HEADROOM, space.disk_bytes // 4)) + space.disk_bytes // 100
     disk = file_bytes + log_bytes + space.free_bytes - space.reserve - log
     return min(size, max(disk, used_bytes if space.low else 0))
 

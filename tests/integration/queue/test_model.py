@@ -1,0 +1,153 @@
+"""The store against a list: whatever the order of appends, acknowledgements, drops and restarts."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from gateway.queue.fate import Space
+from gateway.queue.peek import peek
+from gateway.settings import QueueSettings
+from gateway.streams import Row, Stream
+from tests.fixtures.queues import Shelf, batch, gaps
+
+SMALL = QueueSettings(max_size=400 << 10, max_age_s=1e9)  # 200 KiB of pages
+LARGE = QueueSettings(max_size=1 << 30, max_age_s=1e9)
+
+
+def roomy(_: Path) -> Space:
+    return Space(50 << 30, 100 << 30)
+
+
+class Model(RuleBasedStateMachine):
+    """Every number of every stream: what was stored under it, and whether it was acknowledged."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.folder = tempfile.TemporaryDirectory()
+        self.stored: dict[tuple[Stream, int], str] = {}
+        self.numbered: set[tuple[Stream, int]] = set()
+        self.acknowledged: set[tuple[Stream, int]] = set()
+        self.limits = LARGE
+        self.count = 0
+        self.announced: set[tuple[Stream, int]] = set()
+
+    @initialize()
+    def begin(self) -> None:
+        self.open()
+
+    def open(self) -> None:
+        self.shelf = Shelf(Path(self.folder.name), self.limits, space=roomy)
+        self.shelf.__enter__()
+        self.epoch = self.shelf.store.epoch
+
+    def teardown(self) -> None:
+        self.shelf.__exit__()
+        self.folder.cleanup()
+
+    @rule(
+        parts=st.lists(
+            st.tuples(st.sampled_from(list(Stream)), st.integers(1, 9), st.integers(10, 20_000)),
+            min_size=1,
+            max_size=6,
+        )
+    )
+    def append(self, parts: list[tuple[Stream, int, int]]) -> None:
+        batches = []
+        for stream, n, size in parts:
+            self.count += 1
+            # Audit and result stay small: they are never dropped, and nothing else would fit.
+            most = 50 if stream in (Stream.AUDIT, Stream.RESULT) else size
+            text = f"{self.count}".ljust(most, "-")
+            batches.append(batch(n, stream=stream, asset=f"bess-{n % 2}", text=text))
+        self.shelf.append(*batches)
+
+    @rule(stream=st.sampled_from([Stream.TELEMETRY, Stream.STATE]), count=st.integers(1, 50))
+    def lose(self, stream: Stream, count: int) -> None:
+        self.shelf.store.lost(stream, "bess-1", count, "store_timeout")
+        self.shelf.settle()
+
+    @rule(share=st.floats(0, 1), seed=st.randoms())
+    def acknowledge(self, share: float, seed: object) -> None:
+        rows = self.shelf.fetch()
+        going = [row for row in rows if seed.random() < share]  # type: ignore[attr-defined]  # st.randoms() has no public type
+        self.shelf.store.forget([row.id for row in going])
+        for row in going:
+            self.read(row)
+            self.acknowledged.add((row.batch.stream, row.seq0))
+
+    @rule(small=st.booleans())
+    def resize(self, small: bool) -> None:
+        self.limits = SMALL if small else LARGE
+        self.shelf.store.resize(self.limits)
+
+    @rule()
+    def reopen(self) -> None:
+        self.shelf.__exit__()
+        self.collect()  # closing writes what it still owes
+        self.check_depth()
+        epoch = self.epoch
+        self.open()
+        assert self.epoch == epoch
+
+    def read(self, row: Row) -> None:
+        for gap_stream in Stream:
+            for gap in gaps([row], gap_stream):
+                numbers = range(gap.first, gap.last + 1)
+                self.announced.update((gap_stream, number) for number in numbers)
+
+    def collect(self) -> None:
+        """What the live path saw is what was stored, strictly numbered."""
+        for row in self.shelf.stored():
+            self.read(row)
+            key = row.batch.stream, row.seq0
+            text = row.batch.body.decode()
+            assert self.stored.setdefault(key, text) == text
+            numbers = range(row.seq0, row.seq0 + row.batch.n)
+            self.numbered.update((row.batch.stream, number) for number in numbers)
+
+    def check_depth(self) -> None:
+        depth = peek(Path(self.folder.name))
+        self.shelf = Shelf(Path(self.folder.name), self.limits, space=roomy)
+        with self.shelf as shelf:
+            rows = shelf.fetch()
+        for stream, found in depth.streams.items():
+            own = [row for row in rows if row.batch.stream is stream]
+            assert found.rows == len(own)
+            assert found.readings == sum(row.batch.n for row in own)
+            assert found.bytes == sum(len(row.batch.body) for row in own)
+
+    @invariant()
+    def everything_waits_or_was_acknowledged_or_announced(self) -> None:
+        if not hasattr(self, "shelf"):
+            return
+        rows = self.shelf.fetch()
+        self.shelf.settle()
+        self.collect()
+        keys = [(row.batch.stream, row.seq0) for row in rows]
+        assert keys == sorted(keys, key=lambda key: (key[0].prio, key[1]))
+        assert len(set(keys)) == len(keys)
+        assert not set(keys) & self.acknowledged
+        for row in rows:
+            assert self.stored[row.batch.stream, row.seq0] == row.batch.body.decode()
+            assert row.epoch == self.epoch
+        gone = set(self.stored) - set(keys) - self.acknowledged
+        assert gone <= self.announced
+        used = self.numbered | self.announced
+        for stream in Stream:
+            own = {number for of, number in used if of is stream}
+            assert own == set(range(1, len(own) + 1))
+        assert not {key for key in gone if key[0] in (Stream.AUDIT, Stream.RESULT)}
+
+
+TestModel = Model.TestCase
+TestModel.settings = settings(
+    max_examples=60,
+    stateful_step_count=25,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
