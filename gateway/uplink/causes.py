@@ -73,7 +73,7 @@ def _socket(error: Exception, where: str) -> str:
         return f"no route to {where}"
     if isinstance(error, ConnectionError):
         return f"{where} closed the connection"
-    return f"{where}: {error or type(error).__name__}"
+    return f"{where}: {str(error) or type(error).__name__}"
 
 
 def _verification(error: ssl.SSLCertVerificationError, where: str, host: str) -> str:

@@ -48,6 +48,7 @@ CONNECT_S = 10.0  # TCP and TLS; then CONNACK and SUBACK
 STALLED_S = 60.0  # messages are in flight and no PUBACK came: the broker is not well
 MAX_WAITING = 10_000  # messages handed over beyond the broker's Receive Maximum
 LOOP_S = 0.25
+CLOSED = "closed the connection"
 _WORST_TOPIC = 512  # bytes of topic and properties, for the packet size
 _NO_LIMIT = 268_435_455  # the largest MQTT packet
 _RECEIVE_MAX = 65_535  # if the broker says nothing (MQTT 5, 3.2.2.3.3)
@@ -228,8 +229,12 @@ class Connection:
             self.up = False
             self._waiting.clear()
             self._tokens.clear()
-        self._client.on_disconnect = None
-        found = self._client.socket()
+        client = self._client
+        # paho closes its own pair of sockets in __del__: without the callbacks that refer to us
+        # this happens when we are dropped, and not at some later garbage collection.
+        client.on_connect = client.on_subscribe = client.on_publish = None
+        client.on_message = client.on_disconnect = client.on_socket_register_write = None
+        found = client.socket()
         if found is not None:
             found.close()
 
@@ -262,7 +267,7 @@ class Connection:
         if error is not None:
             return causes.of_error(error, host=settings.host, port=settings.port)
         before = "" if self.up else " before it answered our CONNECT"
-        return f"{settings.host}:{settings.port} closed the connection{before}"
+        return f"{settings.host}:{settings.port} {CLOSED}{before}"
 
     def _settle(self) -> None:
         """Post what the loop noted, then send what may go now."""

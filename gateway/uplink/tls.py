@@ -33,6 +33,17 @@ class _PublicKey(Protocol):
     ) -> bytes: ...
 
 
+class _Socket(ssl.SSLSocket):
+    """Closes itself when the handshake fails; paho 2.2 leaves that to the garbage collector."""
+
+    def do_handshake(self, block: bool = False) -> None:  # noqa: FBT001, FBT002 - ssl's signature
+        try:
+            super().do_handshake(block)
+        except OSError:
+            self.close()
+            raise
+
+
 class TlsFault(NamedTuple):
     """One file that is wrong: the key of [uplink] that names it, its path, what is wrong."""
 
@@ -68,6 +79,7 @@ def client_context(settings: UplinkSettings) -> ssl.SSLContext:
         )
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # verifies certificate and hostname
     context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.sslsocket_class = _Socket
     context.load_verify_locations(settings.ca_file)
     context.load_cert_chain(settings.cert_file, key_path(settings))
     return context
