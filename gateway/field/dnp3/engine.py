@@ -102,8 +102,10 @@ class Engine:
         self._hearers: dict[str, Callable[[str], None]] = {}
         self._log = _Log(self._hear)
         self._manager = dnp.DNP3Manager(1, self._log)
-        # While a manager lives the interpreter does not end.
-        atexit.register(self._shut_down)
+        self._watch: Watch | None = None
+        # While a manager lives the interpreter does not end; and a watch that is inside the
+        # binding when it ends aborts the process.
+        atexit.register(self.close)
         self._pulse = _Pulse(self._beaten)
         self._ignored = _Ignored()
         idle = self.channel("pulse", "127.0.0.1", 9, _Unheard())
@@ -122,15 +124,18 @@ class Engine:
 
     def add(self, member: Member) -> None:
         """Keep a session's time."""
-        self._watch.add(member)
+        if self._watch is not None:
+            self._watch.add(member)
 
     def remove(self, member: Member) -> None:
         """Forget a session."""
-        self._watch.remove(member)
+        if self._watch is not None:
+            self._watch.remove(member)
 
     def wake(self) -> None:
         """A session has something to do."""
-        self._watch.wake()
+        if self._watch is not None:
+            self._watch.wake()
 
     def fault(self, text: str) -> None:
         """Report that a callback failed."""
@@ -154,16 +159,14 @@ class Engine:
 
     def close(self, *, within_s: float = CLOSE_S) -> None:
         """End everything; sessions are closed before. Never call it from a callback."""
-        self._watch.close(within_s=within_s)
-        self._shut_down()
-
-    def _shut_down(self) -> None:
         with Engine._one:
             if Engine._alive is not self:
                 return
             Engine._alive = None
+        if self._watch is not None:
+            self._watch.close(within_s=within_s)
         self._manager.Shutdown()
-        atexit.unregister(self._shut_down)
+        atexit.unregister(self.close)
 
     def _hear(self, name: str, message: str) -> None:
         log.debug("%s: %s", name, message)

@@ -1,0 +1,488 @@
+"""Scripts of (second, event, expected orders), and invariants."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.field.dnp3 import words as w
+from gateway.field.dnp3.supervise import handle
+from gateway.field.dnp3.words import Attributes, Now, Phase, Plan, Request, State, TaskEnded
+
+PLAN = Plan(
+    outstation_address=10,
+    master_address=1,
+    response_timeout_s=3,
+    event_poll_s=2,
+    integrity_poll_s=300,
+    critical_poll_s=5,
+    link_check_s=10,
+    unsolicited=True,
+)
+OVERFLOW, RESTART = 0x0800, 0x0080
+
+
+def ended(task: str = "request", *, ok: bool = True, answered: bool = True) -> TaskEnded:
+    return TaskEnded(task, ok, answered, "" if ok else "why")
+
+
+class Script:
+    """Feeds one machine; ``at`` is monotonic, ``heard`` the last response's second."""
+
+    def __init__(self, plan: Plan = PLAN, *, luck: float = 0.0) -> None:
+        self.plan, self.luck, self.heard = plan, luck, -1.0
+        self.state = State()
+
+    def __call__(self, at: float, event: w.Event) -> list[w.Order]:
+        self.state, orders = handle(self.state, event, Now(at, self.heard, self.luck), self.plan)
+        return list(orders)
+
+    def up(self, at: float = 0.0) -> Script:
+        """To UP at second ``at``, quiet: the first event poll and attributes are done."""
+        self(at, w.Started())
+        self(at, w.Opened())
+        self.heard = at
+        self(at, ended("startup"))
+        self(at, ended())
+        self(at, ended())
+        assert (self.state.phase, self.state.busy) == (Phase.UP, "")
+        return self
+
+
+def test_a_session_starts_by_connecting() -> None:
+    assert Script()(0, w.Started()) == [w.Connect()]
+
+
+def test_up_is_told_after_the_first_integrity_poll_and_the_backlog_is_read_at_once() -> None:
+    run = Script()
+    run(0, w.Started())
+    assert run(0.1, w.Opened()) == []
+    run.heard = 0.2
+    assert run(0.2, ended("startup")) == [
+        w.TellPoll("startup", ok=True, cause=""),
+        w.TellUp(),
+        Request("event"),
+    ]
+    # only then do old times count as skewed, and attributes are read
+    assert run(0.3, ended()) == [
+        w.TellPoll("event", ok=True, cause=""),
+        w.CountAges(),
+        Request("attributes"),
+    ]
+
+
+def test_polls_come_at_their_periods_one_at_a_time_the_important_first() -> None:
+    run = Script().up()
+    assert run(1.9, w.Ticked()) == []
+    assert run(2.0, w.Ticked()) == [Request("event")]
+    assert run(5.0, w.Ticked()) == []  # the event poll is still under way
+    assert run(5.1, ended()) == [w.TellPoll("event", ok=True, cause=""), Request("critical")]
+    assert run(5.2, ended()) == [w.TellPoll("critical", ok=True, cause=""), Request("event")]
+
+
+def test_an_integrity_poll_reads_the_events_too() -> None:
+    run = Script(replace(PLAN, event_poll_s=60, critical_poll_s=None, link_check_s=999)).up()
+    assert run(60, w.Ticked()) == [Request("event")]
+    run(60, ended())
+    assert run(300, w.Ticked()) == [Request("integrity")]
+    assert run(301, ended()) == [w.TellPoll("integrity", ok=True, cause="")]
+
+
+def test_a_failed_integrity_poll_is_repeated_after_30_seconds() -> None:
+    run = Script(replace(PLAN, event_poll_s=9999, critical_poll_s=None, link_check_s=9999)).up()
+    run(300, w.Ticked())
+    run(303, ended(ok=False))
+    assert run(332.9, w.Ticked()) == []
+    assert run(333, w.Ticked()) == [Request("integrity")]
+
+
+def test_without_critical_points_asking_for_them_is_answered_at_once() -> None:
+    run = Script(replace(PLAN, critical_poll_s=None)).up()
+    assert run(1, w.PollAsked("critical")) == [
+        w.TellPoll("critical", ok=True, cause="no critical points")
+    ]
+
+
+def test_a_poll_asked_for_while_there_is_no_session_fails_at_once() -> None:
+    assert Script()(0, w.PollAsked("integrity")) == [
+        w.TellPoll("integrity", ok=False, cause="not connected")
+    ]
+
+
+# --- indications -------------------------------------------------------------------------------
+
+
+def test_an_event_buffer_overflow_orders_an_integrity_poll_and_again_while_it_stays() -> None:
+    run = Script(replace(PLAN, event_poll_s=999, critical_poll_s=None, link_check_s=999)).up()
+    assert run(1, w.IinSeen(OVERFLOW)) == [w.TellIin(OVERFLOW), Request("integrity")]
+    run(1.1, ended())
+    assert run(2, w.IinSeen(OVERFLOW | 0x0E)) == []  # no storm
+    assert run(11, w.Ticked()) == [Request("integrity")]
+    run(11.1, ended())
+    run(12, w.IinSeen(0))
+    assert run(30, w.Ticked()) == []
+
+
+def test_the_integrity_poll_after_a_restart_is_opendnp3s_and_is_told() -> None:
+    run = Script().up()
+    assert run(1, w.IinSeen(RESTART)) == [w.TellIin(RESTART)]
+    assert run(1.1, ended("startup")) == [w.TellPoll("integrity", ok=True, cause="")]
+
+
+def test_waiting_events_alone_are_no_news() -> None:
+    run = Script().up()
+    assert run(1, w.IinSeen(0x0E)) == []
+    assert run(1, w.IinSeen(0x10)) == [w.TellIin(0x10)]
+
+
+def test_unsolicited_off_is_said_after_each_time_opendnp3_switched_it_on() -> None:
+    run = Script(replace(PLAN, unsolicited=False)).up()
+    assert run(0.5, ended("enable_unsolicited")) == [Request("quiet")]
+    assert run(0.6, ended()) == []
+    assert run(1.5, ended("enable_unsolicited")) == [Request("quiet")]
+    assert Script().up()(0.5, ended("enable_unsolicited")) == []
+
+
+# --- what goes wrong ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "cause"),
+    [
+        ("Connection refused", "refused: Connection refused"),
+        ("No route to host", "unreachable: No route to host"),
+        ("Host not found (authoritative)", "unreachable: Host not found (authoritative)"),
+    ],
+)
+def test_a_connection_that_fails_is_told_once_per_cause(text: str, cause: str) -> None:
+    run = Script()
+    run(0, w.Started())
+    assert run(0.1, w.ConnectFailed(text)) == [w.TellDown(cause), w.Disconnect()]
+    assert run(1.1, w.Ticked()) == [w.Connect()]
+    assert run(1.2, w.ConnectFailed(text)) == [w.Disconnect()]
+    assert run(2.2, w.Ticked()) == [w.Connect()]
+    assert run(2.3, w.ConnectFailed("Network is unreachable")) == [
+        w.TellDown("unreachable: Network is unreachable"),
+        w.Disconnect(),
+    ]
+
+
+def test_a_connection_request_that_nothing_answers_ends_after_10_seconds() -> None:
+    run = Script()
+    run(0, w.Started())
+    assert run.state.look_at_s == 10
+    (told, dropped) = run(10, w.Ticked())
+    assert isinstance(told, w.TellDown)
+    assert told.cause.startswith("unreachable")
+    assert dropped == w.Disconnect()
+
+
+def test_a_silent_peer_is_given_up_after_two_response_timeouts() -> None:
+    run = Script()
+    run(0, w.Started())
+    run(0, w.Opened())
+    assert run(6.9, w.Ticked()) == []
+    (told, _) = run(7, w.Ticked())
+    assert isinstance(told, w.TellDown)
+    assert "no answer from outstation address 10" in told.cause
+
+
+def test_an_answer_from_another_link_address_names_both() -> None:
+    run = Script()
+    run(0, w.Started())
+    run(0, w.Opened())
+    run(1, w.StraySeen(11, 1))
+    (told, _) = run(7, w.Ticked())
+    assert isinstance(told, w.TellDown)
+    assert told.cause.startswith("wrong link address: the outstation is 11 ")
+
+
+def test_a_peer_that_hangs_up_at_once_says_so() -> None:
+    run = Script()
+    run(0, w.Started())
+    run(0.1, w.Opened())
+    (told, _) = run(0.2, w.Closed())
+    assert isinstance(told, w.TellDown)
+    assert "another master" in told.cause
+
+
+def test_noise_is_named() -> None:
+    run = Script()
+    run(0, w.Started())
+    run(0, w.Opened())
+    run(1, w.NoiseSeen("CRC failure in header"))
+    (told, _) = run(7, w.Ticked())
+    assert told == w.TellDown("not DNP3: CRC failure in header")
+
+
+def test_an_outstation_that_answers_but_never_completes_the_startup_poll_is_given_up() -> None:
+    run = Script()
+    run(0, w.Started())
+    run(0, w.Opened())
+    for second in range(1, 60):
+        run.heard = second
+        assert run(second, w.Ticked()) == []
+    run.heard = 60
+    (told, _) = run(60, w.Ticked())
+    assert isinstance(told, w.TellDown)
+    assert "no integrity poll succeeded" in told.cause
+
+
+def test_a_startup_poll_that_cannot_be_read_ends_the_connection() -> None:
+    run = Script()
+    run(0, w.Started())
+    run(0, w.Opened())
+    (told, _) = run(1, ended("startup", ok=False))
+    assert told == w.TellDown("the integrity poll failed: why")
+
+
+def test_a_startup_poll_without_an_answer_is_opendnp3s_to_repeat() -> None:
+    run = Script()
+    run(0, w.Started())
+    run(0, w.Opened())
+    assert run(3, ended("startup", ok=False, answered=False)) == []
+
+
+def test_a_half_open_connection_is_found_in_two_link_checks() -> None:
+    run = Script(replace(PLAN, event_poll_s=999, critical_poll_s=None)).up()
+    assert run(10, w.Ticked()) == [w.CheckLink()]
+    assert run(13, w.LinkChecked(ok=False)) == [w.CheckLink()]
+    told, dropped = run(16, w.LinkChecked(ok=False))
+    assert isinstance(told, w.TellDown)
+    assert "half open" in told.cause
+    assert dropped == w.Disconnect()
+
+
+def test_a_link_check_whose_answer_never_comes_counts_as_failed() -> None:
+    run = Script(replace(PLAN, event_poll_s=999, critical_poll_s=None)).up()
+    run(10, w.Ticked())
+    assert run(17, w.Ticked()) == [w.CheckLink()]
+    told, _ = run(24, w.Ticked())
+    assert isinstance(told, w.TellDown)
+
+
+def test_an_outstation_without_link_status_that_answers_reads_is_alive() -> None:
+    run = Script(replace(PLAN, event_poll_s=999, critical_poll_s=None)).up()
+    for second in range(10, 100, 10):
+        assert run(second, w.Ticked()) == [w.CheckLink()]
+        run.heard = second + 1
+        assert run(second + 3, w.LinkChecked(ok=False)) == []
+        assert run.state.phase is Phase.UP
+        run.state = replace(run.state, check_at_s=second + 10)
+
+
+def test_three_reads_without_an_answer_end_a_session_whose_link_still_answers() -> None:
+    run = Script(replace(PLAN, critical_poll_s=None, link_check_s=999)).up()
+    run(2, w.Ticked())
+    run(5, ended(ok=False, answered=False))
+    run(8, ended(ok=False, answered=False))
+    orders = run(11, ended(ok=False, answered=False))
+    assert w.TellDown("silent: 3 reads in a row were not answered") in orders
+    assert orders[-1] == w.Disconnect()
+
+
+def test_a_refused_read_is_an_answer() -> None:
+    run = Script(replace(PLAN, critical_poll_s=None, link_check_s=999)).up()
+    for second in range(2, 40, 2):
+        run(second, w.Ticked())
+        run(second + 1, ended(ok=False, answered=True))
+    assert run.state.phase is Phase.UP
+
+
+def test_what_was_under_way_when_the_connection_ended_is_told_as_failed() -> None:
+    run = Script().up()
+    run(2, w.Ticked())
+    told, down, dropped = run(2.5, w.Closed())
+    assert isinstance(told, w.TellPoll)
+    assert (told.kind, told.ok) == ("event", False)
+    assert isinstance(down, w.TellDown)
+    assert dropped == w.Disconnect()
+    assert run(2.6, ended()) == []  # the old connection's last word
+
+
+def test_attributes_are_not_asked_for_again_after_they_broke_the_connection() -> None:
+    run = Script()
+    run(0, w.Started())
+    run(0, w.Opened())
+    run(0, ended("startup"))
+    run(0, ended())
+    assert run.state.busy == "attributes"
+    run(0.1, w.Closed())
+    run(2, w.Ticked())
+    run(2, w.Opened())
+    assert run.state.attributes is Attributes.NEVER
+    run(2, ended("startup"))
+    assert Request("attributes") not in run(2, ended())
+
+
+def test_attributes_that_were_read_are_read_again_on_the_next_connection() -> None:
+    run = Script().up()
+    run(1, w.Closed())
+    run(3, w.Ticked())
+    run(3, w.Opened())
+    run(3, ended("startup"))
+    assert Request("attributes") in run(3, ended())
+
+
+# --- back-off ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("luck", "waits"), [(0.0, [1, 1, 1, 1, 1, 1, 1]), (1.0, [2, 4, 8, 16, 30, 30, 30])]
+)
+def test_back_off_grows_to_30_seconds_with_jitter_down_to_1(luck: float, waits: list[int]) -> None:
+    run = Script(luck=luck)
+    run(0, w.Started())
+    at = 0.0
+    for wait in waits:
+        run(at, w.ConnectFailed("Connection refused"))
+        assert run.state.look_at_s == at + wait
+        assert run(at + wait - 0.01, w.Ticked()) == []
+        at += wait
+        assert run(at, w.Ticked()) == [w.Connect()]
+
+
+def test_a_session_that_lived_starts_its_back_off_anew_and_one_that_flaps_does_not() -> None:
+    run = Script(luck=1.0).up()
+    run(1, w.Closed())
+    assert run.state.look_at_s == 3
+    run(3, w.Ticked())
+    run(3, w.Opened())
+    run(3, ended("startup"))
+    run(4, w.Closed())
+    assert run.state.look_at_s == 8
+    run(8, w.Ticked())
+    run(8, w.Opened())
+    run(8, ended("startup"))
+    run(38, w.Closed())
+    assert run.state.look_at_s == 40
+
+
+# --- controls ----------------------------------------------------------------------------------
+
+
+def test_a_control_goes_before_every_poll_that_waits() -> None:
+    run = Script().up()
+    run(2, w.Ticked())
+    run(2.1, w.PollAsked("integrity"))
+    assert run(2.2, w.OperateAsked()) == []
+    assert run(2.3, ended()) == [w.TellPoll("event", ok=True, cause=""), Request("operate")]
+    assert run(2.4, ended()) == [Request("integrity")]
+
+
+def test_a_control_goes_out_before_the_startup_poll_is_complete() -> None:
+    run = Script()
+    run(0, w.Started())
+    run(0, w.Opened())
+    assert run(0.1, w.OperateAsked()) == [Request("operate")]
+
+
+def test_a_control_without_a_connection_is_handed_back() -> None:
+    run = Script()
+    run(0, w.Started())
+    (failed,) = run(0.1, w.OperateAsked())
+    assert isinstance(failed, w.FailOperations)
+    run(0.2, w.ConnectFailed("Connection refused"))
+    assert run(0.3, w.OperateAsked()) == [
+        w.FailOperations("not connected: refused: Connection refused")
+    ]
+
+
+def test_controls_that_wait_are_handed_back_when_the_connection_ends() -> None:
+    run = Script().up()
+    run(2, w.Ticked())
+    run(2.1, w.OperateAsked())
+    assert any(isinstance(order, w.FailOperations) for order in run(2.2, w.Closed()))
+
+
+# --- the end -----------------------------------------------------------------------------------
+
+
+def test_stopping_drops_the_connection_and_nothing_is_tried_again() -> None:
+    run = Script().up()
+    assert run(1, w.Stopped()) == [w.TellDown("stopped"), w.Disconnect()]
+    assert run.state.look_at_s is None
+    assert run(100, w.Ticked()) == []
+    assert run(100, w.PollAsked("event")) == [w.TellPoll("event", ok=False, cause="not connected")]
+
+
+EVENTS = st.one_of(
+    st.sampled_from(
+        [
+            w.Started(),
+            w.Opened(),
+            w.Closed(),
+            w.ConnectFailed("Connection refused"),
+            w.StraySeen(11, 1),
+            w.NoiseSeen("CRC failure"),
+            w.OperateAsked(),
+            w.Ticked(),
+            w.Stopped(),
+        ]
+    ),
+    st.builds(w.IinSeen, st.sampled_from([0, OVERFLOW, RESTART, 0x0E])),
+    st.builds(w.LinkChecked, st.booleans()),
+    st.builds(w.PollAsked, st.sampled_from(["integrity", "event", "critical"])),
+    st.builds(
+        TaskEnded,
+        st.sampled_from(["startup", "enable_unsolicited", "request"]),
+        st.booleans(),
+        st.booleans(),
+        st.just("why"),
+    ),
+)
+
+
+@given(st.lists(st.tuples(st.floats(0, 5), EVENTS, st.booleans()), max_size=60), st.booleans())
+def test_whatever_happens_requests_come_one_at_a_time_and_only_over_a_connection(
+    script: list[tuple[float, w.Event, bool]], unsolicited: bool
+) -> None:
+    run = Script(replace(PLAN, unsolicited=unsolicited), luck=0.5)
+    at, linked, busy, told_up = 0.0, False, "", False
+    for step, event, heard in script:
+        at += step
+        if heard:
+            run.heard = at
+        before = run.state.busy
+        for order in run(at, event):
+            if isinstance(order, w.Connect):
+                assert not linked
+                linked = True
+            elif isinstance(order, w.Disconnect):
+                assert linked
+                linked = False
+            elif isinstance(order, (Request, w.CheckLink)):
+                assert linked
+            if isinstance(order, w.TellUp):
+                assert not told_up
+                told_up = True
+            elif isinstance(order, w.TellDown):
+                told_up = False
+            if isinstance(order, Request):
+                assert before == "" or (isinstance(event, TaskEnded) and event.task == "request")
+        busy = run.state.busy
+        assert linked or busy == ""
+        assert told_up == (run.state.phase is Phase.UP)
+        assert (run.state.look_at_s is None) == (run.state.phase is Phase.IDLE)
+        # waking at the moment that was asked for always moves on: no spinning
+        assert run.state.look_at_s is None or run.state.look_at_s > at or busy
+
+
+@given(st.lists(st.floats(0, 1), min_size=30, max_size=30))
+def test_left_alone_a_session_that_is_refused_sleeps_at_least_a_second_between_attempts(
+    lucks: list[float],
+) -> None:
+    run, at, attempts = Script(), 0.0, []
+    run(at, w.Started())
+    for luck in lucks:
+        run.luck = luck
+        run(at, w.ConnectFailed("Connection refused"))
+        assert run.state.look_at_s is not None
+        at = run.state.look_at_s
+        assert run(at, w.Ticked()) == [w.Connect()]
+        attempts.append(at)
+    assert all(1 <= round(later - earlier, 9) <= 30 for earlier, later in pairwise(attempts))
