@@ -165,7 +165,7 @@ class Mqtt:
 
     def _stay(self, connection: Connection) -> str:
         """Serve the connection until somebody wants another; raises ``Ended`` if it ends before."""
-        while not self._changed.is_set():
+        while not self._changed.is_set() and self._close_by is None:
             connection.turn()
             self.beat = clock.now().mono_s
         if self._close_by is None:
@@ -182,6 +182,9 @@ class Mqtt:
         bound_s = min(longest_s, shortest_s * 2.0 ** min(failures, 16))
         wait_s = max(shortest_s, random.uniform(0.0, bound_s))  # noqa: S311 - jitter, no secret
         end_s = time.monotonic() + wait_s
-        while not self._changed.is_set() and time.monotonic() < end_s:
+        while not self._leaves(end_s):
             self._changed.wait(min(1.0, max(0.0, end_s - time.monotonic())))
             self.beat = clock.now().mono_s
+
+    def _leaves(self, end_s: float) -> bool:
+        return self._changed.is_set() or self._close_by is not None or time.monotonic() >= end_s
