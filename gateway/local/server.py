@@ -19,6 +19,7 @@ from socket import SO_PEERCRED, SOL_SOCKET
 from typing import TYPE_CHECKING, Any
 
 from gateway import threads
+from gateway.errors import StoreError
 from gateway.events import LocalAsked
 
 if TYPE_CHECKING:
@@ -47,11 +48,15 @@ class Server:
         """Listen; group and others may connect as far as the directory lets them.
 
         Raises:
-            OSError: the path cannot be bound.
+            StoreError: the path cannot be bound; says which and why.
         """
-        self._path.unlink(missing_ok=True)
-        self._listener = _Listener(str(self._path), self)
-        self._path.chmod(0o660)
+        try:
+            self._path.unlink(missing_ok=True)
+            self._listener = _Listener(str(self._path), self)
+            self._path.chmod(0o660)
+        except OSError as error:
+            text = f"{self._path}: the control socket cannot be made: {error.strerror or error}"
+            raise StoreError(text) from None
         threads.start("local", self._listener.serve_forever, post=self._post)
 
     def answer(self, token: int, body: dict[str, object]) -> None:
