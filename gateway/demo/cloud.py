@@ -25,7 +25,7 @@ class Cloud:
 
     def __init__(self, *, host: str, port: int, ca: Path, cert: Path, key: Path) -> None:
         self.lock = threading.Lock()
-        self.consumer = Consumer()
+        self.consumer = Consumer(from_start=True)  # the demo begins with an empty queue
         self.state: dict[str, Any] = {}
         self.status: dict[str, Any] = {}
         self.birth: dict[str, Any] = {}
