@@ -2,8 +2,9 @@
 
 Rows are read forwards from the oldest and backwards from the newest until SQLite stumbles; ids
 in between are tried one by one. If the file's first page is gone, a copy gets the first page of
-a fresh database of the same schema, whose tables begin on the same pages. A row counts only if
-its CRC holds.
+a fresh database of the same schema, whose tables begin on the same pages. If most of what the
+counters promise is still missing, every page is searched (``carve``); that may bring back rows
+which were acknowledged before, and a consumer recognises them. A row counts only if its CRC holds.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ import sqlalchemy as sa
 from gateway.errors import PayloadError
 from gateway.queue import schema
 from gateway.queue.book import Book, sealed
-from gateway.queue.rows import MOST_RANGES, keys_of, row_of
+from gateway.queue.carve import carve, log_pages
+from gateway.queue.rows import MOST_RANGES, key_of, keys_of, row_of
 from gateway.streams import Gap, Row, Stream
 
 if TYPE_CHECKING:
@@ -44,6 +46,7 @@ class Salvaged:
     aged_s: int = 0
     book: Book | None = None
     facts: dict[str, str] = field(default_factory=dict)
+    keys: set[int] = field(default_factory=set)
     numbers: dict[tuple[Stream, str], list[tuple[int, int]]] = field(default_factory=dict)
     gaps: list[Gap] = field(default_factory=list)
 
@@ -81,8 +84,11 @@ def salvage(
     finally:
         for tail in ("", "-wal", "-shm"):
             mended.with_name(mended.name + tail).unlink(missing_ok=True)
-    book = into.book
     before = found.book
+    expected = sum(counts.rows for counts in before.streams.values()) if before else 1
+    if 2 * found.rows < expected:
+        _carve(old, into, found)
+    book = into.book
     book.next_id = max(least_id, found.last_id + 1, before.next_id if before else 1)
     book.aged_s = max(found.aged_s, before.aged_s if before else 0)
     book.wall_ms = before.wall_ms if before else now.unix_ms
@@ -130,6 +136,7 @@ def _adopt(together: list[Columns], into: Database, found: Salvaged) -> bool:
         except sa.exc.DBAPIError:
             return False  # the disk is full: the rest is a gap
         for columns, row in rows:
+            found.keys.add(key_of(row.batch.stream, row.id))
             aged_s = columns[9]
             found.count(row, aged_s if isinstance(aged_s, int) else 0)
     together.clear()
@@ -205,6 +212,33 @@ def _mend(old: Path, mended: Path, *, like: Database) -> None:
     page[32:40] = bytes(8)
     with mended.open("r+b") as file:
         file.write(page)
+
+
+def _carve(old: Path, into: Database, found: Salvaged) -> None:
+    """Look into every page for what no tree leads to."""
+    log_path = old.with_name(old.name + "-wal")
+    log = log_path.read_bytes() if log_path.exists() else b""
+    newest = log_pages(log, page=schema.PAGE)
+    with old.open("rb") as file:
+
+        def read(number: int) -> bytes:
+            if (at := newest.get(number)) is not None:
+                return log[at : at + schema.PAGE]
+            file.seek((number - 1) * schema.PAGE)
+            return file.read(schema.PAGE)
+
+        pages = max([old.stat().st_size // schema.PAGE, *newest])
+        together: list[Columns] = []
+        for columns in carve(read, pages, page=schema.PAGE):
+            key = columns[0]
+            if not isinstance(key, int) or key in found.keys:
+                continue
+            for sound in _sound(columns):
+                found.keys.add(key)
+                together.append(sound)
+            if len(together) >= _TOGETHER and not _adopt(together, into, found):
+                return
+        _adopt(together, into, found)
 
 
 def _missing(found: Salvaged) -> list[Gap]:

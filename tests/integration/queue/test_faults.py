@@ -109,7 +109,7 @@ DAMAGES = (
     (cut_in_half, 20),
     (cut_inside_a_page, 55),
     (overwrite_the_first_page, ROWS),
-    (overwrite_the_first_pages, 0),
+    (overwrite_the_first_pages, 50),
     (overwrite_the_middle, 40),
     (overwrite_the_counters, ROWS),
     (cut_to_nothing, 0),
