@@ -5,14 +5,14 @@ Counters are changed in memory while a transaction runs, saved with it, and put 
 
 from __future__ import annotations
 
-import os
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from gateway.errors import PayloadError
 from gateway.queue import fate, schema
 from gateway.queue.book import sealed
+from gateway.queue.damage import damaged_gap
 from gateway.queue.drops import Drops
 from gateway.queue.rows import (
     Place,
@@ -24,6 +24,7 @@ from gateway.queue.rows import (
     spans,
     stream_of,
 )
+from gateway.queue.work import Work, Written
 from gateway.streams import Gap, QueueDepth, Row, Stream, StreamDepth
 
 if TYPE_CHECKING:
@@ -39,14 +40,7 @@ if TYPE_CHECKING:
     from gateway.settings import QueueSettings
     from gateway.streams import Batch
 
-Loss = tuple[Stream, str, str]  # stream, asset, reason
 _CHECK_S = 0.5  # the disk is looked at this often, and whenever much was appended
-
-
-def disk_space(folder: Path) -> fate.Space:
-    """Room on the disk of ``folder`` for a process that is not root."""
-    disk = os.statvfs(folder)
-    return fate.Space(disk.f_bavail * disk.f_frsize, disk.f_blocks * disk.f_frsize)
 
 
 def _size(path: Path) -> int:
@@ -54,40 +48,6 @@ def _size(path: Path) -> int:
         return path.stat().st_size
     except FileNotFoundError:
         return 0
-
-
-@dataclass(slots=True)
-class Work:
-    """What goes into one transaction."""
-
-    groups: list[Sequence[Batch]] = field(default_factory=list)  # those of one append together
-    forget: list[int] = field(default_factory=list)
-    withdrawn: list[Row] = field(default_factory=list)  # stored, but their caller had given up
-    losses: dict[Loss, int] = field(default_factory=dict)
-    gaps: list[Gap] = field(default_factory=list)
-    facts: dict[str, str | None] = field(default_factory=dict)
-
-    def __bool__(self) -> bool:
-        """Whether there is any."""
-        return any(
-            (
-                any(self.groups),
-                self.forget,
-                self.withdrawn,
-                self.losses,
-                self.gaps,
-                self.facts,
-            )
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class Written:
-    """What a transaction did."""
-
-    groups: tuple[tuple[Row, ...], ...]  # rows of each group of the work
-    rows: tuple[Row, ...]  # everything that now waits because of it, gap records included
-    gaps: tuple[Gap, ...]
 
 
 class Database:
@@ -216,6 +176,9 @@ class Database:
                 if counts.rows:
                     bounds = key_of(stream, first), key_of(stream, last)
                     gone = self._core.exec_driver_sql(schema.FORGET.sql, bounds).fetchall()
+                    if not all(isinstance(number, int) for row in gone for number in row):
+                        text = f"ids {first}..{last}: a column has a type that was never written"
+                        raise schema.corruption(text)
                     self._count_gone(stream, [(n, size) for n, size in gone])
 
     def _count_gone(self, stream: Stream, gone: Sequence[tuple[int, int]]) -> None:
@@ -325,7 +288,7 @@ class Database:
         with self._transaction(now):
             gaps = []
             for key, why in bad:
-                gaps.append(self._damaged(key))
+                gaps.append(damaged_gap(self._core, key, self.book))
                 self._core.exec_driver_sql(schema.SET_ASIDE.sql, (now.unix_ms, why, key))
                 gone = self._core.exec_driver_sql(schema.FORGET.sql, (key, key)).fetchall()
                 self._count_gone(
@@ -335,42 +298,6 @@ class Database:
             self.book.quarantined += len(bad)
             records = self._announce(gaps, now, gap_batch)
         return Written((), records, tuple(gaps))
-
-    def _damaged(self, key: int) -> Gap:
-        """The gap of a damaged row; its own columns count only where its neighbours allow them."""
-        stream = stream_of(key)
-        lo, hi = keys_of(stream)
-        found = [
-            Place(*columns)
-            for bounds, sql in (
-                ((key, key, 1), schema.PLACES.sql),
-                ((lo, key - 1, 1), schema.PLACE_BACK.sql),
-                ((key + 1, hi, 1), schema.PLACES.sql),
-            )
-            for columns in self._core.exec_driver_sql(sql, bounds).fetchall()
-        ]
-        own = next(place for place in found if place.key == key)
-        before = next((place for place in found if place.key < key), None)
-        behind = next((place for place in found if place.key > key), None)
-        known = behind or before
-        epoch = known.epoch if known is not None else self.book.epoch
-        first = before.seq0 + before.n if before is not None and before.epoch == epoch else 1
-        last = self.book.streams[stream].next - 1
-        if behind is not None:
-            last = behind.seq0 - 1
-        elif epoch != self.book.epoch:
-            last = max(first, own.seq0 if isinstance(own.seq0, int) else first)
-        inside = (
-            isinstance(own.seq0, int)
-            and isinstance(own.n, int)
-            and own.n >= 1
-            and first <= own.seq0
-            and own.seq0 + own.n - 1 <= last
-        )
-        if inside:
-            first, last = own.seq0, own.seq0 + own.n - 1
-        asset = own.asset if isinstance(own.asset, str) and own.asset.isprintable() else ""
-        return Gap(stream, asset, first, max(first, last), "corrupt", epoch)
 
     def depth(self, space: fate.Space) -> QueueDepth:
         """What waits, from the counters; the oldest from the first row of each stream."""

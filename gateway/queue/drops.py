@@ -58,7 +58,12 @@ class Drops:
     def _places(self, lo: int, hi: int) -> list[Place]:
         bounds = lo, hi, _PAGE_OF_ROWS
         found = self._core.exec_driver_sql(schema.PLACES.sql, bounds).fetchall()
-        return [Place(*columns) for columns in found]
+        places = [Place(*columns) for columns in found]
+        for key, _, *numbers, _, aged_s in places:
+            if not all(isinstance(number, int) for number in (*numbers, aged_s)):
+                text = f"key {key}: a column has a type that was never written"
+                raise schema.corruption(text)
+        return places
 
     def _oldest(self, stream: Stream, wanted: Callable[[Place], bool]) -> list[Place]:
         lo, hi = keys_of(stream)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from gateway.queue.database import Loss
+    from gateway.queue.work import Loss
     from gateway.streams import Row, Stream
 
 _TOGETHER_S = 1.0  # losses of this long share a gap record

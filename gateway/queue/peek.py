@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 from gateway.errors import PayloadError, StoreError
 from gateway.queue import schema
 from gateway.queue.book import Book
-from gateway.queue.database import disk_space
 from gateway.queue.opening import read_sealed
 from gateway.queue.rows import keys_of
+from gateway.queue.space import disk_space
 from gateway.streams import QueueDepth, StreamDepth
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from gateway.effects import FetchRows
-    from gateway.queue.database import Loss
+    from gateway.queue.work import Loss
 
 LATER_BYTES = 8 << 20  # of batches for which nobody waits; half of it for streams that may drop
 NEVER_DROPPED = (Stream.AUDIT, Stream.RESULT)

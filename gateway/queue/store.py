@@ -21,8 +21,8 @@ from gateway import clock
 from gateway.errors import StoreError
 from gateway.events import ThreadFault
 from gateway.queue import lock, schema
-from gateway.queue.database import disk_space
 from gateway.queue.pending import Pending, Waiting
+from gateway.queue.space import disk_space
 from gateway.queue.writer import Writer
 
 if TYPE_CHECKING:

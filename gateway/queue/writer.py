@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 from gateway.errors import DiskFullError, StoreError
 from gateway.events import GapsRecorded, QueueReported, QueueTroubled, RowsFetched, RowsStored
 from gateway.queue import opening, schema
-from gateway.queue.database import Database, Work, Written
 from gateway.queue.disk import Disk, Room
 from gateway.queue.losses import Losses
 from gateway.queue.pending import Pending, Waiting
+from gateway.queue.work import Work, Written
 from gateway.streams import Gap, Row, Stream
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from gateway.clock import Now
     from gateway.effects import FetchRows
     from gateway.inbox import Post
+    from gateway.queue.database import Database
     from gateway.queue.fate import Space
     from gateway.settings import QueueSettings
     from gateway.streams import Batch

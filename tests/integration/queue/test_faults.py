@@ -17,6 +17,7 @@ from gateway.events import GapsRecorded, QueueTroubled
 from gateway.queue.book import sealed
 from gateway.queue.peek import peek
 from gateway.queue.schema import PAGE, VERSION
+from gateway.settings import QueueSettings
 from gateway.streams import Row, Stream
 from tests.fixtures.disks import small_disk
 from tests.fixtures.queues import Shelf, batch, gaps
@@ -229,6 +230,23 @@ def test_a_row_whose_crc_does_not_hold_goes_to_quarantine(tmp_path: Path) -> Non
     raw.close()
     assert [seq0 for _, seq0 in kept] == [1, 5001, 5501, 77]
     assert all("CRC" in why for why, _ in kept)
+
+
+@pytest.mark.parametrize("column", ["n", "aged_s", "seq0"])
+def test_a_damaged_column_does_not_stop_the_writer(tmp_path: Path, column: str) -> None:
+    filled(tmp_path)
+    raw = sqlite3.connect(tmp_path / "queue.db")
+    with raw:
+        raw.execute(f"UPDATE batch SET {column} = 'x' WHERE stream = 'telemetry' AND seq0 = 5001")
+    raw.close()
+    with Shelf(tmp_path, QueueSettings(100 << 10, 1.0)) as shelf:  # everything must go
+        shelf.append(batch(1, stream=Stream.AUDIT, text="new"))
+        shelf.store.forget(range(1, ROWS))
+        shelf.settle()
+        rows = shelf.fetch()
+        assert shelf.inbox.wait(QueueTroubled).kind == "corrupt"
+    assert any(row.batch.body == b"new" for row in rows)
+    assert not {10} & set(numbers(rows))
 
 
 def test_a_log_without_its_database_is_not_replayed_into_a_new_one(tmp_path: Path) -> None:

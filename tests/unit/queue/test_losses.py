@@ -8,7 +8,7 @@ from gateway.queue.losses import Losses
 from gateway.streams import Batch, Codec, Row, Stream
 
 if TYPE_CHECKING:
-    from gateway.queue.database import Loss
+    from gateway.queue.work import Loss
 
 TELEMETRY = Stream.TELEMETRY
 TIMEOUT = (TELEMETRY, "a", "store_timeout")
