@@ -38,7 +38,13 @@ log = logging.getLogger(__name__)
 
 _EVENTS = dnp.ClassField(class0=False, class1=True, class2=True, class3=True)
 _ALL = dnp.ClassField(class0=True, class1=True, class2=True, class3=True)
-_QUIET = [dnp.Header.AllObjects(60, variation) for variation in (2, 3, 4)]
+_CLASSES = [dnp.Header.AllObjects(60, variation) for variation in (2, 3, 4)]
+_FUNCTIONS = {
+    "quiet": (dnp.FunctionCode.DISABLE_UNSOLICITED, _CLASSES),
+    "unsolicited": (dnp.FunctionCode.ENABLE_UNSOLICITED, _CLASSES),
+    # g80v1, index 7 (IIN1.7, device restart) := 0
+    "clear_restart": (dnp.FunctionCode.WRITE, [dnp.Header.Raw(bytes([80, 1, 0, 7, 7, 0]))]),
+}
 _ATTRIBUTES = [dnp.Header.AllObjects(0, 254)]  # all attributes of set 0
 _BYTE = 255
 _CAUSES = {  # opendnp3's TaskCompletion, for people
@@ -237,10 +243,8 @@ class Dnp3Session:
         elif kind == "attributes":
             self._attributes = AttributeHandler()
             master.Scan(_ATTRIBUTES, self._attributes)
-        elif kind == "quiet":
-            master.PerformFunction(
-                "disable unsolicited", dnp.FunctionCode.DISABLE_UNSOLICITED, _QUIET
-            )
+        elif kind in _FUNCTIONS:
+            master.PerformFunction(kind, *_FUNCTIONS[kind])
         elif kind == "operate":
             operation = self._operations.popleft()
             if operation.fault:

@@ -247,8 +247,9 @@ def _config(settings: Dnp3Settings) -> dnp.MasterStackConfig:
     master.taskStartTimeout = _duration(2 * settings.response_timeout_s)
     master.taskRetryPeriod = _duration(1)
     master.maxTaskRetryPeriod = _duration(settings.response_timeout_s + 1)
-    # The supervisor asks for that poll: opendnp3 would repeat it as fast as the bit comes back.
+    # The supervisor answers these: opendnp3 would, again as fast as the bit comes back.
     master.integrityOnEventOverflowIIN = False
+    master.ignoreRestartIIN = True
     if (mode := _TIME_SYNC.get(settings.time_sync)) is not None:
         master.timeSyncMode = mode
     link.LocalAddr = settings.master_address

@@ -7,13 +7,15 @@ shell carries them out and feeds back what opendnp3 reported.
     CONNECTING, STARTING, UP --Closed, no answer, link dead--> WAITING --back-off--> CONNECTING
     any --Stopped--> IDLE
 
-Three things that a reader would get wrong:
+Four things that a reader would get wrong:
 - Every connection gets a new opendnp3 channel: after ``Disable(); Enable()`` of an old one its
   startup integrity poll is not repeated (seen with yadnp3 3.2.1.4).
 - One request at a time is handed to opendnp3, because its ``OnTaskComplete`` does not say which
   of several ended.
 - opendnp3's own connection retry has no jitter, so it is never given the time: each attempt is
   ended here, and the next one begins after our own back-off.
+- What a restart or an overflow needs is ordered here: opendnp3 repeats it as fast as the bit comes
+  back, hundreds of integrity polls a second from an outstation that never clears it.
 """
 
 from __future__ import annotations
@@ -33,12 +35,13 @@ if TYPE_CHECKING:
 CONNECT_S = 10.0  # a SYN that nobody answers
 RETRY_MIN_S, RETRY_MAX_S = 1.0, 30.0  # design: back-off with jitter
 STEADY_S = 30.0  # a session that was up this long starts its back-off anew
-START_S = 60.0  # from open to the first integrity poll, while the outstation answers at all
+START_S = 300.0  # from open to the end of the first integrity poll, while answers arrive
 LINK_FAILURES = 2  # checks in a row without an answer, the second at once; design: <= 3
 POLL_FAILURES = 3  # reads in a row without an answer, while the link layer still answers
 FAILED_INTEGRITY_S = 30.0  # until a failed integrity poll is repeated, at most
-OVERFLOW_S = 10.0  # between integrity polls while the overflow indication stays set
-POLLS = ("integrity", "critical", "event")  # in this order when several are due
+REPEAT_S = 10.0  # between answers to one indication, however often it comes back
+POLLS = ("integrity", "critical", "event")
+REQUESTS = ("quiet", "clear_restart", *POLLS, "unsolicited", "attributes")  # the urgent first
 _LINKED = (Phase.STARTING, Phase.UP)
 
 
@@ -145,22 +148,23 @@ def _ended(state: State, event: w.TaskEnded, now: Now, plan: Plan, orders: list[
 def _startup_ended(
     state: State, event: w.TaskEnded, now: Now, plan: Plan, orders: list[Order]
 ) -> State:
-    first = state.phase is Phase.STARTING
-    if first and not event.ok:
+    if state.phase is not Phase.STARTING:
+        return state
+    if not event.ok:
         if not event.answered:
             return state  # opendnp3 asks again; silence has its own limit
         return _lose(state, now, orders, f"the integrity poll failed: {event.cause}")
-    orders.append(w.TellPoll("startup" if first else "integrity", event.ok, event.cause))
-    if not first:
-        wait_s = plan.integrity_poll_s
-        wait_s = wait_s if event.ok else min(wait_s, FAILED_INTEGRITY_S)
-        return replace(state, integrity_at_s=now.s + wait_s)
-    orders.append(w.TellUp())
+    orders += [w.TellPoll("startup", event.ok, event.cause), w.TellUp()]
+    restarted = bool(state.iin & Iin.DEVICE_RESTART)
     return replace(
         state,
         phase=Phase.UP,
         since_s=now.s,
         told=None,
+        # This poll was made after the restart: what is left is to acknowledge it, for which
+        # there is a second; a restart seen after that is another one.
+        wanted=state.wanted | ({"clear_restart"} if restarted else set()),
+        restart_at_s=now.s + 1 - REPEAT_S if restarted else state.restart_at_s,
         event_at_s=now.s,  # at once: what it finds ends the backlog
         integrity_at_s=now.s + plan.integrity_poll_s,
         critical_at_s=now.s + (plan.critical_poll_s or 0),
@@ -284,9 +288,14 @@ def _up(state: State, now: Now, plan: Plan, orders: list[Order]) -> State:
     if state.checking_s is None and now.s >= state.check_at_s:
         orders.append(w.CheckLink())
         state = replace(state, checking_s=now.s)
+    return _indicated(_due(state, now, plan), now, plan)
+
+
+def _due(state: State, now: Now, plan: Plan) -> State:
+    """Want the polls whose time has come."""
     wanted = set(state.wanted)
     event_at_s, critical_at_s = state.event_at_s, state.critical_at_s
-    integrity_at_s, overflow_at_s = state.integrity_at_s, state.overflow_at_s
+    integrity_at_s = state.integrity_at_s
     if now.s >= event_at_s:
         wanted.add("event")
         event_at_s = now.s + plan.event_poll_s
@@ -296,9 +305,6 @@ def _up(state: State, now: Now, plan: Plan, orders: list[Order]) -> State:
     if now.s >= integrity_at_s:
         wanted.add("integrity")
         integrity_at_s = now.s + plan.integrity_poll_s
-    if state.iin & Iin.EVENT_BUFFER_OVERFLOW and now.s >= overflow_at_s + OVERFLOW_S:
-        wanted.add("integrity")  # events were lost: only class 0 tells the present values
-        overflow_at_s = now.s
     if state.attributes is Attributes.ASK and state.live:
         wanted.add("attributes")
     return replace(
@@ -307,8 +313,18 @@ def _up(state: State, now: Now, plan: Plan, orders: list[Order]) -> State:
         event_at_s=event_at_s,
         critical_at_s=critical_at_s,
         integrity_at_s=integrity_at_s,
-        overflow_at_s=overflow_at_s,
     )
+
+
+def _indicated(state: State, now: Now, plan: Plan) -> State:
+    """Want what the internal indications ask for."""
+    if state.iin & Iin.DEVICE_RESTART and now.s >= state.restart_at_s + REPEAT_S:
+        anew = {"clear_restart", "integrity"} | ({"unsolicited"} if plan.unsolicited else set())
+        state = replace(state, wanted=state.wanted | anew, restart_at_s=now.s)
+    if state.iin & Iin.EVENT_BUFFER_OVERFLOW and now.s >= state.overflow_at_s + REPEAT_S:
+        # Events were lost: only class 0 tells the present values.
+        state = replace(state, wanted=state.wanted | {"integrity"}, overflow_at_s=now.s)
+    return state
 
 
 _ON_TIME: dict[Phase, Callable[[State, Now, Plan, list[Order]], State]] = {
@@ -334,7 +350,9 @@ def _look_at(state: State, now: Now, plan: Plan) -> float | None:
     due = [state.event_at_s, state.integrity_at_s, checked]
     due += [] if plan.critical_poll_s is None else [state.critical_at_s]
     if state.iin & Iin.EVENT_BUFFER_OVERFLOW:
-        due.append(state.overflow_at_s + OVERFLOW_S)
+        due.append(state.overflow_at_s + REPEAT_S)
+    if state.iin & Iin.DEVICE_RESTART:
+        due.append(state.restart_at_s + REPEAT_S)
     return min(due)
 
 
@@ -377,7 +395,7 @@ def _next_request(state: State, now: Now, plan: Plan, orders: list[Order]) -> St
         return replace(state, busy="operate", operations=state.operations - 1)
     if state.phase is not Phase.UP:
         return state
-    kind = next((k for k in ("quiet", *POLLS, "attributes") if k in state.wanted), None)
+    kind = next((k for k in REQUESTS if k in state.wanted), None)
     if kind is None:
         return state
     orders.append(w.Request(kind))

@@ -112,7 +112,7 @@ class CheckLink(NamedTuple):
 
 
 class Request(NamedTuple):
-    """One request. ``kind``: integrity | event | critical | attributes | quiet | operate."""
+    """One request. ``kind`` is one of ``supervise.REQUESTS``, or operate."""
 
     kind: str
 
@@ -233,5 +233,6 @@ class State:
     link_failures: int = 0
     poll_failures: int = 0
     overflow_at_s: float = float("-inf")  # last integrity poll because of an overflow
+    restart_at_s: float = float("-inf")  # last time a restart was acknowledged
     live: bool = False  # what waited at the outstation has been read
     attributes: Attributes = Attributes.ASK

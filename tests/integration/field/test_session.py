@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 import threading
 import time
 from typing import TYPE_CHECKING
@@ -137,13 +138,49 @@ def test_a_restart_of_the_outstation_orders_an_integrity_poll(
     session_to(station.port)
     settled()
     mark = core.mark()
-    try:
-        station.ask("restart_iin")
-    except RuntimeError:
-        station.ask("restart")
+    restart(station)
     core.wait(IinReceived, lambda told: "DEVICE_RESTART" in told.names, after=mark)
     core.wait(PollDone, lambda done: done.kind == "integrity" and done.ok, after=mark)
     core.wait(IinReceived, lambda told: "DEVICE_RESTART" not in told.names, after=mark)
+
+
+def test_an_outstation_that_claims_a_restart_for_ever_is_not_stormed_with_polls(
+    session_to: Sessions, core: Recorder, settled: Callable[[], None]
+) -> None:
+    with py1815_outstation() as station:
+        session_to(station.port, event_poll_s=0.2)
+        settled()
+        station.ask("stuck_restart")
+        mark = core.mark()
+        core.wait(IinReceived, lambda told: "DEVICE_RESTART" in told.names, after=mark)
+        for _ in range(10):
+            mark = core.mark()
+            core.wait(PollDone, lambda done: done.kind == "event", after=mark)
+        polls = [done for done in core.all(PollDone) if done.kind == "integrity"]
+        assert len(polls) <= 2
+
+
+def test_after_a_restart_unsolicited_events_come_again(
+    outstation: Stations, session_to: Sessions, core: Recorder, settled: Callable[[], None]
+) -> None:
+    station = outstation()
+    session = session_to(station.port, event_poll_s=60)
+    settled()
+    core.wait(IinReceived, lambda told: "DEVICE_RESTART" not in told.names)
+    restart(station)
+    mark = core.mark()
+    session.poll("event")  # so that the indication is seen
+    core.wait(PollDone, lambda done: done.kind == "integrity" and done.ok, after=mark)
+    core.wait(IinReceived, lambda told: "DEVICE_RESTART" not in told.names, after=mark)
+    station.ask("update", kind="AI", index=3, value=42)
+    assert core.wait(FragmentStored, holds("AI3", 42), after=mark).unsolicited
+
+
+def restart(station: OutstationProcess) -> None:
+    try:
+        station.ask("restart_iin")  # yadnp3's
+    except RuntimeError:
+        station.ask("restart")  # py1815's
 
 
 def test_an_event_buffer_overflow_orders_an_integrity_poll(
@@ -334,5 +371,6 @@ def wait_until(holds_now: Callable[[], bool]) -> bool:
 
 def test_a_second_engine_in_a_process_is_refused(engine: Engine, core: Recorder) -> None:
     assert engine.beat > 0
+    assert sys.getswitchinterval() <= 0.0005  # a busy thread must not hold a control up
     with pytest.raises(RuntimeError, match="already"):
         Engine(core)
