@@ -63,3 +63,4 @@ lock: $(VENV)/installed
 clean:
 	rm -rf $(VENV) build dist .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis
 -include packaging/appliance.mk
+-include packaging/faults.mk
