@@ -26,7 +26,7 @@ demo: $(VENV)/installed
 	@$(BIN)/python -m gateway.demo --seconds $(DEMO_SECONDS) $(if $(filter 1,$(DEMO_OUTAGE)),--outage)
 
 test: $(VENV)/installed
-	$(BIN)/pytest
+	$(BIN)/pytest -n 4 --dist loadfile
 
 check: $(VENV)/installed
 	$(BIN)/ruff format --check --config packaging/ruff.toml gateway tests
@@ -57,6 +57,7 @@ $(VENV)/installed: packaging/requirements/dev.txt setup.cfg | system-packages
 	touch $@
 
 lock: $(VENV)/installed
+	$(BIN)/pip install --quiet uv
 	for f in run dev; do $(BIN)/python -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	  --no-emit-index-url --no-header --no-annotate packaging/requirements/$$f.in -o packaging/requirements/$$f.txt; done
 
