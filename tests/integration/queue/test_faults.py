@@ -327,7 +327,7 @@ def test_a_read_only_file_or_folder_is_a_clear_error(name: str, mode: int, tmp_p
     folder.mkdir()
     filled(folder, rows=1)
     for path in tmp_path.parents:
-        if path == Path(tempfile.gettempdir()):
+        if str(path) == tempfile.gettempdir():
             break
         path.chmod(0o755)
     tmp_path.chmod(0o755)
