@@ -1,0 +1,223 @@
+"""Booted Debian machines for the tests, and what is installed on them.
+
+A machine is a namespace with a real systemd in it. Its file system is made once for each release
+(in ``$XDG_CACHE_HOME/bess-gateway-boxes``) and never changed by a test: each boot lies in memory.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import shutil
+import subprocess
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+TREE = Path(__file__).resolve().parents[2]
+UNIT = "bess-gateway.service"
+ETC = "/etc/bess-gateway"
+STATE = "/var/lib/bess-gateway"
+DEADLINE_S = 60.0  # a deadline, not a duration: the machine may be slow
+# In the machines besides the package's dependencies: what runs our own tests there.
+TEST_PACKAGES = (
+    "mosquitto",
+    "openssl",
+    "python3-hypothesis",
+    "python3-jsonschema",
+    "python3-psutil",
+    "python3-pytest",
+)
+
+
+class MachineError(Exception):
+    """A command in a machine failed, or what was waited for did not come."""
+
+
+def tool() -> str:
+    """The program that boots machines; ``packaging/can-boot`` says where it may be."""
+    given = os.environ.get("SYSTEMD_BOX") or shutil.which("systemd-box")
+    return given or str(TREE.parent / "shared/tools/systemd-box")
+
+
+def cache() -> Path:
+    """Where the file systems of the machines are kept."""
+    base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    return Path(base) / "bess-gateway-boxes"
+
+
+def depends(deb: Path) -> list[str]:
+    """Names of the Debian packages that ``deb`` needs."""
+    field = output("dpkg-deb", "-f", str(deb), "Depends")
+    return sorted({clause.split()[0].partition(":")[0] for clause in field.split(",")})
+
+
+def output(*command: str, env: Mapping[str, str] | None = None, cwd: Path | None = None) -> str:
+    """Standard output of a command on this machine.
+
+    Raises:
+        MachineError: it failed; carries all that it said.
+    """
+    ended = subprocess.run(
+        command,
+        check=False,
+        capture_output=True,
+        text=True,
+        env={**os.environ, **(env or {})},
+        cwd=cwd,
+    )
+    if ended.returncode:
+        text = f"{' '.join(command)}: exit {ended.returncode}\n{ended.stdout}{ended.stderr}"
+        raise MachineError(text)
+    return ended.stdout
+
+
+def prepare(release: str, packages: list[str]) -> Path:
+    """A file system of ``release`` with ``packages``; without any, as debootstrap leaves it.
+
+    Made at the first call; two runs of the tests wait for each other.
+    """
+    base = cache() / f"{release}-base"
+    cache().mkdir(parents=True, exist_ok=True)
+    with (cache() / f"{release}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        output(tool(), "create", release, str(base))
+        if not packages:
+            return base
+        box, done = cache() / release, cache() / f"{release}.packages"
+        wanted = " ".join(sorted(packages))
+        if not (box.exists() and done.exists() and done.read_text() == wanted):
+            if not box.exists():
+                output("cp", "-a", str(base), str(box))
+            script = (
+                "apt-get update -qq && "
+                f"apt-get install -qq -y --no-install-recommends {wanted} >/dev/null && "
+                "apt-get clean"
+            )
+            output(tool(), "chroot", str(box), "--", "sh", "-c", script)
+            done.write_text(wanted)
+        return box
+
+
+class Machine:
+    """One booted machine.
+
+    Args:
+        box: its folder, from ``prepare``.
+        binds: folders of ours that it sees, read-only, by the path there.
+        host_net: it shares our loopback, and so our broker and outstation.
+    """
+
+    def __init__(self, box: Path, binds: Mapping[str, Path], *, host_net: bool = False) -> None:
+        self.release = box.name.removesuffix("-base")
+        self._box = str(box)
+        self._options = ["--ephemeral", *(["--host-net"] if host_net else [])]
+        for there, here in binds.items():
+            self._options += ["--bind-ro", f"{here}:{there}"]
+
+    @contextlib.contextmanager
+    def booted(self) -> Iterator[Machine]:
+        """Boot it; what happens until the end is forgotten."""
+        with Path(f"{self._box}.boot").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # one boot of one box at a time
+            output(tool(), "stop", self._box)  # left by a run that was killed
+            output(tool(), "boot", self._box, *self._options)
+            # As a real machine's init does, and a container's engine: LoadCredential= needs it.
+            self.run("mount", "--make-rshared", "/")
+            try:
+                yield self
+            finally:
+                output(tool(), "stop", self._box)
+
+    def try_(self, *command: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
+        """Run a command there, whatever comes of it."""
+        return subprocess.run(
+            [tool(), "exec", self._box, "--", *command],
+            check=False,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            input=stdin,
+        )
+
+    def run(self, *command: str, stdin: str | None = None) -> str:
+        """Standard output of a command there.
+
+        Raises:
+            MachineError: it failed; carries all that it said.
+        """
+        ended = self.try_(*command, stdin=stdin)
+        if ended.returncode:
+            text = f"{self.release}: {' '.join(command)}: exit {ended.returncode}\n"
+            raise MachineError(text + ended.stdout + ended.stderr)
+        return ended.stdout
+
+    def sh(self, script: str) -> str:
+        """Standard output of a shell script there; stops at its first failure."""
+        return self.run("bash", "-euo", "pipefail", "-c", script)
+
+    def write(self, path: str, text: str | bytes, *, mode: str = "0644", owner: str = "") -> None:
+        """Put a file there."""
+        body = text.encode() if isinstance(text, str) else text
+        script = f'install -D -m {mode} /dev/stdin "{path}"'
+        if owner:
+            script += f' && chown {owner} "{path}"'
+        subprocess.run(
+            [tool(), "exec", self._box, "--", "sh", "-c", script],
+            check=True,
+            input=body,
+            capture_output=True,
+        )
+
+    def has(self, path: str) -> bool:
+        """Whether there is such a file."""
+        return self.try_("test", "-e", path).returncode == 0
+
+    def show(self, name: str) -> str:
+        """A property of the gateway's unit."""
+        return self.run("systemctl", "show", "--value", f"--property={name}", UNIT).strip()
+
+    def until(self, holds: Callable[[], Any], what: str, *, within_s: float = DEADLINE_S) -> Any:  # noqa: ANN401 - what ``holds`` returned
+        """Wait until ``holds()`` is true; returns it.
+
+        Raises:
+            MachineError: it never was; carries the end of the journal.
+        """
+        end = time.monotonic() + within_s
+        while not (found := holds()):
+            if time.monotonic() > end:
+                lines = self.try_("journalctl", "-u", UNIT, "-n", "60", "--no-pager").stdout
+                text = f"{self.release}: not within {within_s:.0f} s: {what}\n{lines}"
+                raise MachineError(text)
+            time.sleep(0.2)
+        return found
+
+    def journal(self, *matches: str) -> list[dict[str, Any]]:
+        """What the unit logged, oldest first, with every field."""
+        arguments = ("journalctl", "-u", UNIT, "-o", "json", "--no-pager", *matches)
+        return [json.loads(line) for line in self.run(*arguments).splitlines()]
+
+    def said(self, text: str, *matches: str) -> list[dict[str, Any]]:
+        """Journal entries of the unit with ``text`` in them."""
+        return [one for one in self.journal(*matches) if text in str(one.get("MESSAGE", ""))]
+
+    # --- the package -------------------------------------------------------------------------
+
+    def add_repository(self) -> None:
+        """The two lines of the README, and no other package source."""
+        self.sh(
+            ": >/etc/apt/sources.list; mkdir -p /etc/apt/keyrings; "
+            "cp /srv/apt/bess-gateway.asc /etc/apt/keyrings/; "
+            "sed 's|^URIs: .*|URIs: file:/srv/apt|' /srv/apt/bess-gateway.sources "
+            ">/etc/apt/sources.list.d/bess-gateway.sources; apt-get -qq update"
+        )
+
+    def apt(self, *arguments: str) -> str:
+        """apt-get as an unattended machine runs it."""
+        options = ("-qq", "-y", "--no-install-recommends", "-o", "Dpkg::Options::=--force-confold")
+        return self.run("apt-get", *options, *arguments)
