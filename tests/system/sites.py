@@ -6,6 +6,8 @@ import contextlib
 import json
 from typing import TYPE_CHECKING, Any
 
+from paho.mqtt import publish
+
 from gateway.consumer import readings
 from gateway.demo.broker import Broker
 from gateway.demo.cloud import Cloud
@@ -135,6 +137,18 @@ class Site:
             yield
         finally:
             self.broker.start()
+
+    def command(self, payload: bytes) -> None:
+        """Send one command as a dispatcher would."""
+        cert, key = self.pki.client("dispatcher")
+        publish.single(
+            f"bess/v1/{GATEWAY}/{ASSET}/cmd",
+            payload,
+            qos=1,
+            hostname="localhost",
+            port=self.broker.port,
+            tls={"ca_certs": str(self.pki.ca), "certfile": str(cert), "keyfile": str(key)},
+        )
 
     def sent(self) -> set[int]:
         """Numbers of the load's events that the RTAC has recorded so far."""

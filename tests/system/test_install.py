@@ -2,23 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import shutil
-from typing import TYPE_CHECKING
 
 import pytest
 
 from gateway.logs import MESSAGE_IDS
-from tests.system.conftest import RELEASES, WHEELS
-from tests.system.machines import ETC, STATE, TREE, UNIT, Machine, output
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from tests.system.conftest import Boots
-
-SOURCES = "/etc/apt/sources.list.d/bess-gateway.sources"
+from tests.system.machines import ETC, STATE, TREE, Machine
 
 
 @pytest.fixture(scope="module")
@@ -87,119 +76,3 @@ def test_the_sbom_names_what_is_vendored(installed: Machine) -> None:
     locked = (TREE / "packaging/wheels.lock").read_text()
     assert len(hashes) == 3
     assert all(value in locked for value in hashes)
-
-
-def test_purge_before_a_site_was_written_leaves_nothing(boots: Boots, release: str) -> None:
-    with boots(release) as machine:
-        machine.add_repository()
-        before = _everything(machine)
-        machine.apt("install", "bess-gateway")
-        machine.apt("purge", "bess-gateway")
-        assert _everything(machine) - before == set()
-        assert machine.try_("getent", "passwd", "bess-gateway").returncode == 2
-        assert machine.try_("getent", "group", "bess-operators").returncode == 2
-
-
-def test_a_changed_index_or_package_is_refused(boots: Boots, release: str) -> None:
-    with boots(release) as machine:
-        machine.add_repository()
-        machine.sh(f"cp -r /srv/apt /tmp/apt; sed -i 's|/srv/apt|/tmp/apt|' {SOURCES}")
-        machine.sh("apt-get -qq update")
-        machine.sh(
-            "for deb in /tmp/apt/pool/main/*.deb; do "
-            "printf x | dd of=$deb bs=1 seek=5000 conv=notrunc status=none; done"
-        )
-        ended = machine.try_("apt-get", "-y", "install", "--no-install-recommends", "bess-gateway")
-        assert ended.returncode != 0
-        assert "Hash Sum mismatch" in ended.stdout + ended.stderr
-        machine.sh(
-            "rm -rf /var/lib/apt/lists/*; find /tmp/apt/dists -name 'Packages*' "
-            "-exec sh -c 'printf x >>$1' x {} ';'; rm -r /tmp/apt/dists/*/main/*/by-hash"
-        )
-        ended = machine.try_("apt-get", "update")
-        assert ended.returncode != 0
-
-
-def test_a_repository_signed_by_another_key_is_refused(boots: Boots, release: str) -> None:
-    with boots(release) as machine:
-        machine.add_repository()
-        keyring = "/usr/share/keyrings/debian-archive-keyring.gpg"
-        machine.sh(f"sed -i 's|^Signed-By: .*|Signed-By: {keyring}|' {SOURCES}")
-        machine.sh("rm -rf /var/lib/apt/lists/*")
-        ended = machine.try_("apt-get", "update")
-        assert ended.returncode != 0
-        assert "is not signed" in ended.stdout + ended.stderr
-
-
-def test_a_python_without_a_binding_is_a_clear_dependency_error(boots: Boots, release: str) -> None:
-    with boots(release, bare=True) as machine:
-        machine.add_repository()
-        machine.sh(
-            "mkdir -p /tmp/later/DEBIAN /tmp/later-apt; cd /tmp; "
-            "printf 'Package: python3\\nVersion: 3.14.0-1\\nArchitecture: amd64\\n"
-            "Maintainer: a <a@b.c>\\nDescription: x\\n' >later/DEBIAN/control; "
-            "dpkg-deb --build later later-apt/python3.deb >/dev/null; dpkg -i later-apt/python3.deb"
-        )
-        ended = machine.try_("apt-get", "-y", "install", "bess-gateway")
-        assert ended.returncode != 0
-        said = ended.stdout + ended.stderr
-        assert "bess-gateway : Depends: python3 (< 3.14~)" in said or "python3 (< 3.14~)" in said
-
-
-def test_an_installation_without_room_can_be_repeated(boots: Boots, release: str) -> None:
-    with boots(release) as machine:
-        machine.add_repository()
-        machine.sh("mkdir -p /usr/lib/bess-gateway; mount -t tmpfs -o size=200k x $_")
-        ended = machine.try_("apt-get", "-y", "install", "--no-install-recommends", "bess-gateway")
-        assert ended.returncode != 0
-        assert "No space left on device" in ended.stdout + ended.stderr
-        machine.sh("umount /usr/lib/bess-gateway")
-        machine.apt("install", "bess-gateway")
-        assert machine.show("UnitFileState") == "enabled"
-
-
-def test_the_offline_bundle_installs_on_a_bare_machine(
-    boots: Boots, release: str, deb: Path, key: tuple[Path, str]
-) -> None:
-    home, fingerprint = key
-    make = str(TREE / "packaging/offline-bundle")
-    bundle = output(make, release, str(deb), str(deb.parent), str(home), fingerprint).strip()
-    name = bundle.rpartition("/")[2]
-    other = next(one for one in ("bookworm", "trixie") if one != release)
-    with boots(release, bare=True) as machine:
-        machine.sh("rm -rf /var/lib/apt/lists/*")
-        machine.sh(f"cd /root; tar xf /srv/deb/{name}; ./{name.removesuffix('.tar')}/install")
-        assert "bess-gateway" in machine.run("bess-gateway", "--version")
-        assert machine.show("UnitFileState") == "enabled"
-        leftovers = machine.sh("ls /etc/apt/sources.list.d /etc/apt/keyrings 2>/dev/null || true")
-        assert "bess-gateway" not in leftovers
-    if other in RELEASES:
-        with boots(other, bare=True) as machine:
-            machine.sh(f"cd /root; tar xf /srv/deb/{name}")
-            ended = machine.try_(f"/root/{name.removesuffix('.tar')}/install")
-            assert ended.returncode == 1
-            assert f"this bundle is for Debian {release}" in ended.stderr
-    (deb.parent / name).unlink()
-
-
-def test_a_wheel_with_another_hash_stops_the_build(tmp_path: Path) -> None:
-    wheels = tmp_path / "wheels"
-    shutil.copytree(WHEELS, wheels)
-    wheel = next(wheels.glob("paho*.whl"))
-    wheel.write_bytes(wheel.read_bytes() + b"x")
-    found = hashlib.sha256(wheel.read_bytes()).hexdigest()
-    with pytest.raises(Exception, match=f"SHA-256 is {found}"):
-        output(str(TREE / "packaging/build-deb"), str(wheels), str(tmp_path))
-    assert not list(tmp_path.glob("*.deb"))
-
-
-def _everything(machine: Machine) -> set[str]:
-    """Every file but those that apt, dpkg and the journal keep for themselves."""
-    roots = "/etc /usr /var/lib /var/cache /srv /root /opt /run/systemd"
-    skip = r"/(dpkg|apt|journal|catalog|units|log|transient|propagate)(/|$)|/srv/(apt|tree|deb)"
-    found = machine.sh(f"find {roots} -xdev 2>/dev/null | grep -Ev '{skip}'")
-    return {line for line in found.splitlines() if "bess" in line}
-
-
-def test_a_unit_name_is_what_the_readme_says() -> None:
-    assert f"systemd/{UNIT}" in output("git", "ls-files", "systemd", cwd=TREE)

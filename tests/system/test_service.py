@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import time
 from typing import TYPE_CHECKING
 
@@ -13,6 +15,8 @@ from tests.system.sites import ASSET, GATEWAY, Site, ask, main_pid, start, worki
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+COMMAND_ID = "01JD8Q3V5W6X7Y8Z9A0B1C2D3E"
 
 
 @pytest.fixture(autouse=True)
@@ -66,6 +70,20 @@ def test_journal_entries_carry_fields_and_their_explanation(gateway: Machine) ->
     explained = gateway.run("journalctl", "-x", "--no-pager", match)
     assert f"The DNP3 session of {ASSET} is up" in explained
     assert "man:bess-gateway(8)" in explained
+
+
+def test_a_command_is_refused_and_journalctl_tells_its_story(gateway: Machine, site: Site) -> None:
+    pid = main_pid(gateway)
+    claims = {"schema": "bess.command/1", "id": COMMAND_ID, "type": "idle", "params": {}}
+    body = base64.urlsafe_b64encode(json.dumps(claims).encode()).decode().rstrip("=")
+    site.command(json.dumps({"payload": body, "signatures": []}).encode())
+    (entry, *_) = gateway.until(
+        lambda: gateway.journal(f"COMMAND_ID={COMMAND_ID}"), "the command's entry"
+    )
+    assert entry["MESSAGE_ID"] == MESSAGE_IDS["command-refused"]
+    assert entry["ASSET"] == ASSET
+    assert entry["PRIORITY"] == "4"
+    assert main_pid(gateway) == pid
 
 
 def test_nothing_is_logged_for_each_reading(gateway: Machine, site: Site) -> None:

@@ -132,7 +132,7 @@ def _fails_once(box: Machine, code: str, told: str) -> None:
     assert box.show("ExecMainStatus") == code
     invocation = f"_SYSTEMD_INVOCATION_ID={box.show('InvocationID')}"
     assert box.said(told, invocation), box.journal()
-    # RestartSec is 2 s: a restart would have been scheduled by now.
+    # Waiting for a restart it would be "activating", in "auto-restart".
     assert box.show("NRestarts") == "0"
     assert box.show("SubState") == "failed"
 
