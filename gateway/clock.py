@@ -10,6 +10,9 @@ import time
 from datetime import UTC, datetime
 from typing import NamedTuple
 
+_FIRST_MS = -2_208_988_800_000  # 1900-01-01T00:00:00.000Z
+_LAST_MS = 253_402_300_799_999  # 9999-12-31T23:59:59.999Z
+
 
 class Now(NamedTuple):
     """One instant on both clocks."""
@@ -24,6 +27,10 @@ def now() -> Now:
 
 
 def rfc3339(unix_ms: int) -> str:
-    """``unix_ms`` (Unix ms, UTC) as RFC 3339 with milliseconds, e.g. 2026-11-22T05:10:00.250Z."""
-    seconds, ms = divmod(unix_ms, 1000)
+    """``unix_ms`` (Unix ms, UTC) as RFC 3339 with milliseconds, e.g. 2026-11-22T05:10:00.250Z.
+
+    Held to the years 1900 to 9999: RFC 3339 has four digits for them, and an outstation that
+    sets all 48 bits of a DNP3 time means the year 10889.
+    """
+    seconds, ms = divmod(min(max(unix_ms, _FIRST_MS), _LAST_MS), 1000)
     return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{ms:03d}Z"

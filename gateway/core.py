@@ -28,6 +28,7 @@ from gateway.effects import (
 )
 from gateway.monitor import Monitor
 from gateway.overview import Overview
+from gateway.streams import Stream
 from gateway.uplink import messages
 from gateway.uplink.refusal import refuse
 from gateway.uplink.shipper import Shipper
@@ -262,7 +263,8 @@ class Core:
             )
             for gap in event.gaps
         ]
-        assets = {gap.asset for gap in event.gaps} & self._monitors.keys()
+        lost = {gap.asset for gap in event.gaps if gap.stream is Stream.TELEMETRY}
+        assets = self._monitors.keys() if "" in lost else lost & self._monitors.keys()
         return effects + [ForgetShipped(asset) for asset in sorted(assets)]
 
     def _event(self, kind: str, severity: str, text: str, now: Now) -> StoreBatch:
@@ -349,7 +351,7 @@ class Core:
         if not event.operator:
             text = f"user {event.user}: must be root or in the group bess-operators"
             return [Answer(event.token, {"error": text})]
-        if asset not in self._monitors:
+        if not isinstance(asset, str) or asset not in self._monitors:
             text = f"asset {asset!r}: must be one of {', '.join(self._monitors)}"
             return [Answer(event.token, {"error": text})]
         cleared = self._monitors[asset].clear(event.user, now)

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 LEVELS = {"info": logging.INFO, "warning": logging.WARNING, "critical": logging.ERROR}
 REPOLL_S = 5.0  # after readings were lost: one poll, not one for each
+LOST_LOG_S = 60.0  # while readings are being lost: a line so often, not one for each fragment
 FIRST_S = 10.0  # after a start: so long may the first reading take before we publish "missing"
 
 
@@ -67,7 +68,8 @@ class Monitor:
         self._since = now
         self._cause = "not connected yet"
         self._iin: frozenset[str] = frozenset()
-        self._repolled_at = float("-inf")
+        self._repolled_at = self._lost_said_at = float("-inf")
+        self._lost_unsaid = 0
         self._unmatched_told = matched
         self._handlers: dict[type, Callable[[Any, Now], list[Effect]]] = {
             events.FragmentStored: self._fragment,
@@ -146,14 +148,16 @@ class Monitor:
         up = isinstance(event, events.SessionUp)
         cause = "" if isinstance(event, events.SessionUp) else event.cause
         self._battery.session(up=up, now=now)
+        doubts = self._doubt(event, now)  # what was read before may not be there any more
         if (up, cause) == (self._up, self._cause):
-            return []
+            return doubts
         if up != self._up:
             self._since = now
         self._up, self._cause = up, cause
         end = f"{self._asset.dnp3.host}:{self._asset.dnp3.port}"
         text = f"session up with {end}" if up else f"session down with {end}: {cause}"
         return [
+            *doubts,
             *([ForgetShipped(self._asset.id)] if up else []),
             self._record("session", "info" if up else "warning", text, now, up=up, cause=cause),
             self._log(
@@ -178,8 +182,12 @@ class Monitor:
         return effects
 
     def _lost(self, event: events.FragmentLost, now: Now) -> list[Effect]:
-        text = f"{event.count} readings could not be stored: {event.reason}"
-        effects: list[Effect] = [self._log(logging.ERROR, text, "gap")]
+        effects: list[Effect] = []
+        self._lost_unsaid += event.count
+        if now.mono_s - self._lost_said_at >= LOST_LOG_S:
+            text = f"{self._lost_unsaid} readings could not be stored: {event.reason}"
+            self._lost_said_at, self._lost_unsaid = now.mono_s, 0
+            effects.append(self._log(logging.ERROR, text, "gap"))
         if now.mono_s - self._repolled_at >= REPOLL_S:
             self._repolled_at = now.mono_s
             effects.append(Poll(self._asset.id, "integrity"))

@@ -156,6 +156,47 @@ def test_gaps_make_the_values_of_their_assets_go_out_again() -> None:
     assert any(isinstance(one, Log) and "10..19 (quota)" in one.text for one in found)
 
 
+def test_a_gap_over_several_assets_makes_the_values_of_all_of_them_go_out_again() -> None:
+    made = core()
+    shared = Gap(Stream.TELEMETRY, "", 10, 19, "quota")
+    assert ForgetShipped("bess-1") in made.handle(events.GapsRecorded((shared,)), later(1))
+    thinned = Gap(Stream.STATE, "bess-1", 10, 19, "thinned")
+    assert ForgetShipped("bess-1") not in made.handle(events.GapsRecorded((thinned,)), later(2))
+
+
+def test_an_outstation_with_a_time_beyond_all_calendars_does_not_end_the_core() -> None:
+    made = core()
+    far = RawPoint("AI0", 634, 1, (1 << 48) - 1, START.unix_ms, TimeQuality.SKEWED, event=True)
+    found = made.handle(
+        events.FragmentStored("bess-1", (far,), unsolicited=False, at=later(1)), later(1)
+    )
+    (state,) = bodies(found, Stream.STATE)
+    assert state["fields"]["chargePercentage"]["observedAt"] == "9999-12-31T23:59:59.999Z"
+
+
+def test_a_required_point_that_is_gone_after_a_reconnect_is_a_mismatch() -> None:
+    made = core()
+    startup = events.PollDone("bess-1", "startup", ok=True, cause="", at=later(1))
+    made.handle(fragment(later(1), AI0=500, AI1=0), later(1))
+    made.handle(startup, later(1))
+    assert not [why for why in ask(made, "status", later(1))["reasons"] if "mismatch" in why]
+    made.handle(events.SessionDown("bess-1", "reset by peer", later(5)), later(5))
+    made.handle(fragment(later(9), AI0=500), later(9))
+    found = bodies(made.handle(startup, later(9)), Stream.EVENT)
+    assert [(one["verdict"], one["layer"], one["point"]) for one in found] == [
+        ("mismatch", "L1", "AI1")
+    ]
+
+
+def test_a_reset_without_an_assets_name_is_refused() -> None:
+    wrong: tuple[object, ...] = ([], {}, None, 3, "bess-9")
+    for asset in wrong:
+        arguments: dict[str, object] = {"asset": asset}
+        asked = events.LocalAsked(1, "reset", arguments, "root", operator=True)
+        (answer,) = [one for one in core().handle(asked, later(1)) if isinstance(one, Answer)]
+        assert "must be one of bess-1" in str(answer.body["error"])
+
+
 def test_lost_readings_order_one_poll_and_not_one_for_each() -> None:
     made = core()
     lost = events.FragmentLost("bess-1", 3, "disk_full", later(1))

@@ -55,6 +55,11 @@ def test_times_on_the_wire_have_milliseconds_and_a_zone() -> None:
     assert clock.rfc3339(-1) == "1969-12-31T23:59:59.999Z"
 
 
+def test_a_time_that_no_calendar_holds_is_still_written() -> None:
+    assert clock.rfc3339((1 << 48) - 1) == "9999-12-31T23:59:59.999Z"
+    assert clock.rfc3339(-(1 << 60)) == "1900-01-01T00:00:00.000Z"
+
+
 @pytest.mark.parametrize(
     ("seconds", "text"), [(0, "0 s"), (119, "119 s"), (600, "10 min"), (9000, "2 h"), (3e5, "3 d")]
 )
