@@ -8,6 +8,7 @@ import functools
 import logging
 import secrets
 import signal
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +31,7 @@ from gateway.field.dnp3.session import Dnp3Session
 from gateway.intake import Intake
 from gateway.local.server import Server
 from gateway.queue.store import Store
-from gateway.uplink import messages, tls
+from gateway.uplink import messages
 from gateway.uplink.mqtt import Mqtt
 from gateway.uplink.telemetry import Telemetry
 
@@ -59,15 +60,13 @@ def run(path: Path) -> int:
     signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     faulthandler.enable()  # systemd's watchdog sends SIGABRT: the stacks go to the journal
     site = sitefile.load_site(path)
-    not_after_ms = tls.certificate_not_after(site.settings.uplink.cert_file)
-    gateway = Gateway(site, path, not_after_ms)
-    return gateway.run()
+    return Gateway(site, path).run()
 
 
 class Gateway:
     """Every part of one running gateway."""
 
-    def __init__(self, site: Site, path: Path, certificate_not_after_ms: int) -> None:
+    def __init__(self, site: Site, path: Path) -> None:
         settings = site.settings
         self._path = path
         self._inbox = loop.Inbox()
@@ -91,7 +90,6 @@ class Gateway:
             boot_id=Path("/proc/sys/kernel/random/boot_id").read_text().strip(),
             session=base64.urlsafe_b64encode(secrets.token_bytes(16)).decode().rstrip("="),
             epoch=self._store.epoch,
-            certificate_not_after_ms=certificate_not_after_ms,
             started=started,
         )
         self._core = Core(site, identity, started)
@@ -102,14 +100,15 @@ class Gateway:
         self._engine = Engine(post=self._post)
         self._intakes: dict[str, Intake] = {}
         self._sessions: dict[str, Dnp3Session] = {}
+        self._swapping = threading.Lock()  # held while sessions are replaced, or ended for good
         self._dark: list[str] = []  # threads that made no progress at the last look
         self._doers: dict[type, Callable[[Any], None]] = {
             effects.StoreBatch: lambda order: self._store.append_later(order.batch),
             effects.FetchRows: self._store.fetch,
             effects.ForgetRows: lambda order: self._store.forget(order.ids),
             effects.Publish: self._uplink.publish,
-            effects.Poll: lambda order: self._sessions[order.asset].poll(order.kind),
-            effects.ForgetShipped: lambda order: self._intakes[order.asset].forget(),
+            effects.Poll: self._poll,
+            effects.ForgetShipped: self._forget_shipped,
             effects.Answer: lambda order: self._server.answer(order.token, order.body),
             effects.Log: logs.write,
             effects.ReportStatus: lambda order: notify.send(STATUS=order.text),
@@ -156,6 +155,18 @@ class Gateway:
         """Hand one order of the core to whoever carries it out; never waits."""
         self._doers[type(effect)](effect)
 
+    def _poll(self, order: effects.Poll) -> None:
+        """Order a read; a session that a reload is about to start reads everything anyway."""
+        session = self._sessions.get(order.asset)
+        if session is not None:
+            session.poll(order.kind)
+
+    def _forget_shipped(self, order: effects.ForgetShipped) -> None:
+        """Ship static values again; an intake that is not made yet has shipped none."""
+        intake = self._intakes.get(order.asset)
+        if intake is not None:
+            intake.forget()
+
     def _apply(self, effect: effects.ApplySettings) -> None:
         swap = functools.partial(self._swap, effect.site, effect.kept)
         threads.start("reload", swap, post=self._post)
@@ -186,22 +197,24 @@ class Gateway:
 
     def _swap(self, site: Site, kept: frozenset[str]) -> None:
         """Carry out a reload, on a thread of its own: closing a session takes its time."""
-        for name in self._sessions.keys() - kept:
-            self._sessions[name].close(within_s=CLOSE_S)
-        for asset in site.settings.assets:
-            if asset.id not in kept:
-                self._add(site, asset)
-                self._sessions[asset.id].start()
-        gone = self._sessions.keys() - {asset.id for asset in site.settings.assets}
-        for name in gone:
-            del self._sessions[name], self._intakes[name]
-        self._store.resize(site.settings.queue)
-        self._uplink.replace(site.settings)
+        with self._swapping:  # one reload after the other
+            for name in self._sessions.keys() - kept:
+                self._sessions.pop(name).close(within_s=CLOSE_S)
+                del self._intakes[name]
+            self._post(events.SettingsApplied(site))
+            for asset in site.settings.assets:
+                if asset.id not in kept:
+                    self._add(site, asset)
+                    self._sessions[asset.id].start()
+            self._store.resize(site.settings.queue)
+            self._uplink.replace(site.settings)
 
     def _close(self) -> None:
         """End the field first (it writes to the store), the store last."""
+        self._inbox.close()  # or a thread that waits for room in it would never end
         self._server.close()
-        for session in self._sessions.values():
+        self._swapping.acquire(timeout=CLOSE_S)  # never released: no reload begins any more
+        for session in tuple(self._sessions.values()):
             session.close(within_s=CLOSE_S)
         self._engine.close(within_s=CLOSE_S)
         self._uplink.close(within_s=CLOSE_S)

@@ -55,8 +55,7 @@ class Identity:
     version: str
     boot_id: str  # of the machine
     session: str  # boot nonce of this process: 16 random bytes, base64url
-    epoch: str  # of the queue's database
-    certificate_not_after_ms: int
+    epoch: str  # of the queue's database at the start
     started: Now
 
 
@@ -66,6 +65,8 @@ class Core:
     def __init__(self, site: Site, identity: Identity, now: Now) -> None:
         self._site = site
         self._identity = identity
+        self._epoch = identity.epoch
+        self._replaced: set[str] = set()  # assets whose old session may still speak
         self._set_topics()
         self._monitors = {asset.id: self._monitor(asset.id, now) for asset in site.settings.assets}
         self._shipper = Shipper(
@@ -88,6 +89,7 @@ class Core:
             events.LocalAsked: self._asked,
             events.StopAsked: self._stop,
             events.ReloadAsked: self._reload,
+            events.SettingsApplied: self._applied,
             events.ThreadFault: self._fault,
             events.BrokerUp: self._broker,
             events.BrokerDown: self._broker,
@@ -112,7 +114,7 @@ class Core:
         handler = self._handlers.get(type(event))
         if handler is not None:
             effects += handler(event, now)
-        elif (asset := getattr(event, "asset", None)) in self._monitors:
+        elif (asset := getattr(event, "asset", None)) in self._monitors.keys() - self._replaced:
             effects += self._monitors[asset].handle(event, now)
         self._shipper, shipping = self._shipper.handle(event, now)
         return effects + shipping + self._pass(now)
@@ -182,14 +184,14 @@ class Core:
             self._birth(now),
         ]
         for monitor in self._monitors.values():
-            effects += monitor.announce(self._topics, self._identity.epoch, now)
+            effects += monitor.announce(self._topics, self._epoch, now)
         return effects
 
     def _online(self, now: Now, *, online: bool) -> Publish:
         identity = self._identity
         body = messages.status(
             gateway=self._site.settings.gateway_id,
-            epoch=identity.epoch,
+            epoch=self._epoch,
             online=online,
             boot_id=identity.boot_id,
             since_ms=identity.started.unix_ms,
@@ -201,10 +203,10 @@ class Core:
         identity = self._identity
         body = messages.birth(
             gateway=self._site.settings.gateway_id,
-            epoch=identity.epoch,
+            epoch=self._epoch,
             version=identity.version,
             session=identity.session,
-            certificate_not_after_ms=identity.certificate_not_after_ms,
+            certificate_not_after_ms=self._site.certificate_not_after_ms,
             assets=[monitor.birth() for monitor in self._monitors.values()],
             unix_ms=now.unix_ms,
         )
@@ -218,7 +220,7 @@ class Core:
         refusal = refuse(event.payload, retained=event.retained)
         body = messages.ack(
             gateway=self._site.settings.gateway_id,
-            epoch=self._identity.epoch,
+            epoch=self._epoch,
             asset=asset,
             id_=refusal.id,
             state="rejected",
@@ -234,9 +236,12 @@ class Core:
 
     # --- the queue ---------------------------------------------------------------------------
 
-    def _queue_report(self, event: events.QueueReported, _now: Now) -> list[Effect]:
+    def _queue_report(self, event: events.QueueReported, now: Now) -> list[Effect]:
         self._depth = event.depth
-        return []
+        if event.depth.epoch == self._epoch:
+            return []
+        self._epoch = event.depth.epoch  # a corrupt queue was set aside: numbers begin anew
+        return [self._birth(now)] if self._broker_up else []
 
     def _queue_trouble(self, event: events.QueueTroubled, _now: Now) -> list[Effect]:
         if event.kind == "disk_ok":
@@ -310,6 +315,7 @@ class Core:
             asset.id: self._monitors[asset.id] if asset.id in kept else self._monitor(asset.id, now)
             for asset in new.settings.assets
         }
+        self._replaced |= before.maps.keys() & self._monitors.keys() - kept
         self._shipper.resize(new.settings.uplink.window)
         effects: list[Effect] = [
             ApplySettings(new, frozenset(kept)),
@@ -320,8 +326,14 @@ class Core:
             effects.append(self._birth(now))
             for name, monitor in self._monitors.items():
                 if name not in kept:
-                    effects += monitor.announce(self._topics, self._identity.epoch, now)
+                    effects += monitor.announce(self._topics, self._epoch, now)
         return effects
+
+    def _applied(self, event: events.SettingsApplied, _now: Now) -> list[Effect]:
+        """What came from a replaced session until now belonged to the settings before."""
+        if event.site is self._site:
+            self._replaced.clear()
+        return []
 
     def _set_topics(self) -> None:
         settings = self._site.settings
@@ -386,7 +398,7 @@ class Core:
         )
 
     def _certificate_left(self, now: Now) -> int:
-        return (self._identity.certificate_not_after_ms - now.unix_ms) // DAY_MS
+        return (self._site.certificate_not_after_ms - now.unix_ms) // DAY_MS
 
 
 def _fixed(settings: SiteSettings) -> tuple[str, ...]:

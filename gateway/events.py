@@ -204,6 +204,13 @@ class ReloadAsked:
 
 
 @dataclass(frozen=True, slots=True)
+class SettingsApplied:
+    """The sessions that this site replaces are closed, and its own are about to start."""
+
+    site: Site
+
+
+@dataclass(frozen=True, slots=True)
 class ThreadFault:
     """A thread's guard caught an exception, or a thread fell silent: no limping."""
 

@@ -17,3 +17,4 @@ class Site:
     settings: SiteSettings
     maps: dict[str, PointsMap]  # by asset id
     unmatched: frozenset[str]  # assets whose firmware no map matches: they run on ``raw``
+    certificate_not_after_ms: int  # Unix ms: end of life of our uplink certificate

@@ -87,7 +87,8 @@ def load_site(path: Path, *, unix_ms: int | None = None) -> Site:
         faults.append(Fault(document.where("uplink", wrong.key), _tls_text(wrong)))
     if faults:
         raise ConfigError(faults)
-    return Site(settings, chosen, frozenset(unmatched))
+    not_after_ms = tls.certificate_not_after(settings.uplink.cert_file)
+    return Site(settings, chosen, frozenset(unmatched), not_after_ms)
 
 
 def _tls_text(wrong: tls.TlsFault) -> str:

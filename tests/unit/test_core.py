@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from gateway import effects, events
+from gateway import clock, effects, events
 from gateway.effects import Answer, ForgetShipped, Log, Publish, ReportStatus, Stop, StoreBatch
 from gateway.measured import TimeQuality
 from gateway.points.raw import RawPoint
@@ -245,6 +245,50 @@ def test_a_good_reload_keeps_the_assets_that_did_not_change() -> None:
     assert set(ask(made, "status", later(3))["assets"]) == {"bess-1", "bess-2"}
     detail = ask(made, "watch", later(3))["detail"]
     assert detail["bess-1"]["state"]["chargePercentage"] == 50.0
+
+
+def test_a_replaced_session_that_still_speaks_is_not_taken_for_the_new_one() -> None:
+    made = core()
+    moved = site(SITE.replace("192.0.2.10", "192.0.2.99"))
+    made.handle(events.ReloadAsked(moved, ""), later(1))
+    made.handle(fragment(later(2), AI0=500, AI1=0), later(2))
+    assert not ask(made, "watch", later(2))["detail"]["bess-1"]["points"]
+    made.handle(events.SettingsApplied(site()), later(3))  # of a reload before this one
+    made.handle(fragment(later(3), AI0=500, AI1=0), later(3))
+    assert not ask(made, "watch", later(3))["detail"]["bess-1"]["points"]
+    made.handle(events.SettingsApplied(moved), later(4))
+    made.handle(fragment(later(5), AI0=500, AI1=0), later(5))
+    assert len(ask(made, "watch", later(5))["detail"]["bess-1"]["points"]) == 2
+
+
+def test_a_certificate_renewed_by_a_reload_is_the_one_that_is_announced() -> None:
+    made = core(certificate_days=5)
+    made.handle(events.BrokerUp(100, START), START)
+    assert ask(made, "status", later(1))["certificateDays"] == 4
+    found = made.handle(events.ReloadAsked(site(certificate_days=90), ""), later(2))
+    (birth,) = [
+        json.loads(one.payload)
+        for one in found
+        if isinstance(one, Publish) and one.topic.endswith("/birth")
+    ]
+    assert birth["certificateNotAfter"] == clock.rfc3339(START.unix_ms + 90 * 86_400_000)
+    assert ask(made, "status", later(3))["certificateDays"] == 89
+
+
+def test_a_queue_that_begins_anew_is_announced_with_its_epoch() -> None:
+    made = core()
+    made.handle(events.BrokerUp(100, START), START)
+    depth = QueueDepth("01JANOTHEREPOCH", {}, 0, 50, 100, 0, 0)
+    found = made.handle(events.QueueReported(depth, later(1)), later(1))
+    births = [json.loads(one.payload) for one in found if isinstance(one, Publish)]
+    assert [(one["schema"], one["epoch"]) for one in births] == [
+        ("bess.birth/1", "01JANOTHEREPOCH")
+    ]
+    assert not [
+        one
+        for one in made.handle(events.QueueReported(depth, later(2)), later(2))
+        if isinstance(one, Publish)
+    ]
 
 
 def test_status_and_queue_answer_with_what_is_known() -> None:
