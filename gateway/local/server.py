@@ -32,6 +32,9 @@ log = logging.getLogger(__name__)
 OPERATORS = "bess-operators"
 ANSWER_S = 5.0  # the core answers in microseconds; longer means that it is stuck
 MAX_LINE = 65_536
+MAX_CALLERS = 64  # connections; a line says so to the next one
+MAX_ASKING = 8  # questions at once; more wait their turn
+IDLE_S = 60.0  # a caller that says nothing for so long is hung up on
 
 
 class Server:
@@ -93,25 +96,39 @@ class Server:
 class _Listener(socketserver.ThreadingUnixStreamServer):
     daemon_threads = True
     allow_reuse_address = True
+    request_queue_size = 128  # a full one fails a caller's connect at once (EAGAIN)
 
     def __init__(self, path: str, server: Server) -> None:
         super().__init__(path, _Conversation)
         self.server_of_ours = server
-        self.slots = threading.BoundedSemaphore(8)  # callers at once; more wait their turn
+        self.callers = threading.BoundedSemaphore(MAX_CALLERS)
+        self.asking = threading.BoundedSemaphore(MAX_ASKING)
 
 
 class _Conversation(socketserver.StreamRequestHandler):
     server: _Listener
+    timeout = IDLE_S
 
     def handle(self) -> None:
+        if not self.server.callers.acquire(blocking=False):
+            self._say({"error": f"{MAX_CALLERS} callers are connected: must be fewer"})
+            return
+        try:
+            self._converse()
+        except (BrokenPipeError, ConnectionResetError, TimeoutError):
+            log.debug("a caller on the control socket left before its answer, or said nothing")
+        finally:
+            self.server.callers.release()
+
+    def _converse(self) -> None:
         user, operator = _peer(self.connection.getsockopt(SOL_SOCKET, SO_PEERCRED, 12))
-        with self.server.slots:
-            try:
-                while line := self.rfile.readline(MAX_LINE):
-                    body = self.server.server_of_ours.ask(line, user=user, operator=operator)
-                    self.wfile.write(json.dumps(body, separators=(",", ":")).encode() + b"\n")
-            except (BrokenPipeError, ConnectionResetError):
-                log.debug("a caller on the control socket left before its answer")
+        while line := self.rfile.readline(MAX_LINE):
+            with self.server.asking:  # not for longer: a silent caller must keep nobody out
+                body = self.server.server_of_ours.ask(line, user=user, operator=operator)
+            self._say(body)
+
+    def _say(self, body: dict[str, object]) -> None:
+        self.wfile.write(json.dumps(body, separators=(",", ":")).encode() + b"\n")
 
 
 def _peer(credentials: bytes) -> tuple[str, bool]:
