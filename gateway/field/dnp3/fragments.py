@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import opendnp3 as dnp
 
+from gateway.errors import StoreError
 from gateway.events import FragmentLost, FragmentStored
 from gateway.measured import TimeQuality
 from gateway.points.raw import PointType, RawPoint, point_name
@@ -181,7 +182,13 @@ class FragmentHandler(dnp.ISOEHandler):
                 self._post(FragmentStored(self._asset, points, info.unsolicited, self._now()))
             if self._undecoded:
                 self._lost(self._undecoded, self._reason)
-        except Exception as error:  # StoreError, or anything else: the loss must be announced
+        except (
+            StoreError
+        ) as error:  # a full disk says so for every fragment: the core tells it once
+            self._lost(len(points) + self._undecoded, str(error))
+        except (
+            Exception
+        ) as error:  # anything else is a bug; the loss must be announced all the same
             log.exception("%s: fragment of %d points not stored", self._asset, len(points))
             self._lost(len(points) + self._undecoded, str(error) or type(error).__name__)
 
