@@ -244,12 +244,12 @@ class Core:
         return [self._birth(now)] if self._broker_up else []
 
     def _queue_trouble(self, event: events.QueueTroubled, _now: Now) -> list[Effect]:
-        if event.kind == "disk_ok":
-            self._troubles.pop("disk_full", None)
-            self._troubles.pop("slow", None)
-        else:
+        ended = {"disk_ok": ("disk_full",), "works": ("slow", "failed")}.get(event.kind, ())
+        for kind in ended:
+            self._troubles.pop(kind, None)
+        good = bool(ended)
+        if not good:
             self._troubles[event.kind] = event.text
-        good = event.kind == "disk_ok"
         severity = "info" if good else "critical"
         level = logging.INFO if good else logging.ERROR
         return [
@@ -302,6 +302,7 @@ class Core:
             why, new = "[gateway] id, state_dir and [uplink] prefix need a restart", None
         if new is None:
             text = f"reload refused, the old settings stay: {why}"
+            self._troubles["reload"] = text  # until a reload or a restart succeeds
             return [Log(logging.ERROR, text, "reload"), ReportStatus(text)]
         before, self._site = self._site, new
         self._set_topics()

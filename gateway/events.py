@@ -123,7 +123,10 @@ class QueueReported:
 
 @dataclass(frozen=True, slots=True)
 class QueueTroubled:
-    """The store is in trouble. ``kind``: disk_full | disk_ok | corrupt | slow | failed."""
+    """The store is in trouble. ``kind``: disk_full | disk_ok | corrupt | slow | failed | works.
+
+    ``disk_ok`` ends ``disk_full``; ``works`` ends ``slow`` and ``failed``.
+    """
 
     kind: str
     text: str

@@ -229,7 +229,7 @@ class Database:
             return
         self._checked_s, self._unchecked = now.mono_s, 0
         before_s = int(self.book.aged_s - settings.max_age_s)
-        yield from self._drops.older(before_s)
+        yield from self._drops.older(before_s, slack_s=fate.age_slack_s(settings.max_age_s))
         used, _ = self.pages()
         self._budget = fate.budget(
             max_size=settings.max_size,

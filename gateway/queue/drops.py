@@ -25,9 +25,16 @@ class Drops:
         self._core = core
         self._thinned_key = 0  # state before it was thinned in this round
 
-    def older(self, before_s: int) -> Iterator[Dropped]:
-        """Drop what was stored before a second of the queue's own clock."""
+    def older(self, before_s: int, *, slack_s: int) -> Iterator[Dropped]:
+        """Drop what was stored before a second of the queue's own clock.
+
+        A stream is looked at again only once its oldest row is ``slack_s`` seconds past it, so
+        that a queue that ages row by row makes one gap record of many rows.
+        """
         for stream in (Stream.TELEMETRY, Stream.STATE, Stream.EVENT):
+            oldest = self._places(*keys_of(stream), most=1)
+            if not oldest or oldest[0].aged_s >= before_s - slack_s:
+                continue
             places = self._oldest(stream, lambda place: place.aged_s < before_s)
             if places:
                 yield stream, places, gaps_of(stream, places, "age")
@@ -55,8 +62,8 @@ class Drops:
             if places:
                 yield stream, places, gaps_of(stream, places, "quota")
 
-    def _places(self, lo: int, hi: int) -> list[Place]:
-        bounds = lo, hi, _PAGE_OF_ROWS
+    def _places(self, lo: int, hi: int, *, most: int = _PAGE_OF_ROWS) -> list[Place]:
+        bounds = lo, hi, most
         found = self._core.exec_driver_sql(schema.PLACES.sql, bounds).fetchall()
         places = [Place(*columns) for columns in found]
         for key, _, *numbers, _, aged_s in places:

@@ -65,6 +65,11 @@ def slack(budget_bytes: int) -> int:
     return max(budget_bytes // 100, 64 << 10)
 
 
+def age_slack_s(max_age_s: float) -> int:
+    """Seconds that a row may wait beyond its age: one gap record for many rows."""
+    return int(min(600.0, max_age_s / 100.0))
+
+
 def thin(places: Sequence[Place]) -> list[Place]:
     """Every second row of each asset, counted so that its newest stays.
 

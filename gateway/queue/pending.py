@@ -100,5 +100,6 @@ class Pending:
         for batch in (*left.later, *newer):
             self.put_later(batch, reason=reason)
         self.forget = [*left.forget, *self.forget]
+        self.fetches = [*left.fetches, *self.fetches]
         for loss, count in left.losses.items():
             self.lose(loss, count)

@@ -9,6 +9,7 @@ Faults and what a turn does about them:
 from __future__ import annotations
 
 from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from gateway.errors import DiskFullError, StoreError
@@ -130,8 +131,7 @@ class Writer:
         if self._db is None:
             self._reopen()
         left = self._do(taken, settings, now, closing=closing)
-        for order in taken.fetches:
-            self._answer(order, now)
+        left.fetches = [order for order in taken.fetches if not self._answer(order, now)]
         if taken:
             self._worked_at = now.mono_s
         else:
@@ -178,13 +178,16 @@ class Writer:
             work, now=now, settings=settings, space=self._space, gap_batch=self._gap_batch
         )
         took_s = self._now().mono_s - now.mono_s
-        if took_s >= _SLOW_S and not self._slow:
+        slow = took_s >= _SLOW_S
+        if slow and not self._slow:
             self._trouble("slow", f"{self._path}: a commit took {took_s:.1f} s")
-        self._slow = took_s >= _SLOW_S
+        if not slow and (self._slow or self._failed):
+            self._trouble("works", f"{self._path}: commits succeed again")
+        self._slow, self._failed = slow, self._failed and slow
         return written
 
     def _done(self, written: Written, waiting: list[Waiting], now: Now) -> None:
-        self._withdrawn, self._gaps, self._failed = [], [], False
+        self._withdrawn, self._gaps = [], []
         self._losses.announced(now.mono_s)
         self._changed = self._dirty = True
         late: set[int] = set()
@@ -284,21 +287,24 @@ class Writer:
 
     # --- reading, resting, reporting -------------------------------------------------------
 
-    def _answer(self, order: FetchRows, now: Now) -> None:
-        rows: list[Row] = []
+    def _answer(self, order: FetchRows, now: Now) -> bool:
+        """Whether it could be read; if not, there is no answer: an empty one would mean "all"."""
         for _ in range(_TRIES):
             if self._db is None:
-                break
+                return False
             try:
                 rows = self._fetched(self._db, order, now)
-                break
             except schema.UNREADABLE as failure:
                 if not self._mended(failure):
-                    break
-        self._post(RowsFetched(order.token, tuple(rows)))
+                    return False
+            else:
+                self._post(RowsFetched(order.token, tuple(rows)))
+                return True
+        return False
 
     def _fetched(self, database: Database, order: FetchRows, now: Now) -> list[Row]:
-        rows, bad = database.fetch(order)
+        late = {row.id for row in self._withdrawn}
+        rows, bad = database.fetch(replace(order, limit=order.limit + len(late)))
         from_start = order.after[0] < 0 and order.before_id >= database.book.next_id
         if from_start and order.limit > 0 and not rows and not bad:
             waiting = sum(counts.rows for counts in database.book.streams.values())
@@ -312,8 +318,7 @@ class Writer:
                 self._trouble("corrupt", f"{self._path}: in quarantine: {bad[0][1]}")
                 self._post(RowsStored(written.rows))
                 self._post(GapsRecorded(written.gaps))
-        late = {row.id for row in self._withdrawn}
-        return [row for row in rows if row.id not in late]
+        return [row for row in rows if row.id not in late][: order.limit]
 
     def _rest(self, now: Now) -> None:
         if self._db is None:

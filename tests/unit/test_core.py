@@ -309,8 +309,12 @@ def test_the_queues_troubles_are_told_and_forgotten_when_they_end() -> None:
     found = made.handle(full, later(1))
     assert [one["severity"] for one in bodies(found, Stream.EVENT)] == ["critical"]
     assert "no room: telemetry stops" in ask(made, "status", later(2))["reasons"]
+    made.handle(events.QueueTroubled("slow", "a commit took 1.2 s", later(2)), later(2))
     made.handle(events.QueueTroubled("disk_ok", "room again", later(3)), later(3))
     assert "no room: telemetry stops" not in ask(made, "status", later(4))["reasons"]
+    assert "a commit took 1.2 s" in ask(made, "status", later(4))["reasons"]
+    made.handle(events.QueueTroubled("works", "commits succeed again", later(5)), later(5))
+    assert "a commit took 1.2 s" not in ask(made, "status", later(6))["reasons"]
 
 
 def test_an_operator_clears_the_verdict_on_a_map_and_nobody_else() -> None:

@@ -10,8 +10,16 @@ from typing import TYPE_CHECKING
 import pytest
 
 from gateway.clock import Now
+from gateway.effects import FetchRows
 from gateway.errors import StoreError
-from gateway.events import GapsRecorded, QueueReported, QueueTroubled, RowsStored, ThreadFault
+from gateway.events import (
+    GapsRecorded,
+    QueueReported,
+    QueueTroubled,
+    RowsFetched,
+    RowsStored,
+    ThreadFault,
+)
 from gateway.queue.fate import Space
 from gateway.queue.peek import peek
 from gateway.settings import QueueSettings
@@ -275,6 +283,37 @@ def test_what_waited_too_long_goes_whatever_the_wall_clock_did(tmp_path: Path) -
     bodies = [row.batch.body for row in rows if row.batch.stream is Stream.TELEMETRY]
     assert bodies == [b"newer", b"newest", b"now"]
     assert any(row.batch.stream is Stream.AUDIT for row in rows)
+
+
+def test_a_queue_that_ages_row_by_row_makes_few_gap_records(tmp_path: Path) -> None:
+    clock = Clock()
+    hour = QueueSettings(max_size=1 << 30, max_age_s=3600)
+    with Shelf(tmp_path, hour, now=clock, space=roomy) as shelf:
+        for _ in range(20):
+            shelf.append(batch(1))
+            clock.move(1)
+        clock.move(3590)
+        for _ in range(60):
+            shelf.append(batch(1))
+            clock.move(1)
+        found = gaps(shelf.fetch())
+    assert len(found) == 1
+    assert found[0].first == 1
+
+
+def test_history_that_cannot_be_read_now_is_answered_when_it_can(tmp_path: Path) -> None:
+    with Shelf(tmp_path) as shelf:
+        shelf.append(*(batch(1) for _ in range(5)))
+        other = sqlite3.connect(tmp_path / "queue.db", isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")  # somebody's sqlite3 shell
+        shelf.store.fetch(FetchRows(999, (-1, 0), 1 << 40, 100))
+        shelf.inbox.wait(QueueTroubled, lambda event: event.kind == "failed")
+        other.execute("ROLLBACK")
+        other.close()
+        answer = shelf.inbox.wait(RowsFetched, lambda event: event.token == 999)
+        shelf.append(batch(1))
+        shelf.inbox.wait(QueueTroubled, lambda event: event.kind == "works")
+    assert len(answer.rows) == 5
 
 
 def test_smaller_limits_act_with_the_next_commit(tmp_path: Path) -> None:
