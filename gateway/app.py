@@ -140,7 +140,7 @@ class Gateway:
             points_map.digest,
             linger_s=site.settings.uplink.telemetry_linger_s,
         )
-        intake = Intake(asset.id, telemetry, self._store, clock.now)
+        intake = Intake(asset.id, telemetry, self._store, clock.now, post=self._post)
         self._intakes[asset.id] = intake
         self._sessions[asset.id] = Dnp3Session(
             self._engine,

@@ -37,7 +37,7 @@ class SessionDown:
 
 @dataclass(frozen=True, slots=True)
 class FragmentStored:
-    """These points were received and what is to be shipped of them is durable."""
+    """These points were received; what is to be shipped of them is durable or announced as lost."""
 
     asset: str
     points: tuple[RawPoint, ...]

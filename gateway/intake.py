@@ -1,21 +1,24 @@
 """One asset's way from a DNP3 fragment to the queue, on the DNP3 thread.
 
 ``store`` returns only after the commit, because opendnp3 confirms when it returns and the
-outstation then forgets the events. What cannot be stored is announced as a gap, not hidden.
+outstation then forgets the events. What cannot be stored is announced as a gap, not hidden, and
+``store`` returns all the same: opendnp3 would confirm anyway, and a full disk must not hide from
+the core what the battery does now.
 """
 
 from __future__ import annotations
 
-import contextlib
 from typing import TYPE_CHECKING, Protocol
 
 from gateway.errors import DiskFullError, StoreError
+from gateway.events import FragmentLost
 from gateway.streams import Stream
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from gateway.clock import Now
+    from gateway.inbox import Post
     from gateway.points.raw import RawPoint
     from gateway.streams import Batch
     from gateway.uplink.telemetry import Telemetry
@@ -39,26 +42,28 @@ class Intake:
     """Encodes what is to be shipped of each fragment and makes it durable."""
 
     def __init__(
-        self, asset: str, telemetry: Telemetry, store: Appends, now: Callable[[], Now]
+        self,
+        asset: str,
+        telemetry: Telemetry,
+        store: Appends,
+        now: Callable[[], Now],
+        *,
+        post: Post,
     ) -> None:
         self._asset = asset
         self._telemetry = telemetry
         self._store = store
         self._now = now
+        self._post = post
 
     def store(self, asset: str, points: tuple[RawPoint, ...]) -> None:
-        """Commit what is new in one fragment.
-
-        Raises:
-            StoreError: it is not durable; the loss is announced as a gap.
-        """
+        """Commit what is new in one fragment, or announce that it is lost."""
         assert asset == self._asset
         self._commit(self._telemetry.take(points, mono_s=self._now().mono_s))
 
     def flush(self, _asset: str, _kind: str) -> None:
         """A poll ended: commit the static readings gathered over its fragments."""
-        with contextlib.suppress(StoreError):  # announced; static values come again
-            self._commit(self._telemetry.flush())
+        self._commit(self._telemetry.flush())
 
     def forget(self) -> None:
         """Ship every static value once more, changed or not. Any thread may call."""
@@ -73,5 +78,5 @@ class Intake:
             reason = "disk_full" if isinstance(error, DiskFullError) else "store_timeout"
             count = sum(batch.n for batch in batches)
             self._store.lost(Stream.TELEMETRY, self._asset, count, reason)
-            self.forget()
-            raise
+            self.forget()  # static values come again with the next poll
+            self._post(FragmentLost(self._asset, count, str(error), self._now()))

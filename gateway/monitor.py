@@ -7,6 +7,7 @@ and a line in the journal, once.
 from __future__ import annotations
 
 import logging
+import math
 from typing import TYPE_CHECKING, Any
 
 from gateway import events, portrait
@@ -69,6 +70,7 @@ class Monitor:
         self._cause = "not connected yet"
         self._iin: frozenset[str] = frozenset()
         self._repolled_at = self._lost_said_at = float("-inf")
+        self._repoll_at = math.inf  # mono_s at which the last loss asks for a poll
         self._lost_unsaid = 0
         self._unmatched_told = matched
         self._handlers: dict[type, Callable[[Any, Now], list[Effect]]] = {
@@ -86,7 +88,7 @@ class Monitor:
         """``mono_s`` of the next ``tick``."""
         if self._first_by is not None:
             return self._first_by
-        return min(self._publication.wake_at, self._fingerprint.wake_at)
+        return min(self._publication.wake_at, self._fingerprint.wake_at, self._repoll_at)
 
     # --- what happened -----------------------------------------------------------------------
 
@@ -98,7 +100,7 @@ class Monitor:
     def tick(self, now: Now) -> list[Effect]:
         """Look at the battery: alarms that came or went, and a state message if one is due."""
         self._first_by = None
-        effects = self._doubt(None, now)
+        effects = self._repoll(now) + self._doubt(None, now)
         if not self._unmatched_told:
             self._unmatched_told = True
             effects += self._unmatched(now)
@@ -188,10 +190,15 @@ class Monitor:
             text = f"{self._lost_unsaid} readings could not be stored: {event.reason}"
             self._lost_said_at, self._lost_unsaid = now.mono_s, 0
             effects.append(self._log(logging.ERROR, text, "gap"))
-        if now.mono_s - self._repolled_at >= REPOLL_S:
-            self._repolled_at = now.mono_s
-            effects.append(Poll(self._asset.id, "integrity"))
-        return effects
+        self._repoll_at = max(now.mono_s, self._repolled_at + REPOLL_S)
+        return effects + self._repoll(now)
+
+    def _repoll(self, now: Now) -> list[Effect]:
+        """Read everything once after the last loss, not once for each."""
+        if now.mono_s < self._repoll_at:
+            return []
+        self._repolled_at, self._repoll_at = now.mono_s, math.inf
+        return [Poll(self._asset.id, "integrity")]
 
     def _change(self, change: Change, now: Now) -> list[Effect]:
         severity = change.severity if change.raised else "info"

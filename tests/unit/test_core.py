@@ -204,6 +204,9 @@ def test_lost_readings_order_one_poll_and_not_one_for_each() -> None:
     again = made.handle(lost, later(1.1))
     assert effects.Poll("bess-1", "integrity") in first
     assert not [one for one in again if isinstance(one, effects.Poll)]
+    made.handle(fragment(later(2), AI0=500), later(2))
+    assert effects.Poll("bess-1", "integrity") in made.handle(None, later(6))  # for the second
+    assert not [one for one in made.handle(None, later(30)) if isinstance(one, effects.Poll)]
 
 
 def test_stopping_waits_for_what_is_in_flight_and_says_goodbye() -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from gateway.clock import Now
 from gateway.errors import DiskFullError, StoreError
+from gateway.events import FragmentLost
 from gateway.intake import Intake
 from gateway.measured import TimeQuality
 from gateway.points.raw import RawPoint
@@ -39,9 +40,10 @@ class RecordingStore:
         self.losses.append((stream, asset, count, reason))
 
 
-def made(store: RecordingStore) -> Intake:
+def made(store: RecordingStore, posted: list[object] | None = None) -> Intake:
     telemetry = Telemetry("bess-1", "gw-17", "sha256:00", linger_s=10.0)
-    return Intake("bess-1", telemetry, store, lambda: Now(5.0, 5000))
+    post = ([] if posted is None else posted).append
+    return Intake("bess-1", telemetry, store, lambda: Now(5.0, 5000), post=post)
 
 
 def point(name: str, value: float, *, event: bool) -> RawPoint:
@@ -75,13 +77,17 @@ def test_static_readings_wait_for_the_end_of_their_poll() -> None:
     ("error", "reason"),
     [(DiskFullError("full"), "disk_full"), (StoreError("slow"), "store_timeout")],
 )
-def test_what_cannot_be_stored_is_announced_and_raised(error: StoreError, reason: str) -> None:
+def test_what_cannot_be_stored_is_announced_and_not_hidden_from_the_core(
+    error: StoreError, reason: str
+) -> None:
     store = RecordingStore()
-    intake = made(store)
+    posted: list[object] = []
+    intake = made(store, posted)
     store.error = error
-    with pytest.raises(StoreError):
-        intake.store("bess-1", (point("AI1", 7, event=True), point("AI2", 8, event=True)))
+    # Returns: the session then tells the core what the battery does, as it must on a full disk.
+    intake.store("bess-1", (point("AI1", 7, event=True), point("AI2", 8, event=True)))
     assert store.losses == [(Stream.TELEMETRY, "bess-1", 2, reason)]
+    assert posted == [FragmentLost("bess-1", 2, str(error), Now(5.0, 5000))]
 
 
 def test_a_static_reading_that_was_lost_is_shipped_with_the_next_poll() -> None:
