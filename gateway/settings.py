@@ -122,7 +122,7 @@ def site_settings(document: Document, *, folder: str) -> SiteSettings:
     uplink = _required(document, "uplink")
     queue = document.section("queue") if "queue" in document.tree else None
     assets = tuple(_asset(section) for section in document.sections("asset"))
-    if not assets and "asset" not in document.tree:
+    if not document.tree.get("asset", []):  # absent, or an empty array: nothing to do
         document.fault("", "asset", "is missing: must be one [[asset]] or more")
     _reject_twins(document, assets)
     settings = None
@@ -210,7 +210,10 @@ def _asset(section: Section) -> AssetSettings:
     section.reject_unknown((*known, *limits, *GRID_IDS, "dnp3", "transformer"))
     if ("firmware" in section.values) == ("map" in section.values):
         section.fault("firmware", 'given, or map = "id@revision" to pin one, and not both')
+    before = len(section.document.faults)
     nameplate_w = section.number("nameplate_w", lo=1, hi=1e10, unit="W")
+    # A wrong nameplate is one fault, and says nothing about the limits below it.
+    most_w = nameplate_w if len(section.document.faults) == before else 1e10
     dnp3 = section.below("dnp3")
     if dnp3 is None:
         section.fault("dnp3", "a table, [asset.dnp3]")
@@ -234,11 +237,9 @@ def _asset(section: Section) -> AssetSettings:
         ),
         nameplate_w=nameplate_w,
         capacity_wh=section.number("capacity_wh", lo=1, hi=1e11, unit="Wh"),
-        max_charge_w=section.number(
-            "max_charge_w", lo=0, hi=nameplate_w, unit="W", default=nameplate_w
-        ),
+        max_charge_w=section.number("max_charge_w", lo=0, hi=most_w, unit="W", default=nameplate_w),
         max_discharge_w=section.number(
-            "max_discharge_w", lo=0, hi=nameplate_w, unit="W", default=nameplate_w
+            "max_discharge_w", lo=0, hi=most_w, unit="W", default=nameplate_w
         ),
         backup_reserve_pct=section.optional(
             "backup_reserve_pct", lambda key: section.number(key, lo=0, hi=100, unit="%")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import re
+import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -90,6 +91,9 @@ def parse(raw: bytes, *, file: str) -> Document:
         found_line = re.search(r"line (\d+)", str(error))
         line = int(found_line[1]) if found_line else max(1, text.count("\n"))
         raise ConfigError([Fault(Where(file, "", "", line), f"not TOML: {error}")]) from None
+    except (ValueError, RecursionError) as error:  # 4300 digits; arrays 400 deep
+        reason = f"cannot be read as TOML: {error}"
+        raise ConfigError([Fault(Where(file, "", "", 1), reason)]) from None
     return Document(file, tree, _line_index(text), [])
 
 
@@ -225,8 +229,9 @@ class Section:
 
 
 def _is_number(found: object) -> bool:
-    is_number = isinstance(found, int | float) and not isinstance(found, bool)
-    return is_number and math.isfinite(found)  # type: ignore[arg-type]
+    if not isinstance(found, int | float) or isinstance(found, bool):
+        return False
+    return abs(found) <= sys.float_info.max  # a whole number may be too large for a float
 
 
 def _range(lo: float, hi: float, unit: str) -> str:

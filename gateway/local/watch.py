@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from rich.columns import Columns
 from rich.console import Console, Group
@@ -23,18 +23,23 @@ ROWS = 30  # raw points shown; the rest is counted
 
 def run(socket: Path, *, asset: str) -> int:
     """Draw until Ctrl-C; without a terminal, draw once."""
-    console = Console()
+    terminal = console()
     first = render(client.ask(socket, "watch"), asset)
-    if not console.is_terminal:
-        console.print(first)
+    if not terminal.is_terminal:
+        terminal.print(first)
         return 0
-    with Live(first, console=console, screen=True, auto_refresh=False) as live:
+    with Live(first, console=terminal, screen=True, auto_refresh=False) as live:
         while True:
             time.sleep(PERIOD_S)
             try:
                 live.update(render(client.ask(socket, "watch"), asset), refresh=True)
             except client.NotRunningError as error:
                 live.update(str(error), refresh=True)
+
+
+def console(*, file: IO[str] | None = None, width: int | None = None) -> Console:
+    """Where frames are drawn. Names and octet strings of an outstation are never markup."""
+    return Console(markup=False, file=file, width=width)
 
 
 def render(answer: dict[str, Any], asset: str) -> RenderableType:

@@ -77,6 +77,14 @@ def client_context(settings: UplinkSettings) -> ssl.SSLContext:
         raise ConfigError(
             [Fault(Where(fault.path or fault.key, "", "", 1), fault.text) for fault in found]
         )
+    try:
+        return _context(settings)
+    except OSError as error:  # a file that changed since; ssl.SSLError is one, too
+        where = Where(settings.cert_file, "", "", 1)
+        raise ConfigError([Fault(where, f"TLS does not take it: {error}")]) from None
+
+
+def _context(settings: UplinkSettings) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # verifies certificate and hostname
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.sslsocket_class = _Socket
@@ -106,6 +114,13 @@ def faults(settings: UplinkSettings, *, unix_ms: int | None) -> list[TlsFault]:
     if certificates and key is not None and key != _public(certificates[0]):
         text = f"does not belong to the certificate in {settings.cert_file}"
         found.append(TlsFault(name, path, text))
+    if not found:
+        try:
+            _context(settings)
+        except OSError as error:  # what only OpenSSL judges, such as a key that is too short
+            reason = getattr(error, "reason", None) or error
+            text = f"OpenSSL does not take it with its key and CA: {reason}"
+            found.append(TlsFault("cert_file", settings.cert_file, text))
     if certificates and unix_ms is not None:
         text = _validity(certificates[0], unix_ms)
         if text:

@@ -173,3 +173,17 @@ def test_two_assets_cannot_read_one_outstation() -> None:
 def test_a_number_where_a_table_belongs_is_a_fault_and_not_a_crash() -> None:
     assert any("must be a table" in line for line in faults("gateway = 3\n"))
     assert any("array of tables" in line for line in faults('schema="bess.site/1"\nasset = 3\n'))
+
+
+def test_an_empty_list_of_assets_is_as_wrong_as_none() -> None:
+    without = GOOD[: GOOD.index("[[asset]]")]
+    (absent,) = faults(without)
+    (empty,) = faults("asset = []\n" + without)
+    assert "must be one [[asset]] or more" in absent
+    assert "must be one [[asset]] or more" in empty
+
+
+def test_a_missing_nameplate_is_one_fault_and_not_three() -> None:
+    text = GOOD.replace("nameplate_w = 2000000", "max_charge_w = 2000000", 1)
+    (fault,) = faults(text)
+    assert "nameplate_w is missing" in fault

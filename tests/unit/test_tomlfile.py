@@ -29,6 +29,23 @@ host = "h"
 
 
 @pytest.mark.parametrize(
+    "text", ["a = " + "1" * 5000, "a = " + "[" * 5000 + "]" * 5000], ids=["digits", "depth"]
+)
+def test_numbers_and_arrays_beyond_all_limits_are_a_fault_of_the_file(text: str) -> None:
+    with pytest.raises(ConfigError, match=r"^x\.toml:1: cannot be read as TOML: .*(digits|nested)"):
+        parse(text.encode(), file="x.toml")
+
+
+def test_a_whole_number_that_no_float_holds_is_out_of_range() -> None:
+    document = parse(b"a = 1" + b"0" * 400, file="x.toml")
+    section = document.section()
+    assert section is not None
+    section.number("a")
+    (fault,) = document.faults
+    assert "must be a finite number" in str(fault)
+
+
+@pytest.mark.parametrize(
     ("table", "key", "line"),
     [
         ("", "title", 1),

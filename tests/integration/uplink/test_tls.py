@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime as dt
 import ssl
 import subprocess
 from pathlib import Path
@@ -10,8 +11,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.x509.oid import NameOID
 
 from gateway import clock
 from gateway.demo.pki import Pki
@@ -97,6 +99,34 @@ def test_a_key_that_belongs_to_another_certificate(pki: Pki) -> None:
     [(key, text)] = faults(uplink(pki, key_file=str(other)))
     assert key == "key_file"
     assert text.startswith("does not belong to the certificate in ")
+
+
+def test_a_key_too_short_for_openssl_is_a_fault_of_the_file_and_not_a_bug_later(
+    pki: Pki, tmp_path: Path
+) -> None:
+    key = rsa.generate_private_key(65537, 1024)
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "gw-17")])
+    since = dt.datetime.now(dt.UTC) - dt.timedelta(days=1)
+    certificate = (
+        x509.CertificateBuilder(name, name, key.public_key(), 1)
+        .not_valid_before(since)
+        .not_valid_after(since + dt.timedelta(days=9))
+        .sign(key, hashes.SHA256())
+    )
+    cert_file, key_file = tmp_path / "short.pem", tmp_path / "short.key"
+    cert_file.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    key_file.write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+    )
+    settings = uplink(pki, cert_file=str(cert_file), key_file=str(key_file))
+    [(named, text)] = faults(settings)
+    assert (named, "KEY_TOO_SMALL" in text) == ("cert_file", True)
+    with pytest.raises(ConfigError, match="KEY_TOO_SMALL"):
+        tls.client_context(settings)
 
 
 def test_an_expired_certificate_is_a_fault_but_still_makes_a_context(pki: Pki) -> None:
