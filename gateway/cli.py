@@ -111,8 +111,7 @@ def _check(asked: argparse.Namespace) -> int:
 
 
 def _ask(asked: argparse.Namespace, verb: str, **arguments: object) -> dict[str, Any]:
-    site = sitefile.load_site(asked.config)
-    answer = client.ask(sitefile.socket_path(site.settings), verb, arguments)
+    answer = client.ask(sitefile.find_socket(asked.config), verb, arguments)
     if "error" in answer:
         raise client.NotRunningError(str(answer["error"]))
     return answer
@@ -148,5 +147,4 @@ def _reset(asked: argparse.Namespace) -> int:
 def _watch(asked: argparse.Namespace) -> int:
     from gateway.local import watch
 
-    site = sitefile.load_site(asked.config)
-    return watch.run(sitefile.socket_path(site.settings), asset=asked.asset)
+    return watch.run(sitefile.find_socket(asked.config), asset=asked.asset)

