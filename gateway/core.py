@@ -304,6 +304,7 @@ class Core:
             text = f"reload refused, the old settings stay: {why}"
             self._troubles["reload"] = text  # until a reload or a restart succeeds
             return [Log(logging.ERROR, text, "reload"), ReportStatus(text)]
+        self._troubles.pop("reload", None)
         before, self._site = self._site, new
         self._set_topics()
         kept = {

@@ -107,18 +107,20 @@ def test_flipped_bytes_in_a_waiting_batch_are_caught_and_announced(
 
 
 def test_a_queue_of_a_newer_gateway_is_refused_and_left_alone(tmp_path: Path, pki: Pki) -> None:
-    with Rig(tmp_path, pki) as rig:
-        file = with_backlog(rig)
+    with Daemon(tmp_path, pki=pki, broker_port=1, assets=[Asset(port=1)]) as daemon:
+        daemon.start()
+        assert daemon.stop() == 0
+        file = daemon.state / "queue.db"
         with contextlib.closing(sqlite3.connect(file)) as database, database:
             database.execute(
                 "UPDATE meta SET value = '99', crc = ? WHERE key = 'schema'",
                 (sealed("schema", "99"),),
             )
         before = file.read_bytes()
-        mark = len(rig.daemon.log)
-        rig.daemon.launch()
-        assert rig.daemon.wait() == EX_IOERR
-        said = rig.daemon.log[mark:]
+        mark = len(daemon.log)
+        daemon.launch()
+        assert daemon.wait() == EX_IOERR
+        said = daemon.log[mark:]
         assert f"{file}: schema version 99 was written by a newer gateway" in said
         assert "Traceback" not in said
         assert file.read_bytes() == before

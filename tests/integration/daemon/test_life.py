@@ -160,11 +160,12 @@ def test_a_bad_reload_keeps_the_old_settings_and_says_so(
         rig.flows()
         status = rig.daemon.up()
         assert list(status["assets"]) == ["bess-1"]
+        assert any(why.startswith("reload refused") for why in status["reasons"])
     finally:
         rig.daemon.site.write_text(good)
     rig.daemon.reload()
     rig.daemon.logged("settings reloaded", after=mark)
-    rig.daemon.up()
+    rig.daemon.status_when(lambda now: now["healthy"], "not healthy again")
 
 
 def test_a_certificate_that_was_renewed_is_taken_up_by_a_reload(rig: Rig, pki: Pki) -> None:

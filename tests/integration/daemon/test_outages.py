@@ -117,7 +117,7 @@ def test_a_stopped_rtac_process_loses_nothing(site: Rig) -> None:
 
 def test_twenty_kills_under_load_lose_nothing(tmp_path: Path, pki: Pki) -> None:
     """Kill -9 at every phase: just started, catching up, in full flow, with the broker away."""
-    with Rig(tmp_path, pki, events_per_s=400.0, other=True).run() as rig:
+    with Rig(tmp_path, pki, other=True).run() as rig:
         for kill in range(KILLS):
             rig.burst()
             if kill in AWAY:
