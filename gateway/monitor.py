@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from gateway import events, portrait
 from gateway.effects import Effect, ForgetShipped, Log, Poll, Publish, StoreBatch
+from gateway.measured import Quality
 from gateway.normalize.fold import Battery
 from gateway.normalize.publish import Publication, dead_bands
 from gateway.normalize.state import body
@@ -69,6 +70,7 @@ class Monitor:
         self._since = now
         self._cause = "not connected yet"
         self._iin: frozenset[str] = frozenset()
+        self._failures: dict[str, str] = {}  # kind of poll -> why its last one failed
         self._repolled_at = self._lost_said_at = float("-inf")
         self._repoll_at = math.inf  # mono_s at which the last loss asks for a poll
         self._lost_unsaid = 0
@@ -115,6 +117,7 @@ class Monitor:
                 asset=self._asset.id,
                 quality=state.quality.label,
                 at_ms=state.observed_ms,
+                unix_ms=now.unix_ms,
                 fields=body(state),
             )
             effects.append(StoreBatch(batch))
@@ -144,7 +147,20 @@ class Monitor:
 
     def _poll(self, event: events.PollDone, now: Now) -> list[Effect]:
         self._battery.polled(event.kind, ok=event.ok, now=event.at)
-        return self._doubt(event, now)
+        return self._doubt(event, now) + self._failing(event)
+
+    def _failing(self, event: events.PollDone) -> list[Effect]:
+        """Say once that a read fails, and why; a session can be up without any that succeeds."""
+        before = self._failures.get(event.kind)
+        if event.ok:
+            self._failures.pop(event.kind, None)
+            if before is None:
+                return []
+            return [self._log(logging.INFO, f"{event.kind} poll succeeds again")]
+        self._failures[event.kind] = event.cause
+        if before == event.cause:
+            return []
+        return [self._log(logging.WARNING, f"{event.kind} poll fails: {event.cause}")]
 
     def _session(self, event: events.SessionUp | events.SessionDown, now: Now) -> list[Effect]:
         up = isinstance(event, events.SessionUp)
@@ -155,6 +171,7 @@ class Monitor:
             return doubts
         if up != self._up:
             self._since = now
+            self._failures.clear()
         self._up, self._cause = up, cause
         end = f"{self._asset.dnp3.host}:{self._asset.dnp3.port}"
         text = f"session up with {end}" if up else f"session down with {end}: {cause}"
@@ -271,6 +288,16 @@ class Monitor:
     def worries(self) -> list[str]:
         """Why this asset is not healthy; empty if it is."""
         found = [] if self._up else [f"session down: {self._cause}"]
+        if self._up:
+            found += [
+                f"{kind} poll fails: {cause}"
+                for kind, cause in sorted(self._failures.items())
+                if kind != "attributes"  # group 0 is optional
+            ]
+        if self._up and self._map.by_role and self._state is not None:
+            quality = self._state.quality
+            if quality >= Quality.STALE:
+                found.append(f"its state is {quality.label}")
         if not self._matched:
             found.append("no points map matches its firmware")
         if self._fingerprint.verdict:

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from gateway.streams import QueueDepth
     from gateway.uplink.pace import ShipperReport
 
+STANDSTILL_S = 30.0  # something is in flight and the broker acknowledges nothing
+CERTIFICATE_URGENT_DAYS = 7  # from here on nobody may wait for the renewal
+
 
 @dataclass(frozen=True, slots=True)
 class Overview:
@@ -34,7 +37,9 @@ class Overview:
         reasons = [f"{one.asset}: {why}" for one in monitors for why in one.worries]
         if self.broker:
             reasons.append(f"broker down: {self.broker}")
-        reasons += self.troubles
+        reasons += [*self.troubles, *self._standstill()]
+        if self.certificate_days <= CERTIFICATE_URGENT_DAYS:
+            reasons.append(f"the uplink certificate ends in {self.certificate_days} days: renew it")
         depth = self.depth
         free_pct = depth and round(100 * depth.free_bytes / max(1, depth.disk_bytes), 1)
         return {
@@ -94,6 +99,16 @@ class Overview:
             "nothing acknowledged yet" if age_s is None else f"acknowledged {age_s:.0f} s ago",
         ]
         return "; ".join(parts)
+
+    def _standstill(self) -> list[str]:
+        """What keeps records from the broker although it is up."""
+        report = self.report
+        found = [f"the broker refuses {topic}" for topic in report.blocked_topics]
+        if report.held:
+            found.append(f"{report.held} records end the connection and are held back")
+        if report.in_flight and (report.quiet_s or 0.0) > STANDSTILL_S:
+            found.append(f"{report.in_flight} records in flight, none acknowledged for long")
+        return found
 
     def _age_s(self, oldest_ms: int | None) -> float | None:
         return None if oldest_ms is None else max(0.0, (self.unix_ms - oldest_ms) / 1000)

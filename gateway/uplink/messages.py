@@ -135,7 +135,13 @@ def gap_batch(gap: Gap, unix_ms: int, *, gateway: str) -> Batch:
 
 
 def state(
-    *, gateway: str, asset: str, quality: str, at_ms: int, fields: Mapping[str, object]
+    *,
+    gateway: str,
+    asset: str,
+    quality: str,
+    at_ms: int,
+    unix_ms: int,
+    fields: Mapping[str, object],
 ) -> Batch:
     """The normalized state of an asset, ``bess.state/1``.
 
@@ -143,7 +149,8 @@ def state(
         gateway: id of this gateway.
         asset: id of the asset.
         quality: label of the worst quality among the fields.
-        at_ms: Unix ms, UTC, of the newest input.
+        at_ms: Unix ms, UTC, of the newest input, by the outstation's clock.
+        unix_ms: now, Unix ms, by which the record ages: an outstation's clock may say anything.
         fields: the battery model by its JSON names, with ``fields`` and ``enrichment``.
     """
     message = {
@@ -152,7 +159,7 @@ def state(
         "quality": quality,
         **fields,
     }
-    return Batch(Stream.STATE, asset, 1, at_ms, at_ms, Codec.JSON, encode(message))
+    return Batch(Stream.STATE, asset, 1, unix_ms, unix_ms, Codec.JSON, encode(message))
 
 
 def status(

@@ -30,6 +30,7 @@ class ShipperReport:
     refused: int
     last_acknowledged_ms: int | None  # Unix ms of the last acknowledgement
     newest_acknowledged_ms: int | None  # Unix ms of the newest record that the broker has
+    quiet_s: float | None  # since the last acknowledgement, or the connection if it is later
     blocked_topics: tuple[str, ...]
     held: int  # records that end connections
 
@@ -37,7 +38,8 @@ class ShipperReport:
         """Age of the newest acknowledged record in seconds; None before the first."""
         if self.newest_acknowledged_ms is None:
             return None
-        return max(0.0, (unix_ms - self.newest_acknowledged_ms) / 1000)
+        # At least the time without any: a clock that was set back must not hide a standstill.
+        return max(self.quiet_s or 0.0, (unix_ms - self.newest_acknowledged_ms) / 1000)
 
 
 class Pace:
@@ -49,18 +51,24 @@ class Pace:
         self._count = 0
         self._last_ms: int | None = None
         self._newest_ms: int | None = None
+        self._moved_s: float | None = None
         self._slot_from = 0.0
         self._slot_readings = 0
         self._rate = 0.0
         self._retry_s = RETRY_S
         self._refused_before = 0
 
+    def began(self, now: Now) -> None:
+        """Note that the broker is up."""
+        self._moved_s = now.mono_s
+
     def acknowledged(self, batch: Batch, now: Now, *, backfill: bool) -> None:
         """Note that the broker has ``batch``."""
         self._count += 1
-        self._last_ms = now.unix_ms
-        if self._newest_ms is None or batch.t_max > self._newest_ms:
-            self._newest_ms = batch.t_max
+        self._last_ms, self._moved_s = now.unix_ms, now.mono_s
+        newest_ms = min(batch.t_max, now.unix_ms)
+        if self._newest_ms is None or newest_ms > self._newest_ms:
+            self._newest_ms = newest_ms
         if backfill:
             self._roll(now.mono_s)
             self._slot_readings += batch.n
@@ -107,6 +115,7 @@ class Pace:
             refused=self.refused,
             last_acknowledged_ms=self._last_ms,
             newest_acknowledged_ms=self._newest_ms,
+            quiet_s=None if self._moved_s is None else now.mono_s - self._moved_s,
             blocked_topics=blocked_topics,
             held=held,
         )

@@ -160,6 +160,7 @@ class Shipper:
         assert isinstance(event, BrokerUp)
         self._drop_all()
         self._up_at = now.mono_s
+        self._pace.began(now)
         self._receive_max = event.receive_max
         self._open()
         self._backlog.begin(self._last_id + 1)
@@ -261,6 +262,7 @@ class Shipper:
         """The database is a new one: ids in memory mean nothing, and may delete the wrong rows."""
         self._drop_all()
         self._acked.clear()
+        self._forget_at = math.inf  # or the core would be woken for nothing, again and again
         self._recent.clear()
         self._recently.clear()
         self._refusals = Refusals()

@@ -11,7 +11,8 @@ from gateway import clock, effects, events
 from gateway.effects import Answer, ForgetShipped, Log, Publish, ReportStatus, Stop, StoreBatch
 from gateway.measured import TimeQuality
 from gateway.points.raw import RawPoint
-from gateway.streams import Gap, QueueDepth, Stream, StreamDepth
+from gateway.streams import Gap, QueueDepth, Row, Stream, StreamDepth
+from gateway.uplink import messages
 from tests.fixtures.sites import SITE, START, core, later, site
 
 if TYPE_CHECKING:
@@ -318,6 +319,37 @@ def test_the_queues_troubles_are_told_and_forgotten_when_they_end() -> None:
     assert "a commit took 1.2 s" in ask(made, "status", later(4))["reasons"]
     made.handle(events.QueueTroubled("works", "commits succeed again", later(5)), later(5))
     assert "a commit took 1.2 s" not in ask(made, "status", later(6))["reasons"]
+
+
+def test_a_site_that_looks_well_and_gets_nothing_through_is_not_healthy() -> None:
+    made = core()
+    made.handle(events.BrokerUp(100, START), START)
+    made.handle(events.SessionUp("bess-1", START), START)
+    made.handle(fragment(later(1), AI0=500, AI1=0), later(1))
+    assert ask(made, "status", later(1))["reasons"] == []
+    row = Row(
+        1,
+        1,
+        messages.event(
+            gateway="gw-17", asset="", type_="clock", severity="info", text="x", at_ms=START.unix_ms
+        ),
+        "01JTESTEPOCH",
+    )
+    made.handle(events.RowsStored((row,)), later(2))
+    made.handle(None, later(19))
+    assert ask(made, "status", later(20))["reasons"] == ["bess-1: its state is stale"]
+    stuck = ask(made, "status", later(40))["reasons"]
+    assert "1 records in flight, none acknowledged for long" in stuck
+    refused = events.PollDone("bess-1", "critical", ok=False, cause="refused", at=later(41))
+    said = [one.text for one in made.handle(refused, later(41)) if isinstance(one, Log)]
+    assert said == ["bess-1: critical poll fails: refused"]
+    assert not [one for one in made.handle(refused, later(42)) if isinstance(one, Log)]
+    assert "bess-1: critical poll fails: refused" in ask(made, "status", later(42))["reasons"]
+
+
+def test_a_certificate_in_its_last_week_makes_the_gateway_unhealthy() -> None:
+    reasons = ask(core(certificate_days=6.5), "status", later(1))["reasons"]
+    assert "the uplink certificate ends in 6 days: renew it" in reasons
 
 
 def test_an_operator_clears_the_verdict_on_a_map_and_nobody_else() -> None:

@@ -50,7 +50,9 @@ def shipped(batch: Batch, *, seq: int = 4711, backfill: bool = False) -> dict[st
 
 
 def state() -> Batch:
-    return messages.state(gateway=GATEWAY, asset=ASSET, quality="good", at_ms=T0, fields=STATE)
+    return messages.state(
+        gateway=GATEWAY, asset=ASSET, quality="good", at_ms=T0, unix_ms=T0, fields=STATE
+    )
 
 
 def event(type_: str = "alarm", **fields: object) -> Batch:

@@ -2,11 +2,13 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.clock import Now
 from gateway.effects import Publish
 from gateway.events import PublishAcknowledged, RowsStored, StopAsked
 from gateway.streams import Codec, Stream
@@ -486,3 +488,28 @@ def test_within_a_connection_each_stream_keeps_its_order_live_and_as_history(
                     and json.loads(order.payload)["backfill"] is backfill
                 ]
                 assert ids == sorted(set(ids))
+
+
+def test_a_new_epoch_with_deletes_under_way_does_not_wake_the_core_for_ever() -> None:
+    bench = Bench()
+    bench.append(1)
+    bench.connect()
+    bench.serve()
+    bench.acknowledge()
+    bench.report_depth(OTHER_EPOCH)  # the delete is still to come, and now means nothing
+    bench.fetches.clear()
+    assert bench.shipper.wake_at == math.inf
+
+
+def test_neither_an_outstations_clock_nor_ours_hides_a_standstill() -> None:
+    bench = Bench()
+    (made,) = bench.append(1)
+    far = dataclasses.replace(made.batch, t_max=1 << 47)
+    bench.store[made.id] = dataclasses.replace(made, batch=far)
+    bench.connect()
+    bench.serve()
+    bench.acknowledge()
+    early_ms = T0 - 3_600_000
+    report = bench.shipper.report(Now(bench.mono_s + 100, early_ms))
+    assert report.age_s(early_ms) == 100
+    assert report.age_s(T0 + 200_000) == pytest.approx(200, abs=1)
