@@ -78,7 +78,7 @@ def open_queue(path: Path, now: Now, *, least_id: int = 1) -> Opened:
         if version:
             schema.refuse_newer(path, version)
             return Opened(_load(path, now, version))
-    except (*schema.UNREADABLE, PayloadError) as error:
+    except (*schema.UNREADABLE, PayloadError, OSError) as error:
         if not is_corrupt(error):
             raise _unusable(path, error) from error
         why = str(getattr(error, "orig", error))
@@ -123,24 +123,35 @@ def recover(
 
 
 def _create(path: Path, now: Now) -> Database:
+    """Make an empty queue; it takes its name when it is whole, so that no crash leaves half of it.
+
+    Half of a database would be called corrupt at the next start, and SQLite would roll its
+    journal back into whatever has its name by then.
+    """
+    fresh = path.with_name(path.name + ".new")
+    _remove(fresh)
     try:
-        raw, core = schema.connect(path)
-    except sqlite3.Error:
-        _remove(path)  # half of a database would be called corrupt at the next start
+        _fill(fresh, now)
+        fresh.rename(path)
+    except BaseException:
+        _remove(fresh)
         raise
+    _sync_folder(path)
+    return _load(path, now, schema.VERSION)
+
+
+def _fill(path: Path, now: Now) -> None:
+    raw, core = schema.connect(path)
     try:
         schema.migrate(core, 0)
-        book = Book(new_epoch(now.unix_ms), wall_ms=now.unix_ms)
-        text = book.text()
+        text = Book(new_epoch(now.unix_ms), wall_ms=now.unix_ms).text()
         with core.begin():
             core.exec_driver_sql(schema.SAVE.sql, ("book", text, sealed("book", text)))
-    except BaseException:
+        raw.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()  # the log has another name
+    finally:
+        core.close()
+        core.engine.dispose()
         raw.close()
-        _remove(path)
-        raise
-    ageing = fate.Ageing.resume(aged_s=0, wall_ms=0, now=now)
-    _sync_folder(path)
-    return Database(path, raw, core, book=book, facts={}, ageing=ageing)
 
 
 def _load(path: Path, now: Now, version: int) -> Database:
@@ -208,14 +219,15 @@ def _aside(path: Path, now: Now) -> Path:
 
 
 def _move_log(path: Path, aside: Path) -> None:
-    log = path.with_name(path.name + "-wal")
-    if log.exists():
-        log.rename(aside.with_name(aside.name + "-wal"))
+    for tail in ("-wal", "-journal"):  # SQLite would apply either to whatever takes this name
+        log = path.with_name(path.name + tail)
+        if log.exists():
+            log.rename(aside.with_name(aside.name + tail))
     path.with_name(path.name + "-shm").unlink(missing_ok=True)
 
 
 def _remove(path: Path) -> None:
-    for tail in ("", "-wal", "-shm"):
+    for tail in ("", "-wal", "-shm", "-journal"):
         path.with_name(path.name + tail).unlink(missing_ok=True)
 
 
