@@ -6,6 +6,7 @@ COMMAND_ID, QUEUE_DEPTH ...); ``journalctl ASSET=bess-1`` then finds them.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import sys
@@ -43,14 +44,15 @@ class JournalHandler(logging.Handler):
         fields = dict(getattr(record, "fields", {}))
         if record.exc_info:
             fields["EXCEPTION"] = logging.Formatter().formatException(record.exc_info)
-        journal.send(
-            record.getMessage(),
-            PRIORITY=_priority(record.levelno),
-            LOGGER=record.name,
-            THREAD=record.threadName or "",
-            SYSLOG_IDENTIFIER="bess-gateway",
-            **fields,
-        )
+        with contextlib.suppress(OSError):
+            journal.send(
+                record.getMessage(),
+                PRIORITY=_priority(record.levelno),
+                LOGGER=record.name,
+                THREAD=record.threadName or "",
+                SYSLOG_IDENTIFIER="bess-gateway",
+                **fields,
+            )
 
 
 class LineFormatter(logging.Formatter):

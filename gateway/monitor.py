@@ -134,9 +134,10 @@ class Monitor:
             points=portrait.point_table(self._map),
             unix_ms=now.unix_ms,
         )
+        payload, encoding = messages.packed(table)
         return [
             ForgetShipped(self.asset),
-            Publish(0, topics.map(self.asset), table, qos=1, retain=True),
+            Publish(0, topics.map(self.asset), payload, qos=1, retain=True, encoding=encoding),
         ]
 
     def _fragment(self, event: events.FragmentStored, now: Now) -> list[Effect]:

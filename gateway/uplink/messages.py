@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from gateway.clock import rfc3339
 from gateway.streams import Batch, Codec, Stream
-from gateway.uplink.frame import splice
+from gateway.uplink.frame import compressor, splice
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -42,6 +42,17 @@ MAX_PAYLOAD = 128 * 1024  # bytes; what common brokers accept
 def encode(message: Mapping[str, object]) -> bytes:
     """JSON in UTF-8 without spaces; NaN and infinities are refused with ``ValueError``."""
     return _JSON.encode(message).encode()
+
+
+def packed(payload: bytes) -> tuple[bytes, str]:
+    """``payload`` and its encoding: compressed where common brokers would not take it as it is.
+
+    The point table of a large map is the only message that grows so far; a broker that closes
+    the connection over it would do so after every connect.
+    """
+    if len(payload) <= MAX_PAYLOAD:
+        return payload, ""
+    return compressor().compress(payload), "zstd"
 
 
 def wire(row: Row, *, epoch: str = "", published_ms: int, backfill: bool) -> bytes:

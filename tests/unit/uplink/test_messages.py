@@ -270,3 +270,15 @@ def test_a_wrong_command_is_refused_where_it_is_wrong(change: dict[str, Any], at
 def test_an_unknown_field_in_a_state_is_refused() -> None:
     message = shipped(state())
     assert faults("state", {**message, "chargepercentage": 1}) != []
+
+
+def test_a_point_table_too_large_for_common_brokers_goes_compressed() -> None:
+    rows = [{"point": f"AI{at}", "name": f"reading_{at}", "unit": "kW"} for at in range(5000)]
+    table = messages.point_table(
+        gateway=GATEWAY, epoch=EPOCH, asset=ASSET, digest="sha256:00", points=rows, unix_ms=T0
+    )
+    assert len(table) > messages.MAX_PAYLOAD
+    payload, encoding = messages.packed(table)
+    assert (len(payload) <= messages.MAX_PAYLOAD, encoding) == (True, "zstd")
+    assert len(decode(payload, encoding=encoding)["points"]) == 5000
+    assert messages.packed(b"{}") == (b"{}", "")
