@@ -80,11 +80,14 @@ def readings(message: dict[str, Any]) -> Iterator[Reading]:
     """The rows of a telemetry message, in order.
 
     Raises:
-        PayloadError: not a telemetry message, or its columns differ in length.
+        PayloadError: not a telemetry message, or its columns differ in length or hold what no
+            point, time or value is.
     """
     _, t0, seq = _telemetry(message)
     rows = zip(*(message[name] for name in _COLUMNS), strict=True)
     for at, (point, dt, value, flags, tq) in enumerate(rows):
+        if not (isinstance(point, str) and _whole(dt) and isinstance(value, int | float | str)):
+            _refuse(f"has the row {(point, dt, value)!r}: must be a point, ms after t0, a value")
         if isinstance(value, str) and not point.startswith("OS"):
             value = _WORDS.get(value, value)  # noqa: PLW2901 - the word stands for this number
         yield Reading(seq + at, point, value, flags, t0 + dt, tq)
@@ -250,8 +253,8 @@ def _telemetry(message: dict[str, Any]) -> tuple[int, int, int]:
     if not message["schema"].startswith("bess.telemetry/"):
         _refuse(f"has the schema {message['schema']!r}: must be bess.telemetry")
     n, t0, seq = message.get("n"), message.get("t0"), message.get("seq")
-    if not (_whole(n) and _whole(t0) and _whole(seq)):
-        _refuse(f"has n = {n!r}, t0 = {t0!r}, seq = {seq!r}: must be integers, 0 or more")
+    if not (_whole(n) and n and _whole(t0) and _whole(seq)):
+        _refuse(f"has n = {n!r}, t0 = {t0!r}, seq = {seq!r}: must be integers, n 1 or more")
     for name in _COLUMNS:
         column = message.get(name)
         if not isinstance(column, list) or len(column) != n:

@@ -79,7 +79,7 @@ class Server:
         try:
             question: Any = json.loads(line)
             verb, arguments = question["verb"], question.get("arguments", {})
-        except (ValueError, TypeError, KeyError, AttributeError):
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
             return {"error": 'must be one JSON object a line: {"verb": "status", "arguments": {}}'}
         if not isinstance(verb, str) or not isinstance(arguments, dict):
             return {"error": "verb must be a string, arguments an object"}

@@ -209,3 +209,21 @@ def test_a_telemetry_message_whose_columns_differ_in_length_is_refused() -> None
     message["flags"].append(1)
     with pytest.raises(PayloadError, match="has 3 entries in 'flags': must be n = 2"):
         list(readings(message))
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"point": [7]}, {"dt": ["x"]}, {"dt": [-1]}, {"value": [None]}, {"value": [[]]}]
+)
+def test_a_row_that_is_no_reading_is_refused_and_not_a_crash(wrong: dict[str, Any]) -> None:
+    message = {**decode(telemetry(1, seq=1)), **wrong}
+    with pytest.raises(PayloadError, match="has the row"):
+        list(readings(message))
+
+
+def test_a_telemetry_message_without_a_reading_is_refused() -> None:
+    columns: dict[str, Any] = {name: [] for name in ("point", "dt", "value", "flags", "tq")}
+    empty = {**decode(telemetry(1, seq=5)), **columns, "n": 0}
+    consumer = Consumer()
+    with pytest.raises(PayloadError, match="n 1 or more"):
+        consumer.take(TOPIC, json.dumps(empty).encode())
+    assert consumer.keys() == []
