@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 
 DRAIN_S = 2.0  # SIGTERM: how long what is in flight may still be acknowledged; the exit is <= 5 s
 STATUS_PERIOD_S = 5.0
+COMMANDS_PER_S = 20  # that are answered and logged
 CERTIFICATE_WARN_DAYS = (30, 14, 7, 3, 1, 0)
 DAY_MS = 86_400_000
 
@@ -75,6 +76,7 @@ class Core:
             epoch="",  # the queue's first report begins it
             last_id=0,
         )
+        self._refused_from, self._refused = now.mono_s, 0  # commands refused in this second
         self._broker_up = False
         self._link = "not connected yet"  # "" while the broker is up, else why it is not
         self._link_since = now
@@ -212,11 +214,18 @@ class Core:
         )
         return Publish(0, self._topics.birth, body, qos=1, retain=True)
 
-    def _message(self, event: events.MessageArrived, _now: Now) -> list[Effect]:
+    def _message(self, event: events.MessageArrived, now: Now) -> list[Effect]:
         """Commands are refused in this version; everything else downward is ignored."""
         asset = self._commands.get(event.topic)
         if asset is None:
             return []
+        if now.mono_s - self._refused_from >= 1.0:
+            self._refused_from, self._refused = now.mono_s, 0
+        self._refused += 1
+        if self._refused > COMMANDS_PER_S:  # the broker is not trusted to be moderate
+            text = f"more than {COMMANDS_PER_S} commands in a second: the rest is not answered"
+            once = self._refused == COMMANDS_PER_S + 1
+            return [Log(logging.WARNING, text, "command-refused")] if once else []
         refusal = refuse(event.payload, retained=event.retained)
         body = messages.ack(
             gateway=self._site.settings.gateway_id,

@@ -128,6 +128,16 @@ def test_a_command_is_refused_and_nothing_else_happens() -> None:
     assert all(isinstance(one, allowed) for one in found)
 
 
+def test_a_flood_of_commands_fills_neither_the_journal_nor_the_uplink() -> None:
+    made = core()
+    message = events.MessageArrived("bess/v1/gw-17/bess-1/cmd", b"{}", retained=False, at=START)
+    found = [one for _ in range(1000) for one in made.handle(message, later(1))]
+    assert len([one for one in found if isinstance(one, Publish)]) == 20
+    assert len([one for one in found if isinstance(one, Log)]) == 21
+    again = made.handle(message, later(2))
+    assert [one for one in again if isinstance(one, Publish)]
+
+
 @pytest.mark.parametrize("jump_s", [3600, -3600])
 def test_a_wall_clock_that_jumps_is_reported_and_changes_no_deadline(jump_s: int) -> None:
     made = core()
