@@ -34,6 +34,7 @@ ASSET = "bess-1"
 UNUSED_PORT = 9  # discard: nobody listens
 BATCHES = 50  # appended together
 TENTHS = 10
+QUIET_S = 3.0
 SETTLE_S = 3.0
 
 
@@ -157,6 +158,7 @@ def _round(rig: Rig, readings: int, found: dict[str, list[float]]) -> None:
         )
         used = daemon.cpu_s()
         found["draining"].append(daemon.peak_mb())
+        _wait_quiet(seen)
         found["first"].append((seen[0].at_ns - daemon.started_ns) / 1e9)
     consumer = Consumer(from_start=True)
     for arrival in seen:
@@ -170,3 +172,12 @@ def _round(rig: Rig, readings: int, found: dict[str, list[float]]) -> None:
     times = [seen[at * tenth].at_ns for at in range(TENTHS)] + [seen[TENTHS * tenth - 1].at_ns]
     rates = [1 / (end - begin) for begin, end in itertools.pairwise(times)]
     found["tenths"] += [rate / statistics.median(rates) for rate in rates]
+
+
+def _wait_quiet(seen: list[Arrival]) -> None:
+    """The broker acknowledges before it delivers: wait until nothing has come for a while."""
+    until(
+        lambda: time.monotonic_ns() - seen[-1].at_ns > QUIET_S * 1e9,
+        within_s=300,
+        what="the broker has delivered everything",
+    )

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from tests.bench.receiver import Arrival
 
 SETTLE_S = 2.0
+QUIET_S = 0.5
 SESSIONS = 32
 OLDEST_MS = 60_000.0  # a value older than this is a static point's, from before the window
 FAST = 0.05  # s between fragments of 50 events: as an RTAC groups 1000 events/s
@@ -95,7 +96,11 @@ class Field:
             what="an empty queue",
             every_s=0.1,
         )
-        time.sleep(0.2)  # from the broker to the subscriber
+        # The broker acknowledges before it delivers: wait until nothing has come for a while.
+        before = -1
+        while before != len(self.receiver.arrivals):
+            before = len(self.receiver.arrivals)
+            time.sleep(QUIET_S)
         return self.receiver.take()
 
     def window(self, *, size: int, every_s: float, for_s: float) -> Window:
