@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import math
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -132,6 +132,7 @@ def test_values_that_are_nonsense_travel_raw_and_the_state_does_not_use_them(
 ) -> None:
     with Rig(tmp_path_factory.mktemp("nonsense"), pki).run() as rig:
         rig.recorder.wait("state", lambda one: one["chargeRate"] is not None)
+        before = len(rig.recorder.of("state"))
         for fault in ("nan=AI1", "comm_lost=AI0", "over_range=AI3"):
             rig.sim.fault(fault)
 
@@ -149,22 +150,30 @@ def test_values_that_are_nonsense_travel_raw_and_the_state_does_not_use_them(
             ),
             "NaN of AI1",
         )
-        state = rig.recorder.wait(
-            "state", lambda one: one["fields"]["chargePercentage"]["quality"] in ("bad", "missing")
-        )
-        assert state["quality"] in ("bad", "missing")
+        worst = soc_becomes(rig, {"bad", "missing"}, after=before)
+        assert worst["quality"] in ("bad", "missing")
+        before = len(rig.recorder.of("state"))
         for name in ("nan", "comm_lost", "over_range"):
             rig.sim.clear(name)
-        count = len(rig.recorder.of("state"))
-        rig.recorder.until(
-            lambda: any(
-                one["fields"]["chargePercentage"]["quality"] == "good"
-                for one in rig.recorder.of("state")[count:]
-            ),
-            "good again",
-        )
+        soc_becomes(rig, {"good"}, after=before)
         for one in list(rig.recorder.arrived):
             schemas.check(one.message)
         unmapped = {one.point for one in rig.recorder.readings("bess-1")}
         assert "AI20001" in unmapped  # an index that the map does not name
         rig.recorder.gapless()
+
+
+def soc_becomes(rig: Rig, qualities: set[str], *, after: int) -> dict[str, Any]:
+    """The first state behind position ``after`` whose charge percentage has such a quality."""
+    found: list[dict[str, Any]] = []
+
+    def look() -> bool:
+        found[:] = [
+            one
+            for one in rig.recorder.of("state")[after:]
+            if one["fields"]["chargePercentage"]["quality"] in qualities
+        ]
+        return bool(found)
+
+    rig.recorder.until(look, f"a state with {qualities}")
+    return found[0]
