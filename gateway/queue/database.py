@@ -114,6 +114,8 @@ class Database:
                 self._count_gone(stream, [(place.n, place.size) for place in places])
                 gone.update(id_of(place.key) for place in places)
                 gaps += drop_gaps
+                if stream is Stream.EVENT:
+                    gaps += self._said_again(drop_gaps[0].reason)
             records = self._announce(gaps, now, gap_batch)
             self._keep(work.facts)
         for name, value in work.facts.items():
@@ -218,6 +220,25 @@ class Database:
             else:
                 crc = sealed(name, value)
                 self._core.exec_driver_sql(schema.KEEP.sql, (name, value, crc))
+
+    def _said_again(self, reason: str) -> list[Gap]:
+        """What gap records among dropped events may have said, as one range for each stream.
+
+        It begins with the first number: what was shipped of it a consumer has and keeps. Gaps of
+        an older epoch are not said again.
+        """
+        gaps = []
+        for stream in (Stream.TELEMETRY, Stream.STATE, Stream.EVENT):
+            found = self._core.exec_driver_sql(schema.PLACES.sql, (*keys_of(stream), 1)).fetchall()
+            last = self.book.streams[stream].next - 1
+            if found:
+                oldest = Place(*found[0])
+                if oldest.epoch != self.book.epoch:
+                    continue
+                last = oldest.seq0 - 1
+            if last >= 1:
+                gaps.append(Gap(stream, "", 1, last, reason))
+        return gaps
 
     # --- limits ----------------------------------------------------------------------------
 
