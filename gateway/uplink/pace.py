@@ -53,8 +53,8 @@ class Pace:
         self._newest_ms: int | None = None
         self._moved_s: float | None = None
         self._slot_from = 0.0
-        self._slot_readings = 0
-        self._rate = 0.0
+        self._slot_readings = self._slot_rows = 0
+        self._rate = self._row_rate = 0.0
         self._retry_s = RETRY_S
         self._refused_before = 0
 
@@ -72,6 +72,7 @@ class Pace:
         if backfill:
             self._roll(now.mono_s)
             self._slot_readings += batch.n
+            self._slot_rows += 1
 
     def begin_pass(self) -> None:
         """Note that another pass over the store starts: the wait doubles while refusals go on."""
@@ -98,19 +99,24 @@ class Pace:
         """All figures."""
         self._roll(now.mono_s)
         elapsed = now.mono_s - self._slot_from
-        rate = max(self._rate, self._slot_readings / elapsed if elapsed >= 1 else 0.0)
-        rate = rate if backfilling else 0.0
+        rate = row_rate = 0.0
+        if backfilling:
+            slot_s = elapsed if elapsed >= 1 else float("inf")
+            rate = max(self._rate, self._slot_readings / slot_s)
+            row_rate = max(self._row_rate, self._slot_rows / slot_s)
         readings = self.depth.readings if self.depth is not None else 0
+        rows = self.depth.rows if self.depth is not None else 0
         return ShipperReport(
             up=up,
             window=window,
             in_flight=in_flight,
             live_waiting=live_waiting,
-            backlog_rows=self.depth.rows if self.depth is not None else 0,
+            backlog_rows=rows,
             backlog_readings=readings,
             backfilling=backfilling,
             backfill_per_s=rate,
-            left_s=readings / rate if rate > 0 else None,
+            # In rows: what ships first has one reading in each, what ships last has hundreds.
+            left_s=rows / row_rate if row_rate > 0 else None,
             acknowledged=self._count,
             refused=self.refused,
             last_acknowledged_ms=self._last_ms,
@@ -124,5 +130,7 @@ class Pace:
         elapsed = mono_s - self._slot_from
         if elapsed < _SLOT_S:
             return
-        self._rate = self._slot_readings / elapsed if elapsed < 2 * _SLOT_S else 0.0
-        self._slot_from, self._slot_readings = mono_s, 0
+        recent = elapsed < 2 * _SLOT_S
+        self._rate = self._slot_readings / elapsed if recent else 0.0
+        self._row_rate = self._slot_rows / elapsed if recent else 0.0
+        self._slot_from, self._slot_readings, self._slot_rows = mono_s, 0, 0
