@@ -48,6 +48,7 @@ CONNECT_S = 10.0  # TCP and TLS; then CONNACK and SUBACK
 STALLED_S = 60.0  # messages are in flight and no PUBACK came: the broker is not well
 MAX_WAITING = 10_000  # messages handed over beyond the broker's Receive Maximum
 LOOP_S = 0.25
+LARGEST = 1 << 20  # bytes of an incoming packet; a broker has no reason for a tenth of it
 CLOSED = "closed the connection"
 _WORST_TOPIC = 512  # bytes of topic and properties, for the packet size
 _NO_LIMIT = 268_435_455  # the largest MQTT packet
@@ -204,6 +205,10 @@ class Connection:
         """
         self._loop()
         self._settle()
+        coming = self._client._in_packet["remaining_length"]  # noqa: SLF001 - paho 2.2 shows it nowhere
+        if coming > LARGEST:
+            why = f"the broker sends a packet of {coming} bytes: at most {LARGEST} are read"
+            raise Ended(why)
         if not self._tokens:
             self._moved_at = time.monotonic()
         elif time.monotonic() - self._moved_at > self._stalled_s:
@@ -275,10 +280,12 @@ class Connection:
         while self._pubacks:
             mid, code = self._pubacks.popleft()
             with self._lock:
+                oldest = next(iter(self._tokens), None)
                 token = self._tokens.pop(mid, None)
             if token is None:
                 continue
-            self._moved_at = time.monotonic()
+            if mid == oldest:  # else a PUBACK may be lost, and its message in flight for ever
+                self._moved_at = time.monotonic()
             self.acknowledged = True
             if not token:
                 if code.is_failure:
