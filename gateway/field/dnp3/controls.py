@@ -112,7 +112,8 @@ def judge(answer: Answer) -> tuple[OutcomeKind, str]:
         return OutcomeKind.REFUSED, f"the outstation answered {answer.status_name}"
     if refusal := indications.refusal(answer.iin):
         return OutcomeKind.REFUSED, f"the outstation refused the request: {refusal}"
-    if answer.state.startswith("SELECT_"):
+    # SELECT_SUCCESS without an answer to OPERATE is unknown: it may have been carried out.
+    if answer.state in ("SELECT_FAIL", "SELECT_MISMATCH"):
         return OutcomeKind.REFUSED, f"not operated, the select failed: {answer.state}"
     if not answer.started:
         return OutcomeKind.FAILED, f"not sent: {answer.summary}"

@@ -70,6 +70,8 @@ def test_a_crob_carries_operation_and_pulse() -> None:
         (OK._replace(state="OPERATE_FAIL", status=7, status_name="LOCAL"), OutcomeKind.REFUSED),
         (OK._replace(status=12, status_name="OUT_OF_RANGE"), OutcomeKind.REFUSED),
         (OK._replace(state="SELECT_MISMATCH", status=127), OutcomeKind.REFUSED),
+        # selected, and OPERATE never answered: it may have been carried out
+        (OK._replace(state="SELECT_SUCCESS", status=127), OutcomeKind.NO_ANSWER),
         (OK._replace(state="INIT", status=127, iin=0x0100), OutcomeKind.REFUSED),
         (OK._replace(state="INIT", status=127), OutcomeKind.NO_ANSWER),
         (OK._replace(state="OPERATE_FAIL"), OutcomeKind.NO_ANSWER),
