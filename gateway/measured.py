@@ -42,3 +42,4 @@ class Measured:
     quality: Quality
     at_ms: int  # Unix ms, UTC: the outstation's time if it gave one, else time of receipt
     source: str  # the point ("AI47"), or "configured", or "derived:AI0,AI4"
+    flagless: bool = False  # the variation carries no flags: good is what nobody denied

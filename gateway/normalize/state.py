@@ -119,11 +119,12 @@ def wire_value(measured: Measured | None) -> float | bool | str | None:
 def _field(measured: Measured | None) -> dict[str, object]:
     if measured is None:
         return {"quality": Quality.MISSING.label, "observedAt": None, "source": None}
-    return {
+    field: dict[str, object] = {
         "quality": measured.quality.label,
         "observedAt": rfc3339(measured.at_ms),
         "source": measured.source,
     }
+    return {**field, "flagless": True} if measured.flagless else field
 
 
 def _alarm(alarm: Alarm) -> dict[str, object]:

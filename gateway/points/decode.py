@@ -97,7 +97,7 @@ def decode(raw: RawPoint, row: MapPoint) -> Measured:
         value = found * row.mul / row.div + row.bias
         if (row.min is not None and value < row.min) or (row.max is not None and value > row.max):
             quality = Quality.BAD
-    return Measured(value, quality, raw.at_ms, raw.point)
+    return Measured(value, quality, raw.at_ms, raw.point, flagless=flags is None)
 
 
 def _enum_name(found: float, names: Mapping[str, str]) -> str:

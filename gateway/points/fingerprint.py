@@ -48,6 +48,7 @@ class Fingerprint:
     settled: bool = False  # an integrity poll of this session was judged
     latest: Mapping[str, RawPoint] = field(default_factory=dict)  # watched points, this session
     config_revision: Value | None = None  # the first that was seen
+    seen: frozenset[str] = frozenset()  # watched points since the last integrity poll
     strikes: Mapping[str, int] = field(default_factory=dict)  # point -> polls out of range
     energy_off_since: float | None = None  # monotonic s
 
@@ -92,7 +93,7 @@ class Fingerprint:
                 news = {raw.point: raw for raw in event.points if raw.point in self.watched}
                 if not news:
                     return self, ()
-                state = replace(self, latest={**self.latest, **news})
+                state = replace(self, latest={**self.latest, **news}, seen=self.seen | news.keys())
                 evidence = state.evidence
                 revision = evidence.usable(self.map.row("config_revision"))
                 found += layers.identity(evidence)
@@ -104,7 +105,14 @@ class Fingerprint:
             case PollDone() if event.asset == self.asset.id:
                 state, found = _after_poll(self, event)
             case SessionDown() if event.asset == self.asset.id:
-                state = replace(self, latest={}, strikes={}, settled=False, energy_off_since=None)
+                state = replace(
+                    self,
+                    latest={},
+                    seen=frozenset(),
+                    strikes={},
+                    settled=False,
+                    energy_off_since=None,
+                )
         state, gap = _watch_energy(state, now_s)
         return _note(state, [*found, *gap])
 
@@ -121,8 +129,10 @@ def _after_poll(state: Fingerprint, poll: PollDone) -> tuple[Fingerprint, list[F
     evidence = state.evidence
     found: list[Finding] = []
     if poll.kind in ("startup", "integrity"):
-        state = replace(state, settled=True)
-        found = [*layers.structure(evidence), *layers.nameplate(evidence)]
+        brought = {point: raw for point, raw in state.latest.items() if point in state.seen}
+        state = replace(state, settled=True, seen=frozenset())
+        whole = Evidence(state.map, state.asset, brought)
+        found = [*layers.structure(whole), *layers.nameplate(evidence)]
     odd = {finding.point: finding for finding in layers.out_of_range(evidence)}
     strikes = {point: state.strikes.get(point, 0) + 1 for point in odd}
     found += [odd[point] for point, count in strikes.items() if count >= RANGE_POLLS]

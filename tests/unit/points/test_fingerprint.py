@@ -169,6 +169,24 @@ def test_a_changed_config_revision_is_a_mismatch_even_across_sessions() -> None:
     assert play(state.clear(), [(4, seen(update("AI0", 8)), [])]).verdict is OK
 
 
+def test_a_required_point_that_vanishes_within_a_session_is_found_by_the_next_integrity_poll() -> (
+    None
+):
+    points_map = replace(raw_map(), points=(MapPoint("AI3", "x", required=True),))
+    state = play(
+        Fingerprint.start(points_map, battery()),
+        [
+            (1, seen(update("AI3", 7)), []),
+            (2, poll("startup"), []),
+            (3, poll("event"), []),
+            (4, seen(update("AI3", 8)), []),
+            (5, poll(), []),
+            (6, poll(), [(L1, "AI3")]),
+        ],
+    )
+    assert state.verdict is MISMATCH
+
+
 def test_a_missing_required_point_counts_only_after_an_integrity_poll() -> None:
     points_map = replace(raw_map(), points=(MapPoint("AI3", "x", required=True),))
     state = Fingerprint.start(points_map, battery())
@@ -282,6 +300,7 @@ def test_only_an_operator_makes_the_verdict_ok_and_what_persists_is_found_again(
     assert state.verdict is MISMATCH  # though all is well now
     cleared = state.clear()
     assert cleared.verdict is OK
+    cleared, _ = cleared.handle(controller(points_map), 2.5)
     later, none = cleared.handle(poll(), 3.0)
     assert (later.verdict, none) == (OK, ())
     fresh, found = Fingerprint.start(points_map, battery()).clear().handle(poll(), 4.0)
