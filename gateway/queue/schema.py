@@ -216,7 +216,7 @@ def connect(path: Path) -> tuple[sqlite3.Connection, sa.engine.Connection]:
             "cell_size_check = ON",
             f"journal_size_limit = {LOG_LIMIT}",
             "temp_store = MEMORY",
-            "cache_size = -4096",  # KiB
+            "cache_size = -2048",  # KiB
             "trusted_schema = OFF",
         ):
             raw.execute(f"PRAGMA {pragma}").fetchall()
