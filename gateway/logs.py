@@ -59,11 +59,12 @@ class LineFormatter(logging.Formatter):
     """``2026-11-22 05:10:00 WARNING text [ASSET=bess-1]`` for a terminal."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Append the fields to the usual line."""
+        """Append the fields to the usual line; text from outside cannot begin a line of its own."""
+        record.msg, record.args = _one_line(record.getMessage()), None
         line = super().format(record)
         fields = dict(getattr(record, "fields", {}))
         fields.pop("MESSAGE_ID", None)
-        tail = " ".join(f"{key}={value}" for key, value in sorted(fields.items()))
+        tail = _one_line(" ".join(f"{key}={value}" for key, value in sorted(fields.items())))
         return f"{line} [{tail}]" if tail else line
 
 
@@ -85,6 +86,10 @@ def write(effect: Log) -> None:
     if effect.message_id:
         fields["MESSAGE_ID"] = MESSAGE_IDS[effect.message_id]
     log.log(effect.level, effect.text, extra={"fields": fields})
+
+
+def _one_line(text: str) -> str:
+    return "".join(each if each.isprintable() else repr(each)[1:-1] for each in text)
 
 
 def _under_journald() -> bool:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import base64
 import json
+import logging
 
 import pytest
 
-from gateway import clock, health
+from gateway import clock, health, logs
 from gateway.local import views
 from gateway.uplink.refusal import MAX_COMMAND, refuse
 
@@ -65,3 +66,10 @@ def test_a_time_that_no_calendar_holds_is_still_written() -> None:
 )
 def test_durations_are_told_in_the_unit_that_fits(seconds: float, text: str) -> None:
     assert views.span(seconds) == text
+
+
+def test_text_from_outside_cannot_begin_a_line_of_its_own() -> None:
+    record = logging.LogRecord("x", logging.INFO, "f", 1, "name %s", ("a\nERROR b\x1b[0m",), None)
+    record.fields = {"POINT": "AI1\nX"}
+    line = logs.LineFormatter("%(message)s").format(record)
+    assert line == "name a\\nERROR b\\x1b[0m [POINT=AI1\\nX]"
