@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 import traceback
 from pathlib import Path
@@ -97,8 +98,11 @@ def _run(asked: argparse.Namespace) -> int:
 
 
 def _check(asked: argparse.Namespace) -> int:
-    site = sitefile.load_site(asked.config, unix_ms=clock.now().unix_ms)
+    site = sitefile.load_site(asked.config, unix_ms=clock.now().unix_ms, sealed=True)
     print(f"{asked.config}: good")
+    if site.settings.uplink.credential and not os.environ.get("CREDENTIALS_DIRECTORY"):
+        name = site.settings.uplink.credential
+        print(f"  uplink: NOTE: credential {name!r} was not read: only systemd passes it")
     for asset in site.settings.assets:
         points_map = site.maps[asset.id]
         print(f"  {asset.id}: map {points_map.ref}, {len(points_map.points)} points")
@@ -107,6 +111,8 @@ def _check(asked: argparse.Namespace) -> int:
                 f"  {asset.id}: WARNING: no map matches {asset.vendor}/{asset.model} firmware "
                 f"{asset.firmware!r}: only raw points will be shipped"
             )
+        if asset.transformer is not None and asset.transformer.enforce:
+            print(f"  {asset.id}: NOTE: transformer.enforce has no effect: control is off")
     return 0
 
 

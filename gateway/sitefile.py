@@ -46,12 +46,13 @@ def read_document(path: Path) -> bytes:
     raise ConfigError([Fault(Where(str(path), "", "", 1), text)])
 
 
-def load_site(path: Path, *, unix_ms: int | None = None) -> Site:
+def load_site(path: Path, *, unix_ms: int | None = None, sealed: bool = False) -> Site:
     """Read and check everything that ``run`` would use; change nothing.
 
     Args:
         path: site.toml.
         unix_ms: now, to judge the validity of our certificate; None leaves that to the broker.
+        sealed: accept that a systemd credential cannot be seen from here.
 
     Raises:
         ConfigError: with every fault of site.toml, of the installed points maps, and of the
@@ -83,7 +84,7 @@ def load_site(path: Path, *, unix_ms: int | None = None) -> Site:
         elif found is None:
             unmatched.add(asset.id)
         chosen[asset.id] = found or raw_map()
-    for wrong in tls.faults(settings.uplink, unix_ms=unix_ms):
+    for wrong in tls.faults(settings.uplink, unix_ms=unix_ms, sealed=sealed):
         faults.append(Fault(document.where("uplink", wrong.key), _tls_text(wrong)))
     if faults:
         raise ConfigError(faults)

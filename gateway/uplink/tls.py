@@ -93,12 +93,16 @@ def _context(settings: UplinkSettings) -> ssl.SSLContext:
     return context
 
 
-def faults(settings: UplinkSettings, *, unix_ms: int | None) -> list[TlsFault]:
+def faults(
+    settings: UplinkSettings, *, unix_ms: int | None, sealed: bool = False
+) -> list[TlsFault]:
     """Everything wrong with the three files.
 
     Args:
         settings: [uplink].
         unix_ms: now, to judge validity; None to leave that to the broker.
+        sealed: a credential that this process was not given is no fault: outside the unit,
+            systemd passes none.
     """
     found: list[TlsFault] = []
     _load("ca_file", settings.ca_file, "a CA certificate", _certificates, found)
@@ -107,6 +111,8 @@ def faults(settings: UplinkSettings, *, unix_ms: int | None) -> list[TlsFault]:
     path = key_path(settings)
     if path:
         key = _load(name, path, "an unencrypted private key", _private_key, found)
+    elif sealed:
+        return [*found, *_expiry(settings, certificates, unix_ms)]
     else:
         text = f'= "{settings.credential}": systemd passed no credentials to this process'
         found.append(TlsFault(name, "", text))
@@ -121,11 +127,16 @@ def faults(settings: UplinkSettings, *, unix_ms: int | None) -> list[TlsFault]:
             reason = getattr(error, "reason", None) or error
             text = f"OpenSSL does not take it with its key and CA: {reason}"
             found.append(TlsFault("cert_file", settings.cert_file, text))
-    if certificates and unix_ms is not None:
-        text = _validity(certificates[0], unix_ms)
-        if text:
-            found.append(TlsFault("cert_file", settings.cert_file, text))
-    return found
+    return [*found, *_expiry(settings, certificates, unix_ms)]
+
+
+def _expiry(
+    settings: UplinkSettings, certificates: list[x509.Certificate] | None, unix_ms: int | None
+) -> list[TlsFault]:
+    if not certificates or unix_ms is None:
+        return []
+    text = _validity(certificates[0], unix_ms)
+    return [TlsFault("cert_file", settings.cert_file, text)] if text else []
 
 
 def certificate_not_after(path: str) -> int:

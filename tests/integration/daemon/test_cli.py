@@ -54,6 +54,17 @@ def test_the_shipped_example_is_good_and_its_map_is_named(
     assert sorted(site.parent.rglob("*")) == before  # nothing was changed
 
 
+def test_a_sealed_key_is_no_fault_outside_the_unit_and_is_said(
+    site: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CREDENTIALS_DIRECTORY", raising=False)
+    text = site.read_text()
+    assert 'key_file = "tls/gateway.key"' in text
+    site.write_text(text.replace('key_file = "tls/gateway.key"', 'credential = "uplink-key"'))
+    assert check(site) == 0
+    assert "NOTE: credential 'uplink-key' was not read" in capsys.readouterr().out
+
+
 def test_every_commented_default_of_the_example_can_be_uncommented(site: Path) -> None:
     lines = []
     for line in site.read_text().splitlines():
