@@ -9,6 +9,7 @@ import logging
 import secrets
 import signal
 import threading
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,12 +25,13 @@ from gateway import (
     sitefile,
     threads,
 )
-from gateway.core import Core, Identity
+from gateway.core import Core
 from gateway.errors import ConfigError, StoreError
 from gateway.field.dnp3.engine import Engine
 from gateway.field.dnp3.session import Dnp3Session
 from gateway.intake import Intake
 from gateway.local.server import Server
+from gateway.presence import Identity
 from gateway.queue.store import Store
 from gateway.uplink import messages
 from gateway.uplink.mqtt import Mqtt
@@ -46,6 +48,7 @@ log = logging.getLogger(__name__)
 
 SIGNALS = frozenset((signal.SIGTERM, signal.SIGINT, signal.SIGHUP))
 CLOSE_S = 1.0  # each part's share of the 5 s that SIGTERM may take
+LIMP_S = {"store": 15.0, "dnp3": 15.0, "mqtt": 60.0}  # silent for longer: end, to be restarted
 
 
 def run(path: Path) -> int:
@@ -173,7 +176,15 @@ class Gateway:
 
     def _feed(self, at: Now) -> None:
         """Tell systemd that we live, if everything that must move has moved lately."""
-        beats = {"store": self._store.beat, "dnp3": self._engine.beat}
+        beats = {
+            "store": self._store.beat,
+            "dnp3": self._engine.beat,
+            "mqtt": self._uplink.beat,
+        }
+        for name, limit_s in LIMP_S.items():
+            if health.silent({name: beats[name]}, at.mono_s, limit_s=limit_s):
+                self._post(events.ThreadFault(name, f"made no progress for {limit_s:g} s"))
+        del beats["mqtt"]  # it may wait for the broker for as long as a connection takes
         dark = health.silent(beats, at.mono_s)
         if dark != self._dark:
             self._dark = dark
@@ -214,8 +225,9 @@ class Gateway:
         self._inbox.close()  # or a thread that waits for room in it would never end
         self._server.close()
         self._swapping.acquire(timeout=CLOSE_S)  # never released: no reload begins any more
+        end_s = time.monotonic() + CLOSE_S  # for all of them, however many there are
         for session in tuple(self._sessions.values()):
-            session.close(within_s=CLOSE_S)
+            session.close(within_s=max(0.05, end_s - time.monotonic()))
         self._engine.close(within_s=CLOSE_S)
         self._uplink.close(within_s=CLOSE_S)
         self._store.close(within_s=CLOSE_S)

@@ -11,7 +11,6 @@ dispatch), whose effects go first in ``_pass``.
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from gateway import events, health
@@ -28,11 +27,11 @@ from gateway.effects import (
 )
 from gateway.monitor import Monitor
 from gateway.overview import Overview
+from gateway.presence import Identity, Presence
+from gateway.runway import Runway
 from gateway.streams import Stream
 from gateway.uplink import messages
-from gateway.uplink.refusal import refuse
 from gateway.uplink.shipper import Shipper
-from gateway.uplink.topics import Topics
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,20 +43,9 @@ if TYPE_CHECKING:
 
 DRAIN_S = 2.0  # SIGTERM: how long what is in flight may still be acknowledged; the exit is <= 5 s
 STATUS_PERIOD_S = 5.0
-COMMANDS_PER_S = 20  # that are answered and logged
+SHRINKING = ("quota", "age", "thinned")  # reasons of a gap that the queue's limits are behind
 CERTIFICATE_WARN_DAYS = (30, 14, 7, 3, 1, 0)
 DAY_MS = 86_400_000
-
-
-@dataclass(frozen=True, slots=True)
-class Identity:
-    """What this run of the gateway is, for the birth message."""
-
-    version: str
-    boot_id: str  # of the machine
-    session: str  # boot nonce of this process: 16 random bytes, base64url
-    epoch: str  # of the queue's database at the start
-    started: Now
 
 
 class Core:
@@ -66,21 +54,20 @@ class Core:
     def __init__(self, site: Site, identity: Identity, now: Now) -> None:
         self._site = site
         self._identity = identity
-        self._epoch = identity.epoch
+        self._presence = Presence(site, identity)
         self._replaced: set[str] = set()  # assets whose old session may still speak
-        self._set_topics()
         self._monitors = {asset.id: self._monitor(asset.id, now) for asset in site.settings.assets}
         self._shipper = Shipper(
-            self._topics,
+            self._presence.topics,
             window=site.settings.uplink.window,
             epoch="",  # the queue's first report begins it
             last_id=0,
         )
-        self._refused_from, self._refused = now.mono_s, 0  # commands refused in this second
         self._broker_up = False
         self._link = "not connected yet"  # "" while the broker is up, else why it is not
         self._link_since = now
         self._depth: QueueDepth | None = None
+        self._runway = Runway()
         self._troubles: dict[str, str] = {}
         self._clock = now
         self._certificate_days: int | None = None
@@ -137,7 +124,7 @@ class Core:
             drained = self._shipper.idle
             if drained or now.mono_s >= self._stop_at or not self._broker_up:
                 if self._broker_up:
-                    effects.append(self._online(now, online=False))
+                    effects.append(self._presence.online(now, online=False))
                 effects.append(Stop(0, self._stop_cause))
         return effects
 
@@ -182,74 +169,26 @@ class Core:
         uplink = self._site.settings.uplink
         effects: list[Effect] = [
             Log(logging.INFO, f"broker up: {uplink.host}:{uplink.port}", "broker-up"),
-            self._online(now, online=True),
+            self._presence.online(now, online=True),
             self._birth(now),
         ]
         for monitor in self._monitors.values():
-            effects += monitor.announce(self._topics, self._epoch, now)
+            effects += monitor.announce(self._presence.topics, self._presence.epoch, now)
         return effects
 
-    def _online(self, now: Now, *, online: bool) -> Publish:
-        identity = self._identity
-        body = messages.status(
-            gateway=self._site.settings.gateway_id,
-            epoch=self._epoch,
-            online=online,
-            boot_id=identity.boot_id,
-            since_ms=identity.started.unix_ms,
-            unix_ms=now.unix_ms,
-        )
-        return Publish(0, self._topics.status, body, qos=1, retain=True)
-
-    def _birth(self, now: Now) -> Publish:
-        identity = self._identity
-        body = messages.birth(
-            gateway=self._site.settings.gateway_id,
-            epoch=self._epoch,
-            version=identity.version,
-            session=identity.session,
-            certificate_not_after_ms=self._site.certificate_not_after_ms,
-            assets=[monitor.birth() for monitor in self._monitors.values()],
-            unix_ms=now.unix_ms,
-        )
-        return Publish(0, self._topics.birth, body, qos=1, retain=True)
-
     def _message(self, event: events.MessageArrived, now: Now) -> list[Effect]:
-        """Commands are refused in this version; everything else downward is ignored."""
-        asset = self._commands.get(event.topic)
-        if asset is None:
-            return []
-        if now.mono_s - self._refused_from >= 1.0:
-            self._refused_from, self._refused = now.mono_s, 0
-        self._refused += 1
-        if self._refused > COMMANDS_PER_S:  # the broker is not trusted to be moderate
-            text = f"more than {COMMANDS_PER_S} commands in a second: the rest is not answered"
-            once = self._refused == COMMANDS_PER_S + 1
-            return [Log(logging.WARNING, text, "command-refused")] if once else []
-        refusal = refuse(event.payload, retained=event.retained)
-        body = messages.ack(
-            gateway=self._site.settings.gateway_id,
-            epoch=self._epoch,
-            asset=asset,
-            id_=refusal.id,
-            state="rejected",
-            reason=refusal.reason,
-            unix_ms=event.at.unix_ms,
-        )
-        fields = {"ASSET": asset, "COMMAND_ID": refusal.id or ""}
-        text = f"command refused: {refusal.reason}"
-        return [
-            Publish(0, self._topics.ack(asset), body, qos=1, retain=False),
-            Log(logging.WARNING, text, "command-refused", fields),
-        ]
+        return self._presence.answer(event, now)
 
     # --- the queue ---------------------------------------------------------------------------
 
     def _queue_report(self, event: events.QueueReported, now: Now) -> list[Effect]:
         self._depth = event.depth
-        if event.depth.epoch == self._epoch:
+        self._runway.note(event.depth, now.mono_s)
+        if event.depth.epoch == self._presence.epoch:
             return []
-        self._epoch = event.depth.epoch  # a corrupt queue was set aside: numbers begin anew
+        self._presence.epoch = (
+            event.depth.epoch
+        )  # a corrupt queue was set aside: numbers begin anew
         return [self._birth(now)] if self._broker_up else []
 
     def _queue_trouble(self, event: events.QueueTroubled, _now: Now) -> list[Effect]:
@@ -272,7 +211,7 @@ class Core:
             Log(
                 logging.WARNING,
                 f"gap in {gap.stream}: {gap.first}..{gap.last} ({gap.reason})",
-                "gap",
+                "queue-shrinking" if gap.reason in SHRINKING else "gap",
                 {"ASSET": gap.asset},
             )
             for gap in event.gaps
@@ -315,11 +254,12 @@ class Core:
             return [Log(logging.ERROR, text, "reload"), ReportStatus(text)]
         self._troubles.pop("reload", None)
         before, self._site = self._site, new
-        self._set_topics()
+        self._presence.become(new)
         kept = {
             asset.id
             for asset in new.settings.assets
             if asset in before.settings.assets
+            and new.settings.uplink.telemetry_linger_s == old.uplink.telemetry_linger_s
             and new.maps[asset.id].digest == before.maps[asset.id].digest
         }
         self._monitors = {
@@ -337,7 +277,7 @@ class Core:
             effects.append(self._birth(now))
             for name, monitor in self._monitors.items():
                 if name not in kept:
-                    effects += monitor.announce(self._topics, self._epoch, now)
+                    effects += monitor.announce(self._presence.topics, self._presence.epoch, now)
         return effects
 
     def _applied(self, event: events.SettingsApplied, _now: Now) -> list[Effect]:
@@ -346,10 +286,8 @@ class Core:
             self._replaced.clear()
         return []
 
-    def _set_topics(self) -> None:
-        settings = self._site.settings
-        self._topics = Topics(settings.uplink.prefix, settings.gateway_id)
-        self._commands = {self._topics.own(f"{one.id}/cmd"): one.id for one in settings.assets}
+    def _birth(self, now: Now) -> Publish:
+        return self._presence.birth(self._monitors.values(), now)
 
     def _monitor(self, asset: str, now: Now) -> Monitor:
         settings = next(one for one in self._site.settings.assets if one.id == asset)
@@ -403,6 +341,7 @@ class Core:
             broker_s=now.mono_s - self._link_since.mono_s,
             report=self._shipper.report(now),
             depth=self._depth,
+            runway_s=self._runway.left_s(self._site.settings.queue.max_size),
             troubles=tuple(self._troubles.values()),
             certificate_days=self._certificate_left(now),
             unix_ms=now.unix_ms,

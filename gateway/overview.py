@@ -28,6 +28,7 @@ class Overview:
     broker_s: float  # for how long
     report: ShipperReport
     depth: QueueDepth | None  # None until the store has reported
+    runway_s: float | None  # until readings must be dropped; None while the queue does not grow
     troubles: tuple[str, ...]  # of the queue
     certificate_days: int
     unix_ms: int
@@ -57,6 +58,7 @@ class Overview:
             "lastAcknowledgedS": self.report.age_s(self.unix_ms),
             "waiting": depth.readings if depth else None,
             "diskFreePct": free_pct,
+            "diskRunwayS": self.runway_s,
             "certificateDays": self.certificate_days,
         }
 

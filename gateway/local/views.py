@@ -18,8 +18,10 @@ def status(answer: dict[str, Any]) -> str:
     last = answer["lastAcknowledgedS"]
     acknowledged = "nothing yet" if last is None else f"{span(last)} ago"
     lines.append(f"  queue    {_count(answer['waiting'])} waiting; acknowledged {acknowledged}")
+    runway = answer["diskRunwayS"]
+    full = "" if runway is None else f", full in {span(runway)} at this rate"
     lines.append(
-        f"  box      disk {answer['diskFreePct']} % free; "
+        f"  box      disk {answer['diskFreePct']} % free{full}; "
         f"certificate {answer['certificateDays']} days"
     )
     for name, asset in answer["assets"].items():
