@@ -65,3 +65,4 @@ clean:
 	rm -rf $(VENV) build dist .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis
 -include packaging/appliance.mk
 -include packaging/faults.mk
+-include packaging/report.mk
