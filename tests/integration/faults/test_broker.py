@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
+
 from gateway.effects import Publish
 from gateway.events import BrokerDown, BrokerUp, PublishAcknowledged
 from tests.faults.middle import Middle
@@ -55,7 +57,7 @@ def test_one_lost_puback_among_many_ends_the_connection_so_that_the_record_goes_
                 break
             assert isinstance(event, PublishAcknowledged), event
         else:
-            raise AssertionError("it is in flight for ever")
+            pytest.fail("it is in flight for ever")
 
 
 def test_pubacks_lost_publishes_repeated_and_resets_inside_a_packet_lose_nothing(
