@@ -32,7 +32,9 @@ class Register:
         self._ids = dict(sorted((ids or {}).items(), key=lambda item: item[1]))
         self._last = dict(last or {})
 
-    def __len__(self) -> int:
+    @property
+    def count(self) -> int:
+        """How many ids it holds."""
         return len(self._ids)
 
     def is_seen(self, command_id: str) -> bool:
