@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from gateway.measured import Measured
     from gateway.points.mappoint import MapPoint
     from gateway.points.pointmap import PointsMap
+    from gateway.safety import SafetySettings
+    from gateway.settings import AssetSettings
 
     Read = Callable[[MapPoint], Measured | None]
 
@@ -37,12 +39,26 @@ class SiteLimits:
     min_soc_pct: float
     max_soc_pct: float
     ramp_w_per_s: float  # > 0
-    max_dispatch_s: float = 14_400.0  # 1..86400
+    max_dispatch_s: float  # 1..86400
 
     def contract_w(self, power_w: float) -> float:
         """Largest magnitude that may be asked for in the direction of ``power_w``."""
         side_w = self.max_charge_w if power_w < 0 else self.max_discharge_w
         return min(side_w, self.nameplate_w)
+
+
+def site_limits(asset: AssetSettings, safety: SafetySettings) -> SiteLimits:
+    """The contract of one asset: the smaller of what site.toml and safety.toml allow."""
+    limits = safety.limits
+    return SiteLimits(
+        nameplate_w=asset.nameplate_w,
+        max_charge_w=min(asset.max_charge_w, limits.max_charge_w),
+        max_discharge_w=min(asset.max_discharge_w, limits.max_discharge_w),
+        min_soc_pct=limits.min_soc_pct,
+        max_soc_pct=limits.max_soc_pct,
+        ramp_w_per_s=limits.ramp_w_per_s,
+        max_dispatch_s=safety.watchdog.max_dispatch_s,
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,9 @@ from jwcrypto.common import JWException  # type: ignore[import-untyped]  # it sh
 from jwcrypto.jwk import JWK  # type: ignore[import-untyped]  # it ships no types
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
+
+    from gateway import safety
 
 _ALGS = {("OKP", "Ed25519"): "EdDSA", ("EC", "P-256"): "ES256"}
 
@@ -44,7 +46,9 @@ class TrustedKey:
     thumbprint: str  # RFC 7638: the same for the same key, whatever it is called
     roles: frozenset[KeyRole]
     not_before_ms: int | None = None  # Unix ms; None: valid since ever
-    not_after_ms: int | None = None  # Unix ms, last valid instant; None: no end
+    not_after_ms: int | None = (
+        None  # Unix ms, first instant at which it counts no more; None: no end
+    )
     revoked: bool = False
 
     def invalid(self, now_ms: int) -> str:
@@ -53,7 +57,7 @@ class TrustedKey:
             return "is revoked"
         if self.not_before_ms is not None and now_ms < self.not_before_ms:
             return "is not valid yet"
-        if self.not_after_ms is not None and now_ms > self.not_after_ms:
+        if self.not_after_ms is not None and now_ms >= self.not_after_ms:
             return "has expired"
         return ""
 
@@ -99,6 +103,35 @@ def trusted_key(
         not_after_ms=not_after_ms,
         revoked=revoked,
     )
+
+
+def trust_store(
+    listed: Iterable[safety.TrustedKey], public_keys: Mapping[str, bytes]
+) -> TrustStore:
+    """Make the store of a safety file.
+
+    Args:
+        listed: its ``[[trusted_key]]`` tables.
+        public_keys: content of every key file, PEM, by kid.
+
+    Raises:
+        KeyFileError: a key cannot be trusted, or is not of the algorithm that the file says.
+    """
+    keys = []
+    for one in listed:
+        key = trusted_key(
+            one.kid,
+            public_keys[one.kid],
+            [KeyRole(role) for role in one.roles],
+            not_before_ms=one.not_before_ms,
+            not_after_ms=one.not_after_ms,
+            revoked=one.revoked,
+        )
+        if one.algorithm not in ("", key.alg):
+            message = f"key {one.kid}: is for {key.alg}: safety.toml says {one.algorithm}"
+            raise KeyFileError(message)
+        keys.append(key)
+    return TrustStore(keys)
 
 
 class TrustStore:
