@@ -28,7 +28,7 @@ def session_up(state: State, at: float, effects: Effects) -> State:
         return moves.arrive(state, at, cause, effects)
     if state.phase in RESTING:
         wanted_w = state.dispatch.setpoint_w if state.dispatch is not None else 0.0
-        read_since = lost_at is not None and state.echo_at >= lost_at
+        read_since = lost_at is not None and state.echo_at > lost_at
         if read_since and state.echo_w is not None and state.is_near(state.echo_w, wanted_w):
             return state
         return moves.to_idling(state, at, Cause.SESSION, effects)

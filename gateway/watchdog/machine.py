@@ -117,7 +117,7 @@ def handle(state: State, event: Event, now: Now) -> tuple[State, tuple[Effect, .
     state = _elapsed(state, at, effects)
     state = _happened(state, event, at, effects)
     state = outputs.due(state, at, effects)
-    return replace(state, wake_at=outputs.wake_at(state)), tuple(effects)
+    return replace(state, wake_at=outputs.wake_at(state, at)), tuple(effects)
 
 
 def _elapsed(state: State, at: float, effects: Effects) -> State:

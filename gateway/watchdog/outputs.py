@@ -41,9 +41,9 @@ def due(state: State, at: float, effects: Effects) -> State:
     return state
 
 
-def wake_at(state: State) -> float:
-    """Monotonic second at which something falls due next."""
-    times = [state.challenge_at, _beat_at(state)]
+def wake_at(state: State, at: float) -> float:
+    """Monotonic second, after ``at``, at which something falls due next."""
+    times = [state.challenge_at, _beat_at(state, at)]
     if state.down_since is not None and state.phase in LOSABLE:
         times.append(state.down_since + state.terms.blind_after_s)
     if state.phase in POWERED:
@@ -86,16 +86,15 @@ def _idle(state: State, at: float, effects: Effects) -> State:
     return replace(state, demand=demand, token=token)
 
 
-def _beat_at(state: State) -> float:
-    beat_at = state.beats_from()
-    if state.demand is not None and beat_at >= state.demand.overdue_at:
-        return math.inf
-    return beat_at
+def _beat_at(state: State, at: float) -> float:
+    """When the next heartbeat may be written; none while zero is unverified for V."""
+    beat_at = max(at, state.beats_from())
+    overdue_at = math.inf if state.demand is None else state.demand.overdue_at
+    return beat_at if beat_at < overdue_at else math.inf
 
 
 def _beat(state: State, at: float, effects: Effects) -> State:
-    overdue = state.demand is not None and at >= state.demand.overdue_at
-    if at < state.beats_from() or overdue:
+    if at < _beat_at(state, at):
         return state
     value: int | None = state.beat % _BEATS + 1
     if state.terms.heartbeat is Heartbeat.ECHO:
