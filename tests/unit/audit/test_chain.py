@@ -70,7 +70,9 @@ def test_any_single_edit_is_found(data: st.DataObject, count: int) -> None:
     name = data.draw(
         st.sampled_from(["n", "ts", "mono", "actor", "event", "payload", "prev", "hash"])
     )
-    kind: st.SearchStrategy[Any] = st.integers() if name in ("n", "ts", "mono") else st.text("0123abcdef\u00e9")
+    kind: st.SearchStrategy[Any] = (
+        st.integers() if name in ("n", "ts", "mono") else st.text("0123abcdef\u00e9")
+    )
     value = data.draw(kind.filter(lambda found: found != getattr(rows[at], name)))
     rows[at] = replace(rows[at], **{name: value})
     assert verify_chain(rows, head)

@@ -15,9 +15,12 @@ from gateway.dispatch.limits import (
     SocWindow,
     ceiling,
     headroom,
+    site_limits,
     trusted,
 )
 from gateway.measured import Quality
+from gateway.safety import LimitSettings, SafetySettings, WatchdogSettings
+from tests.fixtures.batteries import ASSET
 from tests.fixtures.control import PLAIN, SITE, control_map, measured, read
 
 watts = st.floats(0, 1e7)
@@ -191,3 +194,12 @@ def test_no_span_of_5_min_ever_holds_more_than_30(gaps: list[float]) -> None:
     for at in taken:
         assert sum(at - 300.0 < other <= at for other in taken) <= 30
     assert all(b - a >= 2.0 for a, b in pairwise(taken))
+
+
+def test_the_contract_is_the_smaller_of_site_toml_and_safety_toml() -> None:
+    limits = LimitSettings(1.2e6, 1.9e6, 10.0, 95.0, 1e5)
+    watchdog = WatchdogSettings(30, 5, 2, 15, 30, 60, 20, 3600, "yield")
+    safety = SafetySettings("safety.toml", "dual", 0.0, watchdog, limits, (), None)
+    found = site_limits(ASSET, safety)
+    assert (found.max_charge_w, found.max_discharge_w) == (1.2e6, 1.8e6)
+    assert (found.nameplate_w, found.max_dispatch_s) == (2e6, 3600)

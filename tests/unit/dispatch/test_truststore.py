@@ -6,7 +6,8 @@ import pytest
 from cryptography.hazmat.primitives import serialization as ser
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, rsa
 
-from gateway.dispatch.truststore import KeyFileError, KeyRole, TrustStore, trusted_key
+from gateway import safety
+from gateway.dispatch.truststore import KeyFileError, KeyRole, TrustStore, trust_store, trusted_key
 from tests.fixtures.commands import OPS, SECOND
 
 
@@ -56,3 +57,23 @@ def test_a_store_finds_by_kid() -> None:
     store = TrustStore([OPS.trusted(KeyRole.DISPATCHER)])
     assert store.kids() == ("ops-1",)
     assert store.find("ops-2") is None
+
+
+def listed(kid: str, algorithm: str = "") -> safety.TrustedKey:
+    return safety.TrustedKey(
+        kid, ("dispatcher",), "keys/x.pem", algorithm, None, 1000, revoked=False
+    )
+
+
+def test_the_safety_files_keys_become_the_store() -> None:
+    store = trust_store([listed("ops-1")], {"ops-1": OPS.public_pem})
+    key = store.find("ops-1")
+    assert key is not None
+    assert key.roles == {KeyRole.DISPATCHER}
+    assert key.invalid(999) == ""
+    assert key.invalid(1000) == "has expired"
+
+
+def test_a_key_that_is_not_of_the_algorithm_that_the_file_says_is_refused() -> None:
+    with pytest.raises(KeyFileError, match="is for EdDSA: safety"):
+        trust_store([listed("ops-1", "ES256")], {"ops-1": OPS.public_pem})
