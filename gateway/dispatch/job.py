@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from gateway.dispatch.plan import Write, preparing_writes, reserve_write, switch_write
+from gateway.dispatch.plan import PlanError, Write, preparing_writes, reserve_write, switch_write
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -120,6 +120,11 @@ def other_job(command: Command, *, expires_at: float, points_map: PointsMap, of:
     if command.percent is not None:
         write = reserve_write(points_map, float(command.percent))
     elif command.mode is not None:
+        row = points_map.row("cmd_mode_enable")
+        known = () if row is None else (row.name, row.feedback)
+        if command.mode not in known:
+            message = f"mode {command.mode!r}: must be one of {known}"
+            raise PlanError(message)
         write = switch_write(points_map, "cmd_mode_enable", on=True)
     else:
         write = switch_write(points_map, "cmd_alarm_reset", on=True)

@@ -9,15 +9,32 @@ from gateway.dispatch.approve import Approval, Say, approval
 from gateway.dispatch.command import Command, Verb
 from gateway.dispatch.interlocks import Facts, blocks
 from gateway.dispatch.reasons import Reason, Rejected
+from gateway.points.pointmap import control_refusals
 
 if TYPE_CHECKING:
     from gateway.dispatch.limits import Ceiling, RateWindow, SiteLimits
     from gateway.dispatch.verify import Admitted
+    from gateway.points.pointmap import PointsMap
 
 # The watchdog's phases (by name) in which a verb may begin. ESTOP may always be ordered; what the
 # watchdog then writes is its own affair: in LOCAL and BLIND nothing.
 _WITHDRAW_IN = frozenset({"STARTUP", "IDLING", "IDLE", "ARMED", "ACTIVE", "LATCHED"})
 _DO_IN = frozenset({"ARMED", "ACTIVE"})
+
+
+_NEEDS = {
+    Verb.MODE: "cmd_mode_enable",
+    Verb.RESERVE: "cmd_reserve",
+    Verb.ALARM_RESET: "cmd_alarm_reset",
+}
+
+
+def offered(points_map: PointsMap) -> frozenset[Verb]:
+    """Verbs that a map can do: none where control refuses it (M10, M17)."""
+    if control_refusals(points_map):
+        return frozenset()
+    lacking = {verb for verb, role in _NEEDS.items() if points_map.row(role) is None}
+    return frozenset(Verb) - lacking
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,7 +20,7 @@ from gateway.dispatch.job import (
     Report,
     other_job,
 )
-from gateway.dispatch.plan import Base
+from gateway.dispatch.plan import Base, PlanError
 from gateway.dispatch.progress import Phase
 from gateway.dispatch.reasons import ResultState
 from gateway.field.ports import CrobOp, OutcomeKind, Stage
@@ -437,6 +437,12 @@ def test_a_mode_is_enabled_and_verified() -> None:
     drive = other("mode", name="cmd_mode_enable").begin().answer().look()
     assert drive.writes == [("BO0", LATCH_ON)]
     assert drive.told[-1] == "succeeded"
+
+
+def test_a_mode_that_the_map_does_not_name_cannot_be_planned() -> None:
+    with pytest.raises(PlanError, match="mode 'island'"):
+        other("mode", name="island")
+    assert other("mode", name="mode_enabled").begin().writes == [("BO0", LATCH_ON)]
 
 
 def test_a_reserve_that_is_refused_fails_and_idles_nothing() -> None:

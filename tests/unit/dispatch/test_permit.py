@@ -9,11 +9,12 @@ import pytest
 from gateway.dispatch.approve import MAX_PENDING, Approval, Pending
 from gateway.dispatch.command import Verb
 from gateway.dispatch.limits import Ceiling, RateWindow
-from gateway.dispatch.permit import Permitted, permit
+from gateway.dispatch.permit import Permitted, offered, permit
 from gateway.dispatch.reasons import Reason, Rejected
 from gateway.dispatch.verify import Admitted
 from tests.fixtures.commands import ID, NOW
 from tests.fixtures.control import admitted, command, conditions, facts
+from tests.fixtures.shippedmaps import shipped
 
 _PHASES = (
     "MONITOR STARTUP IDLING IDLE ARMED ACTIVE BLIND LOCAL LATCHED ESTOP".split()  # noqa: SIM905 - a table of words
@@ -52,6 +53,14 @@ def test_control_that_is_off_says_why() -> None:
 
 def test_a_verb_that_the_map_lacks_is_unsupported() -> None:
     assert reason(ask(verbs=frozenset({Verb.IDLE}))) is Reason.UNSUPPORTED
+
+
+def test_a_map_offers_the_verbs_that_it_has_points_for() -> None:
+    rtac = offered(shipped("generic-rtac@1.0.0"))
+    assert rtac == frozenset(Verb) - {Verb.ALARM_RESET}
+    assert offered(shipped("an2018-storage@1.0.0")) == rtac
+    assert offered(shipped("example-bess-a@A")) == frozenset()
+    assert offered(shipped("raw@1.0.0")) == frozenset()
 
 
 # --- approval --------------------------------------------------------------------------------
