@@ -66,7 +66,7 @@ from gateway.watchdog.events import (
     WriteDone,
 )
 from gateway.watchdog.lease import Lease
-from gateway.watchdog.state import LASTING, LOSABLE, OWING, POWERED, RESTING, State
+from gateway.watchdog.state import LOSABLE, OWING, POWERED, RESTING, State
 from gateway.watchdog.words import Cause, Phase, Terms
 
 if TYPE_CHECKING:
@@ -95,17 +95,15 @@ def start(
         stop_owed: of the last ``KeepPhase``.
     """
     phase = kept or (Phase.STARTUP if enabled else Phase.MONITOR)
-    state = State(
+    return State(
         terms=terms,
         phase=phase,
         lease=Lease(session, terms.lease_s),
         challenge_at=now.mono_s,
         enabled=enabled,
         stop_at=now.mono_s if stop_owed else None,
+        wake_at=now.mono_s,
     )
-    if phase in LASTING:
-        state = moves.to_idling(state, now.mono_s, Cause.STARTED, [])
-    return replace(state, wake_at=now.mono_s)
 
 
 def handle(state: State, event: Event, now: Now) -> tuple[State, tuple[Effect, ...]]:

@@ -47,10 +47,11 @@ def test_bound_a_answers_held_up_for_longer_than_a_lease_do_not_keep_the_battery
     assert site.state.phase is Phase.IDLE
 
 
-def test_bound_a_an_answer_delayed_by_almost_a_lease_is_worth_only_what_is_left(site: Site) -> None:
-    site.cloud_delay_s = 29.0
-    site.run(60)  # late answers trickle in, each one lease after its issue
-    site.cloud_alive = False
+def test_bound_a_a_delayed_answer_is_worth_only_what_is_left_of_its_lease(site: Site) -> None:
+    site.cloud_delay_s = 20.0
+    site.run(25)
+    assert site.state.phase is Phase.ACTIVE, "ten seconds are left of each lease"
+    site.cloud_alive = False  # answers under way still arrive
     seconds_to_zero(site, at_most_s=36.25)
 
 

@@ -18,6 +18,7 @@ from gateway.watchdog.events import (
     ArmOrdered,
     ControlDisabled,
     ControlEnabled,
+    EchoRead,
     EstopOrdered,
     Event,
     HeartbeatsHeld,
@@ -26,12 +27,13 @@ from gateway.watchdog.events import (
     InterlocksChanged,
     LimitsChanged,
     ResetByOperator,
+    SessionDown,
     SessionUp,
     SetpointWanted,
     StopAsked,
     Tick,
 )
-from gateway.watchdog.words import Phase
+from gateway.watchdog.words import Cause, Heartbeat, Phase
 from tests.fixtures.watchdog_site import POWER, Rtac, Site, default_terms
 from tests.fixtures.watchdog_small import active_world, explore
 from tests.watchdog_soak import soak
@@ -274,3 +276,34 @@ def test_without_the_dead_man_of_the_rtac_bound_c_does_not_hold() -> None:
     site.cloud_alive = False
     with pytest.raises(AssertionError, match="bound C"):
         site.run(120)
+
+
+def test_an_executor_is_told_between_two_ticks_that_the_lease_is_over() -> None:
+    site = Site(terms=default_terms())
+    site.activate()
+    ends_at = site.state.lease.expires_at
+    assert site.state.objection(ends_at - 0.01) is None
+    assert site.state.objection(ends_at) == (Cause.LEASE, "no live lease")
+
+
+def test_a_tick_is_wanted_at_every_deadline() -> None:
+    """So that nothing waits for another event: challenges are the only other clock here."""
+    terms = default_terms(challenge_s=1000.0, heartbeat=Heartbeat.NONE, lease_s=300.0)
+    site = Site(terms=terms, rtac=Rtac(has_deadman=False))
+    site.activate(duration_s=100.0)
+    assert site.state.dispatch is not None
+    assert site.state.wake_at == site.state.dispatch.ends_at
+    site.tell(SessionDown())
+    assert site.state.wake_at == site.at + 10
+    site.tell(EchoRead(500.0, site.at + 0.1))
+    site.at += 0.5
+    site.tell(SessionUp())
+    site.dispatch("c2", 400.0, duration_s=1000.0)
+    assert site.state.wake_at == site.state.lease.expires_at
+    site.tell(IdleOrdered("i"))
+    demand = site.state.demand
+    assert demand is not None
+    assert site.state.wake_at == demand.busy_until
+    site.at = demand.latch_at - 0.25
+    site.tell(Tick())
+    assert site.state.wake_at == demand.latch_at

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
 
+from gateway.clock import Now
+from gateway.watchdog import machine
 from gateway.watchdog.effects import (
     Abort,
     Carried,
@@ -30,6 +34,7 @@ from gateway.watchdog.events import (
     DispatchFailed,
     EchoRead,
     EstopOrdered,
+    HeartbeatVerified,
     IdleOrdered,
     LocalSeen,
     RemoteSeen,
@@ -235,10 +240,12 @@ def test_idle_becomes_idling_when_the_field_resumes_our_old_setpoint(active: Sit
     active.tell(IdleOrdered("i"))
     active.run(5)
     assert phase(active) is Phase.IDLE
+    active.log = []
     active.rtac.remote_w = 500.0
-    active.run(8)
+    active.tell(EchoRead(500.0, active.at))
+    assert changes(active) == [(Phase.IDLING, Cause.RESUMED)]
+    active.run(3)
     assert active.rtac.remote_w == 0
-    assert (Phase.IDLING, Cause.RESUMED) in changes(active)
 
 
 @pytest.mark.parametrize("name", ["idle", "armed", "active"])
@@ -455,6 +462,27 @@ def test_a_heartbeat_that_arrives_with_the_end_of_its_lease_is_late(active: Site
     active.cloud_delay_s = 30.0
     active.run(40)
     assert changes(active)[0] == (Phase.IDLING, Cause.LEASE)
+
+
+def test_a_step_that_comes_with_the_end_of_the_duration_is_too_late(active: Site) -> None:
+    assert active.state.dispatch is not None
+    active.at = active.state.dispatch.ends_at
+    active.state = replace(active.state, lease=replace(active.state.lease, expires_at=math.inf))
+    active.tell(SetpointWanted("c1", 600.0))
+    assert of(active, WriteSetpoint) == []
+    assert changes(active) == [(Phase.IDLING, Cause.DURATION)]
+
+
+def test_a_core_that_slept_through_the_end_of_the_lease_idles_whatever_it_hears_first(
+    active: Site,
+) -> None:
+    active.run(2)
+    newest = active.state.lease.newest
+    lease = replace(active.state.lease, answered=newest - 1, expires_at=active.at - 1)
+    active.state = replace(active.state, lease=lease)
+    active._lease_until = active.at - 1
+    active.hear(HeartbeatVerified("boot-1", newest))
+    assert changes(active) == [(Phase.IDLING, Cause.LEASE)]
 
 
 # --- session -------------------------------------------------------------------------------
@@ -689,16 +717,15 @@ def test_latched_stays_when_zero_is_verified_at_last(latched: Site) -> None:
     latched.run(60)
     assert phase(latched) is Phase.LATCHED
     assert of(latched, *OUTPUTS, WriteHeartbeat) == []
-    latched.rtac.remote_w = 500.0
-    latched.run(8)
-    assert latched.rtac.remote_w == 0
+    latched.tell(EchoRead(500.0, latched.at))
+    assert of(latched, WriteIdle)
 
 
 def test_latched_outlasts_local_blindness_arming_and_leases(latched: Site) -> None:
     latched.switch(local=True)
     latched.run(20)
     latched.log = []
-    latched.run(5)
+    latched.run(20)
     assert of(latched, *OUTPUTS) == [], "nothing is written while the site is local"
     latched.switch(local=False)
     latched.run(5)
@@ -867,3 +894,67 @@ def test_challenges_are_issued_every_5_s_in_every_phase(fresh: Site) -> None:
     fresh.run(61)
     assert len(of(fresh, IssueChallenge)) == 12
     assert len(set(of(fresh, IssueChallenge))) == 12
+
+
+# --- what is not known, and what local hides -----------------------------------------------
+
+
+def test_interlocks_and_limits_that_were_never_told_forbid_power() -> None:
+    state = machine.start(default_terms(), Now(0.0, 0), session="s", enabled=True)
+    assert state.unready(0.0) == (Cause.SESSION, "no session")
+    state = replace(state, session_up=True, lease=state.lease.issue(0.0).answer("s", 1, 0.1))
+    assert state.unready(1.0) == (Cause.INTERLOCK, "interlocks not yet known")
+    assert state.clamped_w(1.0) == 0.0
+
+
+def test_a_setpoint_that_is_no_number_is_never_written_even_without_limits(armed: Site) -> None:
+    armed.set_limits(float("inf"), float("inf"))
+    armed.dispatch("c1", float("inf"))
+    assert refused(armed) is Cause.LIMIT
+
+
+@pytest.mark.parametrize("seen", [LocalSeen(), SessionDown()])
+def test_an_idle_order_is_refused_where_nothing_may_be_written(
+    idle: Site, seen: LocalSeen | SessionDown
+) -> None:
+    idle.rtac.local = isinstance(seen, LocalSeen)
+    idle.tell(seen)
+    idle.run(11 if isinstance(seen, SessionDown) else 1)
+    idle.log = []
+    idle.tell(IdleOrdered("i"))
+    assert refused(idle) is Cause.STATE
+    assert of(idle, *OUTPUTS) == []
+
+
+def test_a_zero_accepted_before_a_loss_does_not_verify_after_it(active: Site) -> None:
+    active.tell(IdleOrdered("i"))
+    active.tell(WriteDone(WriteKind.IDLE, active.state.token, WriteResult.ACCEPTED))
+    active.tell(SessionDown())
+    active.at += 5
+    active.log = []
+    active.tell(SessionUp())
+    assert of(active, WriteIdle), "at once"
+    active.tell(EchoRead(0.0, active.at))
+    assert phase(active) is Phase.IDLING
+
+
+def test_latched_writes_idle_again_when_the_authority_returns(latched: Site) -> None:
+    latched.rtac.refuses_zero = False
+    latched.run(10)
+    latched.tell(LocalSeen())
+    latched.log = []
+    latched.tell(RemoteSeen())
+    assert of(latched, WriteIdle)
+    latched.run(5)
+    latched.log = []
+    latched.tell(RemoteSeen())
+    assert of(latched, WriteIdle) == [], "told again, not returned again"
+
+
+def test_latched_is_not_verified_by_the_zero_that_the_site_shows_while_local(
+    latched: Site,
+) -> None:
+    latched.tell(WriteDone(WriteKind.IDLE, latched.state.token, WriteResult.ACCEPTED))
+    latched.tell(LocalSeen())
+    latched.tell(EchoRead(0.0, latched.at))
+    assert latched.state.demand is not None
