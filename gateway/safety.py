@@ -108,7 +108,7 @@ class SafetySettings:
         del body["file"]
         for key, entry in zip(self.keys, body["keys"], strict=True):
             entry["public_key_file"] = hashlib.sha256(public_keys[key.kid]).hexdigest()
-        body["keys"].sort(key=lambda entry: entry["kid"])
+        body["keys"] = sorted(body["keys"], key=lambda entry: entry["kid"])
         text = json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
         return "sha256:" + hashlib.sha256(text.encode()).hexdigest()
 

@@ -740,6 +740,7 @@ def test_latched_outlasts_local_blindness_arming_and_leases(latched: Site) -> No
 
 
 def test_latched_survives_a_reboot_and_its_first_output_is_idle(latched: Site) -> None:
+    latched.rtac.remote_w = 0.0  # whatever the echo shows
     latched.power_on()
     assert phase(latched) is Phase.LATCHED
     latched.run(5)
