@@ -96,6 +96,18 @@ def test_no_output_before_the_command_is_remembered() -> None:
     assert drive.begin().setpoints == [1e5]
 
 
+def test_a_command_that_is_remembered_twice_is_carried_out_once() -> None:
+    drive = Drive(job()).begin().begin()
+    assert drive.setpoints == [500_000]
+    drive = Drive(job()).succeed().begin()
+    assert drive.setpoints == [500_000]
+    assert drive.told == ["accepted", "executing", "succeeded"]
+
+
+def test_a_job_above_the_ceiling_is_clamped_before_anything_is_written() -> None:
+    assert Drive(job(), Ceiling(1e5, 2e5)).begin().setpoints == [2e5]
+
+
 def test_no_output_after_expiry() -> None:
     drive = Drive(job())
     drive.now_s = 60.1

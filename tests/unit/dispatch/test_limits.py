@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -94,6 +95,8 @@ def test_a_limit_that_the_map_does_not_have_limits_nothing() -> None:
 def test_the_contract_is_the_smaller_of_site_limit_and_nameplate() -> None:
     assert SITE.contract_w(-1) == 1.5e6
     assert SITE.contract_w(1) == 1.8e6
+    small = replace(SITE, nameplate_w=1e6)
+    assert (small.contract_w(-1), small.contract_w(1)) == (1e6, 1e6)
 
 
 def test_only_good_and_fresh_finite_numbers_are_trusted() -> None:
