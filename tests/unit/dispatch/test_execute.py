@@ -20,6 +20,7 @@ from gateway.dispatch.job import (
     Report,
     other_job,
 )
+from gateway.dispatch.limits import Ceiling
 from gateway.dispatch.plan import Base, PlanError
 from gateway.dispatch.progress import Phase
 from gateway.dispatch.reasons import ResultState
