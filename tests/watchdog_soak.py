@@ -57,6 +57,7 @@ class Life:
             (15, self.step_ramp),
             (10, self.toggle_cloud),
             (10, self.delay_cloud),
+            (15, self.cloud_dies),
             (10, self.replay),
             (12, self.toggle_link),
             (10, self.toggle_local),
@@ -132,6 +133,16 @@ class Life:
     def delay_cloud(self) -> None:
         self.site.cloud_delay_s = self.chance.choice((0.0, 0.0, 1.0, 8.0, 29.5, 31.0, 100.0))
 
+    def cloud_dies(self) -> None:
+        """Answers late, then none, then what somebody recorded."""
+        site = self.site
+        self.delay_cloud()
+        site.run(self.chance.choice((1.0, 20.0)))
+        site.cloud_alive = False
+        for _ in range(self.chance.choice((5, 25))):
+            site.run(2)
+            self.replay()
+
     def replay(self) -> None:
         site = self.site
         boot = self.chance.choice((site.boot, site.boot, site.boot - 1))
@@ -182,6 +193,7 @@ class Life:
             rtac.other_w = None if rtac.other_w is not None else 300.0
         else:
             rtac.echo_error_w = 0.0 if rtac.echo_error_w else -50.0
+        self.site.run(self.chance.choice((0.0, 10.0, 80.0)))
 
     def kill(self) -> None:
         self.site.run(self.chance.choice((0.0, 5.0)))
