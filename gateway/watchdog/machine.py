@@ -28,7 +28,8 @@ What a reader would get wrong: nothing is ever resumed, so every way back leads 
 Deadlines are judged before the event that comes with them: an answer that arrives together with
 its lease's end is late. LATCHED and ESTOP do not become LOCAL or BLIND (they must last), but they
 write nothing while the site is local or the session is down. The RTAC heartbeat is also withheld
-when zero is unverified for V, though a session that comes and goes keeps the phase from LATCHED,
+while zero is unverified for longer than V, though a session that comes and goes, or a reset, keeps
+the phase from LATCHED,
 and while we yield to another master: were it our own setpoint behind a wrong echo, only the
 dead-man could end it.
 """

@@ -42,7 +42,9 @@ def to_local(
     """Write nothing more. What is left of V waits for the authority to come back."""
     demand = state.demand
     if demand is not None and not math.isinf(demand.overdue_at):
-        demand = replace(demand, left_s=demand.overdue_at - at, overdue_at=math.inf)
+        latch_left_s = demand.latch_at - at if state.phase is Phase.IDLING else 0.0
+        left_s = demand.overdue_at - at
+        demand = replace(demand, left_s=left_s, latch_left_s=latch_left_s, overdue_at=math.inf)
     state = to_phase(replace(state, demand=demand), Phase.LOCAL, cause, effects)
     return replace(state, yielded=yielded)
 
@@ -84,6 +86,8 @@ def _demand(state: State, at: float) -> Demand:
     latch_at = overdue_at
     if state.phase is Phase.IDLING and old is not None:
         latch_at = old.latch_at
+    elif state.phase is Phase.LOCAL and old is not None and old.latch_left_s > 0.0:
+        latch_at = at + old.latch_left_s
     elif state.phase is Phase.BLIND or overdue_at <= at:
         # The field gets a whole V to obey after an absence; heartbeats wait for it, see overdue_at.
         latch_at = at + verify_s

@@ -136,4 +136,5 @@ def reset(state: State, at: float, effects: Effects) -> State:
     if state.phase not in LASTING:
         return state
     effects.append(KeepPhase(None, stop_owed=False))
-    return moves.arrive(replace(state, demand=None, stop_at=None), at, Cause.ORDERED, effects)
+    # An unverified demand stays: no heartbeat feeds the RTAC's dead-man until zero is verified.
+    return moves.arrive(replace(state, stop_at=None), at, Cause.ORDERED, effects)

@@ -27,7 +27,8 @@ class Demand:
     overdue_at: float  # V is over: no more heartbeats; inf while LOCAL halts this clock
     latch_at: float  # V of uninterrupted trying is over: LATCHED
     write_at: float  # next zero
-    left_s: float = 0.0  # of V, while LOCAL halts the clock
+    left_s: float = 0.0  # of V, while LOCAL halts the clocks
+    latch_left_s: float = 0.0  # until LATCHED, while LOCAL halts the clocks
     busy_until: float = -math.inf  # a zero is under way; its answer must come by then
     retried: bool = False  # the one retry at once was used
     accepted_at: float | None = None  # the outstation accepted a zero that counts

@@ -452,6 +452,13 @@ _PHASES = (
         "overdue_at = at + verify_s if math.isinf(old.overdue_at) else old.overdue_at",
         "test_a_switch_that_chatters_does_not_stretch_v",
     ),
+    _phase(
+        "LATCHED is not put off by a chattering switch",
+        _MOVES,
+        "    elif state.phase is Phase.LOCAL and old is not None and old.latch_left_s > 0.0:",
+        "    elif state.phase is Phase.MONITOR and old is not None:",
+        "test_a_switch_that_chatters_after_a_reset_does_not_stretch_v_either",
+    ),
     _bound(
         "heartbeats are withheld when V is over",
         _OUTPUTS,
@@ -654,11 +661,17 @@ _ORDERED = (
         "        pass\n",
         "test_a_stop_ordered_without_a_session_is_sent_when_there_is_one_even_after_a_reboot",
     ),
+    _bound(
+        "a reset does not feed the dead-man before zero is verified",
+        _ORDERS,
+        "return moves.arrive(replace(state, stop_at=None), at,",
+        "return moves.arrive(replace(state, stop_at=None, demand=None), at,",
+        "test_bound_c_holds_though_an_operator_resets_while_zero_is_still_refused",
+    ),
     _phase(
         "a reset leads to idle first",
         _ORDERS,
-        "return moves.arrive(replace(state, demand=None, stop_at=None), at, "
-        "Cause.ORDERED, effects)",
+        "return moves.arrive(replace(state, stop_at=None), at, Cause.ORDERED, effects)",
         "return moves.to_rest(replace(state, stop_at=None), Cause.ORDERED, effects)",
         "test_an_operators_reset_leads_from_latched_to_idling_and_is_kept",
     ),

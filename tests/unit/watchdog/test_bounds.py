@@ -7,7 +7,7 @@ from itertools import pairwise
 import pytest
 
 from gateway.watchdog.effects import RefreshReversion, WriteIdle
-from gateway.watchdog.events import HeartbeatsHeld
+from gateway.watchdog.events import HeartbeatsHeld, ResetByOperator
 from gateway.watchdog.words import Phase
 from tests.fixtures.watchdog_site import Site, default_terms
 
@@ -90,6 +90,16 @@ def test_bound_c_holds_though_the_session_comes_and_goes_while_zero_is_refused(s
         site.mend()
         site.run(4)
         assert site.at - began < 100
+
+
+def test_bound_c_holds_though_an_operator_resets_while_zero_is_still_refused(site: Site) -> None:
+    site.rtac.refuses_zero = True
+    site.cloud_alive = False
+    began = site.at
+    while site.rtac.in_force_w:
+        site.tell(ResetByOperator())
+        site.step()
+        assert site.at - began <= 30 + 0.25 + 30 + 15
 
 
 def test_bound_d_the_reversion_timer_is_refreshed_while_active_and_never_after() -> None:

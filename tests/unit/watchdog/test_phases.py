@@ -627,6 +627,15 @@ def test_a_switch_that_chatters_does_not_stretch_v(active: Site) -> None:
     assert phase(active) is Phase.LATCHED
 
 
+def test_a_switch_that_chatters_after_a_reset_does_not_stretch_v_either(latched: Site) -> None:
+    latched.tell(ResetByOperator())
+    for _ in range(31):
+        latched.run(1)
+        latched.tell(LocalSeen())
+        latched.tell(RemoteSeen())
+    assert phase(latched) is Phase.LATCHED
+
+
 def test_local_for_a_minute_does_not_use_up_v(active: Site) -> None:
     active.rtac.refuses_zero = True
     active.tell(IdleOrdered("i"))
@@ -752,8 +761,12 @@ def test_an_operators_reset_leads_from_latched_to_idling_and_is_kept(latched: Si
     assert changes(latched) == [(Phase.IDLING, Cause.ORDERED)]
     assert latched.kept == KeepPhase(None, stop_owed=False)
     assert isinstance(of(latched, *OUTPUTS)[0], WriteIdle)
-    latched.run(1)
-    assert of(latched, WriteHeartbeat), "V begins anew"
+    latched.run(10)
+    assert of(latched, WriteHeartbeat) == [], "not before zero is verified"
+    latched.rtac.refuses_zero = False
+    latched.run(10)
+    assert phase(latched) is Phase.IDLE
+    assert of(latched, WriteHeartbeat)
 
 
 @pytest.mark.parametrize(
