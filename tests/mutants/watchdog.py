@@ -446,11 +446,11 @@ _PHASES = (
         "test_bound_c_holds_though_the_session_comes_and_goes_while_zero_is_refused",
     ),
     _phase(
-        "V is not begun anew by a chattering switch",
+        "V is not begun anew after LOCAL",
         _MOVES,
         "overdue_at = at + old.left_s if math.isinf(old.overdue_at) else old.overdue_at",
         "overdue_at = at + verify_s if math.isinf(old.overdue_at) else old.overdue_at",
-        "test_a_switch_that_chatters_does_not_stretch_v",
+        "test_a_zero_overdue_before_local_is_overdue_after_it_and_no_heartbeat_is_written",
     ),
     _phase(
         "LATCHED is not put off by a chattering switch",

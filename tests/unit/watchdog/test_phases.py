@@ -636,6 +636,20 @@ def test_a_switch_that_chatters_after_a_reset_does_not_stretch_v_either(latched:
     assert phase(latched) is Phase.LATCHED
 
 
+def test_a_zero_overdue_before_local_is_overdue_after_it_and_no_heartbeat_is_written(
+    latched: Site,
+) -> None:
+    latched.tell(ResetByOperator())
+    latched.switch(local=True)
+    latched.run(10)
+    latched.switch(local=False)
+    latched.run(2)
+    assert phase(latched) is Phase.IDLING
+    latched.log = []
+    latched.run(10)
+    assert of(latched, WriteHeartbeat) == []
+
+
 def test_local_for_a_minute_does_not_use_up_v(active: Site) -> None:
     active.rtac.refuses_zero = True
     active.tell(IdleOrdered("i"))
