@@ -68,6 +68,13 @@ class OutcomeKind(StrEnum):
     FAILED = "failed"  # never left this box: not connected, or not a lawful value
 
 
+class Stage(StrEnum):
+    """How far a control that was not answered had come."""
+
+    SELECT = "select"  # OPERATE was never sent: nothing was carried out
+    OPERATE = "operate"  # OPERATE or a direct operate was sent, or nobody can tell
+
+
 @dataclass(frozen=True, slots=True)
 class PointStatus:
     """What the outstation said about one point."""
@@ -84,6 +91,7 @@ class Outcome:
     kind: OutcomeKind
     statuses: tuple[PointStatus, ...]
     cause: str  # for people; "" on success
+    stage: Stage = Stage.OPERATE  # of the last control sent
 
 
 class Pathway(Protocol):

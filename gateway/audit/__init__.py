@@ -1,0 +1,1 @@
+"""The audit: a hash chain of everything that was decided about control."""

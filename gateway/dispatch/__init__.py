@@ -1,0 +1,1 @@
+"""Signed commands: read, verified, approved, limited, carried out. Pure."""

@@ -1,0 +1,56 @@
+"""Which commands were seen: ids for 30 days, and each issuer's last sequence number.
+
+An id is spent as soon as its signatures hold, also by a command that is then rejected: the same
+bytes sent again a minute later must not find a better moment. Age is counted on the monotonic
+clock, so that a wall clock that jumps frees no id.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+KEPT_S = 30 * 86_400.0
+
+
+class Register:
+    """Spent ids and sequence numbers. Mutable."""
+
+    __slots__ = ("_ids", "_last")
+
+    def __init__(
+        self, ids: Mapping[str, float] | None = None, last: Mapping[str, int] | None = None
+    ) -> None:
+        """Start with what the store remembers.
+
+        Args:
+            ids: command id -> monotonic second at which it was seen, negative before boot.
+            last: kid -> its last sequence number of this session.
+        """
+        self._ids = dict(sorted((ids or {}).items(), key=lambda item: item[1]))
+        self._last = dict(last or {})
+
+    @property
+    def count(self) -> int:
+        """How many ids it holds."""
+        return len(self._ids)
+
+    def is_seen(self, command_id: str) -> bool:
+        """Whether ``command_id`` was spent in the last 30 days."""
+        return command_id in self._ids
+
+    def last_seq(self, kid: str) -> int | None:
+        """The issuer's last sequence number; None if it has sent nothing."""
+        return self._last.get(kid)
+
+    def spend(self, command_id: str, kid: str, seq: int, *, now_s: float) -> None:
+        """Never take ``command_id`` again, nor ``seq`` or less from ``kid``; forget the old."""
+        self._ids.setdefault(command_id, now_s)
+        self._last[kid] = max(seq, self._last.get(kid, seq))
+        while self._ids:
+            oldest = next(iter(self._ids))
+            if now_s - self._ids[oldest] <= KEPT_S:
+                break
+            del self._ids[oldest]

@@ -1,0 +1,1 @@
+"""Idles the battery when the cloud is lost. Pure; ``machine`` holds the table of transitions."""

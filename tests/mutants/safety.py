@@ -1,0 +1,83 @@
+"""The rules of safety.toml."""
+
+from __future__ import annotations
+
+from tests.mutants.mutant import Mutant
+
+_RULES = "gateway/safetyrules.py"
+_SAFETY = "gateway/safety.py"
+_FAULT = "test_a_fault_says_what_was_found_what_is_allowed_and_which_bound_breaks"
+
+
+def _rule(rule: str, old: str, new: str, test: str = _FAULT, *, file: str = _RULES) -> Mutant:
+    return Mutant(rule, file, old, new, f"tests/unit/test_safety.py::{test}")
+
+
+MUTANTS = (
+    _rule(
+        "challenge period <= L / 3",
+        '    at_most("challenge_s", watchdog.challenge_s, third_s, why)\n',
+        "",
+    ),
+    _rule(
+        "RTAC heartbeat period <= W / 3",
+        '    at_most("heartbeat_s", watchdog.heartbeat_s, silent_s, why)\n',
+        "",
+    ),
+    _rule(
+        "reversion refresh <= reversion / 3",
+        "        if found_s > limit_s:",
+        '        if found_s > limit_s and key != "reversion_refresh_s":',
+    ),
+    _rule(
+        "V >= 2 r + ramp to zero",
+        "if watchdog.idle_verify_s < least_s:",
+        "if False:",
+    ),
+    _rule(
+        "the ramp counts in V",
+        "least_s = 2 * response_s + ramp_s",
+        "least_s = 2 * response_s",
+    ),
+    _rule(
+        "r inside its range",
+        "if not 1 <= response_s <= 10:",
+        "if False:",
+        "test_a_response_timeout_of_the_site_outside_its_range_is_a_fault_of_control",
+    ),
+    _rule("key ids are unique", "if key.kid and key.kid in lines:", "if False:"),
+    _rule(
+        "keys are unique",
+        "if key.public_key_file and other != key.kid:",
+        "if False:",
+    ),
+    _rule(
+        "each role that approval needs has a key",
+        "if not any(role in key.roles and not key.revoked for key in keys):",
+        "if False:",
+    ),
+    _rule(
+        "a revoked key fills no role",
+        "if not any(role in key.roles and not key.revoked for key in keys):",
+        "if not any(role in key.roles for key in keys):",
+    ),
+    _rule(
+        "dual means two keys",
+        'if approval == "dual" and not _two_signers(keys):',
+        "if False:",
+        "test_one_key_cannot_be_dispatcher_and_approver_at_once",
+    ),
+    _rule(
+        "the digest covers the keys",
+        "hashlib.sha256(public_keys[key.kid]).hexdigest()",
+        '""',
+        "test_the_digest_covers_every_setting_and_every_key_but_not_where_the_file_lies",
+        file=_SAFETY,
+    ),
+    _rule(
+        "the window of the state of charge is not empty",
+        "if not min_soc_pct + 2 <= max_soc_pct and",
+        "if False and",
+        file=_SAFETY,
+    ),
+)

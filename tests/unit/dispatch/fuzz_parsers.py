@@ -1,0 +1,63 @@
+"""Coverage-guided fuzzing of everything that reads bytes from the broker.
+
+Run: ``PYTHONPATH=. python tests/unit/dispatch/fuzz_parsers.py -max_total_time=600``, with atheris
+installed. An exception is a finding, and so is an admission that nobody signed.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import atheris  # type: ignore[import-untyped]  # no types; only where somebody fuzzes
+
+with atheris.instrument_imports(include=["gateway.dispatch"]):
+    from gateway.dispatch.command import Command, parse_command
+    from gateway.dispatch.heartbeat import verify_heartbeat
+    from gateway.dispatch.reasons import Rejected
+    from gateway.dispatch.register import Register
+    from gateway.dispatch.verify import admit
+
+from tests.fixtures.commands import (
+    NOW,
+    OPS,
+    SESSION,
+    b64,
+    claims,
+    desk,
+    heartbeat,
+    signed,
+    trust,
+)
+
+DESK, TRUST = desk(), trust()
+SEEDS = [signed(claims()), heartbeat(), json.dumps(claims()).encode()]
+
+
+def one(raw: bytes) -> None:
+    """Feed ``raw`` to every reader, by the first byte."""
+    if not raw:
+        return
+    way, rest = raw[0] % 4, raw[1:]
+    if way == 0:
+        found = admit(rest, DESK, Register(), NOW, retained=False)
+        assert isinstance(found, Rejected) or rest in SEEDS, "admitted what nobody signed"
+    elif way == 1:
+        parsed = parse_command(rest)
+        assert isinstance(parsed, Command | Rejected)
+    elif way == 2:
+        beat = verify_heartbeat(rest, TRUST, NOW, gateway="gw-17", session=SESSION, retained=False)
+        assert isinstance(beat, Rejected) or rest in SEEDS, "took what nobody signed"
+    else:
+        header = {"alg": OPS.alg, "kid": OPS.kid, "typ": "bess-command+jws"}
+        half = {"protected": b64(json.dumps(header).encode()), "signature": b64(rest[:64])}
+        raw = json.dumps({"payload": b64(rest[64:]), "signatures": [half]}).encode()
+        assert isinstance(admit(raw, DESK, Register(), NOW, retained=False), Rejected)
+
+
+if __name__ == "__main__":
+    for seed in SEEDS:
+        for way in range(4):
+            one(bytes([way]) + seed)
+    atheris.Setup(sys.argv, one)
+    atheris.Fuzz()
