@@ -26,11 +26,17 @@ def damaged_gap(core: sa.engine.Connection, key: int, book: Book) -> Gap:
         core: inside a transaction.
         key: of the damaged row, which is still there.
         book: the counters, for what the last row may hold.
+
+    Raises:
+        sqlite3.DatabaseError: the row is not found by its key; the file is to be salvaged.
     """
     stream = stream_of(key)
     lo, hi = keys_of(stream)
-    columns = core.exec_driver_sql(schema.PLACES.sql, (key, key, 1)).fetchall()[0]
-    own = Place(*columns)
+    found = core.exec_driver_sql(schema.PLACES.sql, (key, key, 1)).fetchall()
+    if not found:  # the tree is out of order
+        text = f"key {key}: is read in passing and not found"
+        raise schema.corruption(text)
+    own = Place(*found[0])
     before = _sound(core, schema.FETCH_BACK.sql, (lo, key - 1, _NEAR))
     behind = _sound(core, schema.FETCH.sql, (key + 1, hi, _NEAR))
     known = behind or before

@@ -312,6 +312,9 @@ class Database:
                 gaps.append(damaged_gap(self._core, key, self.book))
                 self._core.exec_driver_sql(schema.SET_ASIDE.sql, (now.unix_ms, why, key))
                 gone = self._core.exec_driver_sql(schema.FORGET.sql, (key, key)).fetchall()
+                if not gone:
+                    text = f"key {key}: is found and cannot be deleted"
+                    raise schema.corruption(text)
                 self._count_gone(
                     stream_of(key), [(gaps[-1].last - gaps[-1].first + 1, gone[0][1] or 0)]
                 )

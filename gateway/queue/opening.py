@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     from gateway.clock import Now
     from gateway.streams import Gap
 
-CORRUPT = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+# A constraint fails only where the counters and the rows are not of the same moment.
+CORRUPT = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CONSTRAINT)
 FULL = (sqlite3.SQLITE_FULL,)
 
 

@@ -312,8 +312,13 @@ class Writer:
                 text = f"{waiting} rows are counted and none is found"
                 raise schema.corruption(text)
         if bad:
-            with suppress(*schema.UNREADABLE):  # met again with the next fetch
+            try:
                 written = database.set_aside(bad, now=now, gap_batch=self._gap_batch)
+            except schema.UNREADABLE as failure:
+                if opening.is_corrupt(failure):
+                    raise
+                # A full disk: met again with the next fetch.
+            else:
                 self._changed = self._dirty = True
                 self._trouble("corrupt", f"{self._path}: in quarantine: {bad[0][1]}")
                 self._post(RowsStored(written.rows))

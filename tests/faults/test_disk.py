@@ -14,8 +14,6 @@ if TYPE_CHECKING:
 
     from tests.faults.trials import Total, Worker
 
-Line = "Callable[[str], None]"
-
 
 def clean(total: Total) -> None:
     """Nothing lost, nothing duplicated, in any trial."""
@@ -64,3 +62,12 @@ def test_errors_at_every_step_lose_nothing(
     total = trials.errors(worker, disk, every=1 if script == "short" else 11, script=script)
     line(total.row(f"EIO and ENOSPC at steps of the disk, script `{script}`"))
     clean(total)
+
+
+@pytest.mark.parametrize("tail", ["queue.db", "-wal"])
+def test_no_flipped_batch_is_delivered(
+    worker: Worker, disk: Path, line: Callable[[str], None], tail: str
+) -> None:
+    total = trials.flips(worker, disk, trials=1000, tail=tail)
+    line(total.row(f"1 to 8 bits flipped in `*{tail}`; delivered wrong: {total.wrong}"))
+    assert not total.wrong, total.first_wrong
