@@ -4,6 +4,7 @@
 #   make test                                    unit and integration tests
 #   make check                                   format, lint, types, imports
 #   make bench                                   the goals in figures
+#   make mutants                                 each safety rule removed, and the test that notices
 #   make lock                                    pin the requirements anew
 
 SHELL := /bin/bash
@@ -18,7 +19,7 @@ DEMO_OUTAGE ?= 0
 # What Debian supplies: a broker, and what systemd-python is compiled with.
 APT := mosquitto gcc pkg-config libsystemd-dev python3-dev python3-venv
 
-.PHONY: all demo test check format bench lock clean system-packages
+.PHONY: all demo test check format bench mutants lock clean system-packages
 
 all: check test
 
@@ -37,6 +38,9 @@ check: $(VENV)/installed
 format: $(VENV)/installed
 	$(BIN)/ruff format --config packaging/ruff.toml gateway tests
 	$(BIN)/ruff check --fix --config packaging/ruff.toml gateway tests
+
+mutants: $(VENV)/installed
+	$(BIN)/python -m tests.mutants
 
 bench: $(VENV)/installed
 	$(BIN)/python -m tests.bench
