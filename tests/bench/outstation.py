@@ -49,7 +49,10 @@ BURST_S = 120.0
 
 
 def outstations(**settings: Any) -> OutstationProcess:
-    """Start them. Settings: count, points, unsolicited."""
+    """Start them. Settings: count, points, unsolicited; ports, where they are to be the same again;
+    event_only, where the points shall be 0 again after each event, so that polls of static
+    values show none of the streamed ones.
+    """
     return OutstationProcess(MODULE, **settings)
 
 
@@ -88,9 +91,8 @@ class Station:
 
     def __init__(self, manager: Any, number: int, settings: dict[str, Any]) -> None:
         self.points: int = settings["points"]
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = int(probe.getsockname()[1])
+        self._event_only: bool = settings.get("event_only", False)
+        self.port = settings["ports"][number] if "ports" in settings else _free_port()
         name = f"station-{number}"
         self.application, self._listener = Application(), Listener()
         self._commands = Commands()
@@ -130,7 +132,10 @@ class Station:
         """The update that ``apply`` applies."""
         updates = dnp.UpdateBuilder()
         for at, value in enumerate(values, first):
-            updates.Update(_online(dnp.Analog(value)), FIRST + at % self.points, FORCE)
+            point = FIRST + at % self.points
+            updates.Update(_online(dnp.Analog(value)), point, FORCE)
+            if self._event_only:
+                updates.Update(_online(dnp.Analog(0.0)), point, SUPPRESS)
         return updates.Build()
 
     def burst(self, count: int, start: int) -> dict[str, float]:
@@ -209,6 +214,12 @@ class Site:
         if op == "stream":
             return self.stream(**asked)
         raise ValueError(op)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 def _online(value: Any) -> Any:

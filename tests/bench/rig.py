@@ -139,7 +139,7 @@ class Daemon:
                 env={**os.environ, "NOTIFY_SOCKET": str(notices)},
                 start_new_session=True,
             )
-        self._seen = psutil.Process(self._child.pid)
+        self.seen = psutil.Process(self._child.pid)
         try:
             while b"READY=1" not in self._notices.recv(4096):
                 continue
@@ -160,12 +160,12 @@ class Daemon:
 
     def cpu_s(self) -> float:
         """Seconds of CPU used so far, user and system."""
-        times = self._seen.cpu_times()
+        times = self.seen.cpu_times()
         return times.user + times.system
 
     def rss_mb(self) -> float:
         """Resident memory in MB (10^6 bytes)."""
-        return self._seen.memory_info().rss / 1e6
+        return self.seen.memory_info().rss / 1e6
 
     def peak_mb(self) -> float:
         """The largest resident memory so far, in MB."""
