@@ -49,7 +49,7 @@ def test_the_tape_tells_what_the_disk_holds(worker: Worker, disk: Path) -> None:
 
 
 def test_a_kill_at_a_step_of_the_disk_loses_nothing(worker: Worker, disk: Path) -> None:
-    clean(trials.kills(worker, disk, every=4))
+    clean(trials.kills(worker, disk, every=9))
 
 
 def test_a_kill_while_the_database_is_made_leaves_no_journal_for_the_next_one(
@@ -67,11 +67,11 @@ def test_a_kill_while_the_database_is_made_leaves_no_journal_for_the_next_one(
 
 
 def test_a_kill_during_a_salvage_loses_nothing(worker: Worker, disk: Path) -> None:
-    clean(trials.kills_while_salvaging(worker, disk, every=9))
+    clean(trials.kills_while_salvaging(worker, disk, every=20))
 
 
 def test_a_power_cut_loses_nothing(worker: Worker, disk: Path) -> None:
-    total = trials.powercuts(worker, disk, trials=200)
+    total = trials.powercuts(worker, disk, trials=100)
     clean(total)
     assert not total.corrupt
 
@@ -83,4 +83,4 @@ def test_a_power_cut_with_synchronous_normal_is_seen_to_lose(worker: Worker, dis
 
 
 def test_a_failing_disk_loses_nothing_that_was_kept(worker: Worker, disk: Path) -> None:
-    clean(trials.errors(worker, disk, every=6))
+    clean(trials.errors(worker, disk, every=12))
