@@ -2,6 +2,10 @@
 
 Callbacks arrive on the dnp3 thread. Each body is guarded: an exception that leaves a command
 callback ends the process, in any other it is printed and forgotten (yadnp3 3.2.1.4).
+
+opendnp3 keeps the objects that it calls for as long as the master lives, and the stack keeps the
+master. So these objects know their stack by a weak reference: a strong one would be a circle
+through C++, which no collector sees, and every attempt to connect would stay in memory (14 kB).
 """
 
 from __future__ import annotations
@@ -9,6 +13,7 @@ from __future__ import annotations
 import functools
 import logging
 import re
+import weakref
 from typing import TYPE_CHECKING, Concatenate, ParamSpec, Protocol, TypeVar
 
 import opendnp3 as dnp
@@ -82,24 +87,30 @@ class Owner(Protocol):
 
 
 class _Guarded(Protocol):
-    stack: Stack
+    stack: weakref.ref[Stack]
 
 
 _Callback = TypeVar("_Callback", bound=_Guarded)
 
 
 def guarded(
-    body: Callable[Concatenate[_Callback, _P], None],
+    body: Callable[Concatenate[_Callback, Stack, _P], None],
 ) -> Callable[Concatenate[_Callback, _P], None]:
-    """Turn an exception of a callback into a ``ThreadFault``."""
+    """Give a callback its stack, and turn its exception into a ``ThreadFault``.
+
+    A stack that was dropped and is gone has nobody to tell.
+    """
 
     @functools.wraps(body)
     def guard(self: _Callback, /, *args: _P.args, **kwargs: _P.kwargs) -> None:
+        stack = self.stack()
+        if stack is None:
+            return
         try:
-            body(self, *args, **kwargs)
+            body(self, stack, *args, **kwargs)
         except Exception as error:
             log.exception("callback failed")
-            self.stack.engine.fault(f"{body.__qualname__}: {type(error).__name__}: {error}")
+            stack.engine.fault(f"{body.__qualname__}: {type(error).__name__}: {error}")
 
     return guard
 
@@ -109,15 +120,15 @@ class Listener(dnp.IChannelListener):
 
     def __init__(self, stack: Stack) -> None:
         super().__init__()
-        self.stack = stack
+        self.stack = weakref.ref(stack)
 
     @guarded
-    def OnStateChange(self, state: dnp.ChannelState) -> None:  # noqa: N802 - opendnp3
+    def OnStateChange(self, stack: Stack, state: dnp.ChannelState) -> None:  # noqa: N802 - opendnp3
         """opendnp3: CLOSED, OPENING, OPEN or SHUTDOWN."""
         if state == dnp.ChannelState.OPEN:
-            self.stack.owner.told(self.stack, w.Opened())
+            stack.owner.told(stack, w.Opened())
         elif state == dnp.ChannelState.CLOSED:
-            self.stack.owner.told(self.stack, w.Closed())
+            stack.owner.told(stack, w.Closed())
 
 
 class Application(dnp.IMasterApplication):
@@ -125,19 +136,19 @@ class Application(dnp.IMasterApplication):
 
     def __init__(self, stack: Stack, now: Callable[[], Now]) -> None:
         super().__init__()
-        self.stack = stack
+        self.stack = weakref.ref(stack)
         self._now = now
         self._started = -1
         self._pending: Ended | None = None
         self._iin = -1
 
     @guarded
-    def OnTaskStart(self, kind: dnp.MasterTaskType, _id: dnp.TaskId) -> None:  # noqa: N802 - opendnp3
+    def OnTaskStart(self, _: Stack, kind: dnp.MasterTaskType, _id: dnp.TaskId) -> None:  # noqa: N802 - opendnp3
         """opendnp3: a request is being sent."""
         self._started = kind.value
 
     @guarded
-    def OnTaskComplete(self, done: dnp.TaskInfo) -> None:  # noqa: N802 - opendnp3
+    def OnTaskComplete(self, stack: Stack, done: dnp.TaskInfo) -> None:  # noqa: N802 - opendnp3
         """opendnp3: a task ended. If a response ended it, its indications follow at once."""
         task = _TASKS.get(done.type.value)
         started, self._started = self._started == done.type.value, -1
@@ -147,25 +158,25 @@ class Application(dnp.IMasterApplication):
         if done.result.value in (_SUCCESS, _BAD_RESPONSE):
             self._pending = ended
         else:
-            self.stack.end(ended)
+            stack.end(ended)
 
     @guarded
-    def OnReceiveIIN(self, field: dnp.IINField) -> None:  # noqa: N802 - opendnp3
+    def OnReceiveIIN(self, stack: Stack, field: dnp.IINField) -> None:  # noqa: N802 - opendnp3
         """opendnp3: the indications of a response or unsolicited response."""
         iin = join(field.LSB, field.MSB)
-        self.stack.owner.heard(self.stack)
+        stack.owner.heard(stack)
         if self._iin == -1 or (iin ^ self._iin) & ~FLEETING:
-            self.stack.owner.told(self.stack, w.IinSeen(iin))
+            stack.owner.told(stack, w.IinSeen(iin))
         self._iin = iin
         if (ended := self._pending) is not None:
             self._pending = None
             ended.iin = iin
-            self.stack.end(ended)
+            stack.end(ended)
 
     @guarded
-    def OnClose(self) -> None:  # noqa: N802 - opendnp3
+    def OnClose(self, stack: Stack) -> None:  # noqa: N802 - opendnp3
         """opendnp3: the link layer went down."""
-        self.stack.owner.closed(self.stack)
+        stack.owner.closed(stack)
 
     def Now(self) -> dnp.UTCTimestamp:  # noqa: N802 - opendnp3
         """opendnp3: the time to write. Anything but this type would write 1970 in silence."""
@@ -211,23 +222,17 @@ class Stack:
         self.master.Disable()
         self._channel.Shutdown()
         self.engine.hear(self._name, None)
+        self.on_end = None
 
     def check_link(self) -> None:
         """Send REQUEST LINK STATUS."""
-        self.master.CheckLinkStatus(self._link_checked)
+        self.master.CheckLinkStatus(functools.partial(_link_checked, weakref.ref(self)))
 
     def end(self, ended: Ended) -> None:
         """A task ended: a step of a longer request goes on, anything else is told."""
         on_end = self.on_end if ended.task == "request" else None
         if on_end is None or not on_end(ended):
             self.owner.ended(self, ended)
-
-    def _link_checked(self, ok: bool) -> None:  # noqa: FBT001 - opendnp3 calls it so
-        try:
-            self.owner.told(self, w.LinkChecked(bool(ok)))
-        except Exception as error:  # an exception in this callback ends the process
-            log.exception("link check")
-            self.engine.fault(f"link check: {error}")
 
     def _hear(self, message: str) -> None:
         if message.startswith(_FAILED):
@@ -238,6 +243,17 @@ class Stack:
             self.owner.told(self, w.StraySeen(int(stray[1]), int(stray[2])))
         elif _NOISE.match(message):
             self.owner.told(self, w.NoiseSeen(message))
+
+
+def _link_checked(stack: weakref.ref[Stack], ok: bool) -> None:  # noqa: FBT001 - opendnp3 calls it so
+    found = stack()
+    if found is None:
+        return
+    try:
+        found.owner.told(found, w.LinkChecked(bool(ok)))
+    except Exception as error:  # an exception in this callback ends the process
+        log.exception("link check")
+        found.engine.fault(f"link check: {error}")
 
 
 def _config(settings: Dnp3Settings) -> dnp.MasterStackConfig:
