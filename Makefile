@@ -16,8 +16,8 @@ SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 DEMO_SECONDS ?= 0
 DEMO_OUTAGE ?= 0
 
-# What Debian supplies: a broker, and what systemd-python is compiled with.
-APT := mosquitto gcc pkg-config libsystemd-dev python3-dev python3-venv
+# What Debian supplies: a broker, an independent zstd, and what systemd-python is compiled with.
+APT := mosquitto zstd gcc pkg-config libsystemd-dev python3-dev python3-venv
 
 .PHONY: all demo test check format bench mutants lock clean system-packages
 

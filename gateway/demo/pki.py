@@ -59,7 +59,7 @@ class Pki:
             builder = _builder(subject, subject, key.public_key(), expired=False)
             builder = builder.add_extension(
                 x509.BasicConstraints(ca=True, path_length=0), critical=True
-            )
+            ).add_extension(_usage(ca=True), critical=True)
             certificate = builder.sign(key, hashes.SHA256())
             path.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
             self._authorities[name] = (certificate, key)
@@ -72,7 +72,12 @@ class Pki:
         key = ec.generate_private_key(ec.SECP256R1())
         builder = _builder(_name(name), issuer.subject, key.public_key(), expired=expired)
         usage = ExtendedKeyUsageOID.SERVER_AUTH if hosts else ExtendedKeyUsageOID.CLIENT_AUTH
-        builder = builder.add_extension(x509.ExtendedKeyUsage([usage]), critical=False)
+        signer = x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key.public_key())
+        builder = (
+            builder.add_extension(x509.ExtendedKeyUsage([usage]), critical=False)
+            .add_extension(_usage(ca=False), critical=True)
+            .add_extension(signer, critical=False)  # Python 3.13 verifies strictly (RFC 5280)
+        )
         if hosts:
             names = x509.SubjectAlternativeName([_general_name(host) for host in hosts])
             builder = builder.add_extension(names, critical=False)
@@ -112,5 +117,20 @@ def _builder(
         .public_key(key)
         .serial_number(x509.random_serial_number())
         .not_valid_before(today - 2 * _DAY)
-        .not_valid_after(today - _DAY if expired else today + 30 * _DAY)
+        .not_valid_after(today - _DAY if expired else today + 60 * _DAY)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
+    )
+
+
+def _usage(*, ca: bool) -> x509.KeyUsage:
+    return x509.KeyUsage(
+        digital_signature=not ca,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        key_cert_sign=ca,
+        crl_sign=ca,
+        encipher_only=False,
+        decipher_only=False,
     )

@@ -256,7 +256,8 @@ def test_two_gateways_with_one_id_are_told_so(pki: Pki, broker: Broker) -> None:
         first.wait(BrokerUp)
         with session(site(pki, broker.port), second):
             second.wait(BrokerUp)
-            first.wait(BrokerDown, lambda down: "another client uses our id" in down.cause)
+            first.wait(BrokerDown, lambda down: "another client" in down.cause)
+            # mosquitto 2.0.11 just closes, 2.0.21 says why: both must lead to the right thought
 
 
 def test_new_settings_are_used_without_a_restart(tmp_path: Path, pki: Pki, broker: Broker) -> None:

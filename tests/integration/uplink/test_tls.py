@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
+import shutil
 import ssl
 import subprocess
 from pathlib import Path
@@ -146,7 +147,7 @@ def test_a_certificate_of_the_future_points_at_the_clock(pki: Pki) -> None:
 
 def test_the_end_of_life_of_a_certificate_is_known(pki: Pki, tmp_path: Path) -> None:
     days = (tls.certificate_not_after(str(pki.client("gw-17")[0])) - clock.now().unix_ms) / DAY_MS
-    assert 29 < days <= 30
+    assert 59 < days <= 60
     with pytest.raises(ConfigError, match="cannot be read"):
         tls.certificate_not_after(str(tmp_path / "gone.pem"))
 
@@ -165,6 +166,7 @@ def test_the_key_may_be_a_systemd_credential(
     tls.client_context(settings)
 
 
+@pytest.mark.skipif(shutil.which("zstd") is None, reason="needs the program zstd (apt)")
 def test_the_zstd_program_reads_a_spliced_frame() -> None:
     content = b'"point":["AI1","AI2"],' * 9000
     whole = splice(b'{"seq":1,', compressor().compress(content))
