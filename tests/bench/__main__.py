@@ -28,6 +28,7 @@ def main() -> int:
     parser.add_argument(
         "--backlog", type=int, metavar="N", help="readings in the backlog (10000000)"
     )
+    parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the table there, too")
     asked = parser.parse_args()
     quick, goals = asked.quick, asked.only
     backlog = asked.backlog or (QUICK_BACKLOG if quick else BACKLOG)
@@ -40,6 +41,9 @@ def main() -> int:
             lines += [line for line in measure() if line.goal in goals]
             print(f" {time.monotonic() - began:.0f} s", file=sys.stderr)
     table.show(lines, environment_line=environment)
+    if asked.markdown is not None:
+        asked.markdown.parent.mkdir(parents=True, exist_ok=True)
+        asked.markdown.write_text(table.markdown(lines, environment_line=environment))
     return 1 if any(line.met is False for line in lines) else 0
 
 

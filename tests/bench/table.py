@@ -114,6 +114,17 @@ def show(lines: Sequence[Line], *, environment_line: str) -> None:
         console.print(f"missed: {line.goal}: {line.what}: {line.measured}, goal {line.wanted}")
 
 
+def markdown(lines: Sequence[Line], *, environment_line: str) -> str:
+    """The same as a Markdown table, for the report."""
+    rows = ["| # | what | goal | measured | met |", "|---|---|---|---|---|"]
+    for line in sorted(lines, key=lambda one: one.goal):
+        met = {True: "yes", False: "**no**", None: ""}[line.met]
+        rows.append(f"| {line.goal} | {line.what} | {line.wanted} | {line.measured} | {met} |")
+    judged = [line for line in lines if line.met is not None]
+    rows += ["", f"{sum(bool(line.met) for line in judged)} of {len(judged)} met."]
+    return "\n".join([*rows, "", f"Machine: {environment_line}.", ""])
+
+
 def _figure(value: float) -> str:
     if abs(value) >= 10_000:
         return f"{value / 1000:,.0f} k"

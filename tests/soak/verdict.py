@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import importlib
 import itertools
 import statistics
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from tests.report.pyplot import load
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -81,7 +82,7 @@ def cpu_us(found: Sequence[Sample]) -> list[tuple[float, float]]:
 
 def plot(found: Sequence[Sample], path: Path) -> None:
     """Draw the samples over the minutes."""
-    pyplot: Any = _pyplot()
+    pyplot = load()
     minutes = [one.at_s / 60 for one in found]
     figure, axes = pyplot.subplots(5, 1, figsize=(9, 10), sharex=True, layout="constrained")
     axes[0].plot(minutes, [one.rss_mb for one in found], color="tab:blue")
@@ -190,9 +191,3 @@ def _range(values: Sequence[float]) -> str:
         f"{value:,.4g}" if value < 1000 else f"{value:,.0f}"
         for value in (min(values), statistics.median(values), max(values))
     )
-
-
-def _pyplot() -> object:
-    """matplotlib without a screen; imported by name, as only the report's environment has it."""
-    importlib.import_module("matplotlib").use("Agg")
-    return importlib.import_module("matplotlib.pyplot")

@@ -210,7 +210,7 @@ def _written(found: dict[str, Found], floors: list[float], *, machine: str) -> t
     rows = [
         (
             "append + fdatasync of 500 x 120 B: the floor",
-            table.spread(floors, ""),
+            _rate(floors),
             _times(to_floor),
             *("",) * 4,
             "120",
@@ -229,11 +229,11 @@ def _written(found: dict[str, Found], floors: list[float], *, machine: str) -> t
         rows.append(
             (
                 peer.what,
-                table.spread(figures.put, ""),
+                _rate(figures.put),
                 _times(figures.ahead),
                 "" if peer.least is None else f">= {peer.least:g} x",
                 "" if peer.least is None else "yes" if met else "NO",
-                table.spread(figures.taken, ""),
+                _rate(figures.taken),
                 _times(figures.ahead_taken),
                 f"{statistics.median(figures.size):.0f}",
                 peer.kept,
@@ -243,6 +243,10 @@ def _written(found: dict[str, Found], floors: list[float], *, machine: str) -> t
     rounds = f"Medians and ranges of {len(floors)} interleaved rounds"
     lines += ["", f"{rounds}. Machine: {machine}.", ""]
     return "\n".join(lines), good
+
+
+def _rate(values: list[float]) -> str:
+    return table.spread(values, "").replace("  ", " ").strip()
 
 
 def _times(ratios: list[float]) -> str:
