@@ -32,6 +32,7 @@ TEST_PACKAGES = (
     "python3-jsonschema",
     "python3-psutil",
     "python3-pytest",
+    "python3-pytest-xdist",
 )
 
 
