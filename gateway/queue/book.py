@@ -8,14 +8,20 @@ from __future__ import annotations
 
 import json
 import zlib
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from gateway.errors import PayloadError
-from gateway.streams import QueueDepth, Stream, StreamDepth
+from gateway.streams import Gap, QueueDepth, Stream, StreamDepth
 
 if TYPE_CHECKING:
     from gateway.queue.fate import Space
+
+
+_KEY = b"book"
+_IDS = 100_000  # more than one transaction gives out
+_BEGIN = b'book{"epoch":'
 
 
 @dataclass(slots=True)
@@ -63,6 +69,26 @@ class Book:
         counts.next += n
         return first
 
+    def skip(self, other: Book) -> list[Gap]:
+        """Give no number out that ``other`` has given out; returns those that are left out."""
+        if other.epoch != self.epoch:
+            return []
+        self.next_id = max(self.next_id, other.next_id)
+        gaps = []
+        for stream, counts in self.streams.items():
+            behind = other.streams[stream].next
+            if behind > counts.next:
+                gaps.append(Gap(stream, "", counts.next, behind - 1, "corrupt"))
+                counts.next = behind
+        return gaps
+
+    def begin(self, epoch: str) -> None:
+        """Number from 1 in a new epoch; what waits keeps its numbers, ids go on with room."""
+        self.epoch = epoch
+        self.next_id += _IDS
+        for counts in self.streams.values():
+            counts.next = 1
+
     def depth(self, streams: dict[Stream, StreamDepth], space: Space) -> QueueDepth:
         """What waits, as the core is told."""
         return QueueDepth(
@@ -104,6 +130,27 @@ class Book:
             reason = f"counters of the queue cannot be read: {error}"
             raise PayloadError(reason) from error
         return book
+
+
+def found_in(octets: bytes) -> Book | None:
+    """The counters somewhere in a page, if their CRC holds.
+
+    Source: SQLite, Database File Format, 2.1: the columns key, value and crc follow each other,
+    an integer big-endian in 1, 2, 3, 4 or 6 bytes.
+    """
+    at = -1
+    while (at := octets.find(_BEGIN, at + 1)) >= 0:
+        try:
+            text = octets[at + len(_KEY) :].decode("ascii", "replace")
+            _, size = json.JSONDecoder().raw_decode(text)
+        except ValueError:
+            continue
+        crc = sealed("book", text[:size])
+        behind = octets[at + len(_KEY) + size :][:6]
+        if any(int.from_bytes(behind[:n], "big", signed=True) == crc for n in (1, 2, 3, 4, 6)):
+            with suppress(PayloadError):
+                return Book.parse(text[:size])
+    return None
 
 
 def sealed(key: str, value: str) -> int:

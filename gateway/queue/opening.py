@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from gateway.errors import DiskFullError, PayloadError, StoreError
-from gateway.queue import fate, schema
+from gateway.queue import cutlog, fate, schema, walfile
 from gateway.queue.book import Book, sealed
 from gateway.queue.database import Database
 from gateway.queue.epoch import new_epoch
@@ -71,21 +71,30 @@ def open_queue(path: Path, now: Now, *, least_id: int = 1) -> Opened:
     rescued = path.with_name(path.name + ".salvaged")
     if not path.exists() and rescued.exists():
         rescued.rename(path)  # a crash came between the last two steps of ``recover``
+    octets, log, damaged = b"", walfile.NONE, False
     try:
         if not path.exists():
             _move_log(path, _aside(path, now))  # a log without its database belongs to nobody
             return Opened(_create(path, now))
+        octets = cutlog.read(path)
+        log = walfile.parse(octets, page=schema.PAGE)
+        damaged = log.cut_off
         version = schema.found_version(path)
         if version:
             schema.refuse_newer(path, version)
-            return Opened(_load(path, now, version))
+            torn = cutlog.torn_books(octets, log)
+            damaged = damaged or cutlog.is_in_the_file(path, octets, log)
+            if not damaged:
+                return _load_torn(path, now, version, torn)
+        why = "it is not a database of this gateway"
     except (*schema.UNREADABLE, PayloadError, OSError) as error:
         if not is_corrupt(error):
             raise _unusable(path, error) from error
         why = str(getattr(error, "orig", error))
-    else:
-        why = "it is not a database of this gateway"
     try:
+        if damaged:
+            why = f"frame {log.end + 1} of its log is damaged"
+            cutlog.mend(path, octets, log, aside=_aside(path, now))
         return recover(path, now, why=why, least_id=least_id)
     except (*schema.UNREADABLE, OSError) as error:
         raise _unusable(path, error) from error
@@ -115,7 +124,7 @@ def recover(
     _move_log(path, aside)
     path.rename(aside)
     rescued.rename(path)
-    _sync_folder(path)
+    cutlog.sync_folder(path)
     text = (
         f"{path}: {why}; set aside as {aside.name}; {found.rows} batches with"
         f" {found.readings} readings salvaged, a new epoch begins"
@@ -137,7 +146,7 @@ def _create(path: Path, now: Now) -> Database:
     except BaseException:
         _remove(fresh)
         raise
-    _sync_folder(path)
+    cutlog.sync_folder(path)
     return _load(path, now, schema.VERSION)
 
 
@@ -155,18 +164,18 @@ def _fill(path: Path, now: Now) -> None:
         raw.close()
 
 
-def _load(path: Path, now: Now, version: int) -> Database:
+def _load(path: Path, now: Now, version: int, *, write: bool = True) -> Database:
     raw, core = schema.connect(path)
     try:
         schema.migrate(core, version)
         with core.begin():
             meta = core.exec_driver_sql(schema.LOAD.sql).fetchall()
             kept = core.exec_driver_sql(schema.KEPT.sql).fetchall()
-            # Fails now, not at the first fragment, where only reading is allowed.
-            core.exec_driver_sql(
-                schema.SAVE.sql,
-                ("schema", str(schema.VERSION), sealed("schema", str(schema.VERSION))),
-            )
+            if write:  # fails now, not at the first fragment, where only reading is allowed
+                core.exec_driver_sql(
+                    schema.SAVE.sql,
+                    ("schema", str(schema.VERSION), sealed("schema", str(schema.VERSION))),
+                )
         facts = read_sealed(meta), read_sealed(kept)
         book = Book.parse(facts[0].get("book", ""))
     except BaseException:
@@ -219,6 +228,23 @@ def _aside(path: Path, now: Now) -> Path:
     return path.with_name(name)
 
 
+def _load_torn(path: Path, now: Now, version: int, torn: list[Book] | None) -> Opened:
+    """Load, and give no number out again that the torn transaction may have given out.
+
+    If a power cut tore it, nobody was told of its numbers, and a gap is announced too many. If a
+    bit flipped in it, it had been kept. Where its counters are damaged as well, a new epoch
+    begins. Nothing is written here: numbers and gaps are kept with the next commit, or the torn
+    transaction is found again.
+    """
+    if torn is None:
+        return Opened(_load(path, now, version))
+    database = _load(path, now, version, write=False)
+    if torn:
+        return Opened(database, gaps=tuple(database.book.skip(torn[-1])))
+    database.book.begin(new_epoch(now.unix_ms))
+    return Opened(database)
+
+
 def _move_log(path: Path, aside: Path) -> None:
     for tail in ("-wal", "-journal"):  # SQLite would apply either to whatever takes this name
         log = path.with_name(path.name + tail)
@@ -230,12 +256,3 @@ def _move_log(path: Path, aside: Path) -> None:
 def _remove(path: Path) -> None:
     for tail in ("", "-wal", "-shm", "-journal"):
         path.with_name(path.name + tail).unlink(missing_ok=True)
-
-
-def _sync_folder(path: Path) -> None:
-    """Make names durable: a file whose name is lost with the power is lost itself."""
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
+from collections import Counter
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -48,12 +49,14 @@ class Salvaged:
     facts: dict[str, str] = field(default_factory=dict)
     keys: set[int] = field(default_factory=set)
     numbers: dict[tuple[Stream, str], list[tuple[int, int]]] = field(default_factory=dict)
+    waiting: Counter[Stream] = field(default_factory=Counter)  # readings
     gaps: list[Gap] = field(default_factory=list)
 
     def count(self, row: Row, aged_s: int) -> None:
         """Add a row that was carried over."""
         self.rows += 1
         self.readings += row.batch.n
+        self.waiting[row.batch.stream] += row.batch.n
         self.last_id = max(self.last_id, row.id)
         self.aged_s = max(self.aged_s, aged_s)
         taken = self.numbers.setdefault((row.batch.stream, row.epoch), [])
@@ -259,9 +262,8 @@ def _missing(found: Salvaged) -> list[Gap]:
         last = ranges[-1][1] if ranges else 0
         if book is not None and epoch == book.epoch:
             counts = book.streams[stream]
-            if counts.readings:
-                waiting = max(1, counts.next - counts.readings)
-                first = waiting if first is None else min(first, waiting)
+            if counts.readings > found.waiting[stream]:
+                first = 1  # what was acknowledged out of order makes any other bound too high
             last = counts.next - 1
         if first is None:
             continue

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 GROWTH = 96 << 20  # bytes that a process may grow while it is fuzzed
 LATE_S = 60.0
+BACKED_OFF_S = 180.0  # after that many refusals the next attempt is up to a minute away, twice
 
 
 def dnp3(seconds: float, seed: int) -> str:
@@ -121,7 +122,7 @@ def mqtt(seconds: float, seed: int) -> str:  # noqa: C901 - one broker, packet b
                     assert not [one for one in inbox.seen if isinstance(one, ThreadFault)]
                     inbox.seen.clear()
                 good = True
-                end = time.monotonic() + LATE_S
+                end = time.monotonic() + BACKED_OFF_S
                 while not any(isinstance(one, BrokerUp) for one in inbox.seen):
                     with contextlib.suppress(AssertionError):
                         inbox.wait(BrokerUp)

@@ -1,0 +1,75 @@
+"""The log that the last run left: what SQLite would silently leave out of it, and mending it.
+
+``walfile`` says what is there; here are the files.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from gateway.queue import schema, walfile
+from gateway.queue.book import Book, found_in
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_LARGEST = 64 << 20  # bytes; it is cut at 4 MiB, but a reader elsewhere may hold it open
+
+
+def read(path: Path) -> bytes:
+    """The log beside the database ``path``; nothing where there is none, or too much of it."""
+    file = path.with_name(path.name + "-wal")
+    if not file.exists() or file.stat().st_size > _LARGEST:
+        return b""
+    return file.read_bytes()
+
+
+def torn_books(octets: bytes, log: walfile.Log) -> list[Book] | None:
+    """Counters of a last transaction that is not there; None if there is no such."""
+    if not log.torn:
+        return None
+    whole = (at for at in log.torn if log.fits[at])  # others may be what lay there before
+    pages = (walfile.page_of(octets, at, page=schema.PAGE) for at in whole)
+    return [book for each in pages if (book := found_in(each)) is not None]
+
+
+def is_in_the_file(path: Path, octets: bytes, log: walfile.Log) -> bool:
+    """Whether counters of the torn transaction were copied to the database: it was synced."""
+    with path.open("rb") as file:
+        for at in log.torn:
+            page = walfile.page_of(octets, at, page=schema.PAGE)
+            number = walfile.page_number(octets, at, page=schema.PAGE)
+            if log.fits[at] and found_in(page) is not None:
+                file.seek((number - 1) * schema.PAGE)
+                if file.read(schema.PAGE) == page:
+                    return True
+    return False
+
+
+def mend(path: Path, octets: bytes, log: walfile.Log, *, aside: Path) -> None:
+    """Let SQLite read all of a damaged log; a copy as it was stays beside ``aside``.
+
+    After a crash from here on, the damaged page is met like one of the database.
+    """
+    file = path.with_name(path.name + "-wal")
+    with suppress(OSError):  # for people, if there is room
+        aside.with_name(aside.name + "-wal.damaged").write_bytes(octets)
+    fresh = file.with_name(file.name + ".mended")
+    with fresh.open("wb") as opened:
+        opened.write(walfile.mended(octets, log, page=schema.PAGE))
+        opened.flush()
+        os.fsync(opened.fileno())
+    path.with_name(path.name + "-shm").unlink(missing_ok=True)  # the index of the shorter log
+    fresh.rename(file)
+    sync_folder(path)
+
+
+def sync_folder(path: Path) -> None:
+    """Make names durable: a file whose name is lost with the power is lost itself."""
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
