@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import NamedTuple
 
 _FIRST_MS = -2_208_988_800_000  # 1900-01-01T00:00:00.000Z
@@ -33,4 +34,9 @@ def rfc3339(unix_ms: int) -> str:
     sets all 48 bits of a DNP3 time means the year 10889.
     """
     seconds, ms = divmod(min(max(unix_ms, _FIRST_MS), _LAST_MS), 1000)
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{ms:03d}Z"
+    return f"{_to_second(seconds)}.{ms:03d}Z"
+
+
+@lru_cache(maxsize=64)  # every message names this second or the last one, twice
+def _to_second(seconds: int) -> str:
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}"

@@ -11,6 +11,7 @@ dispatch), whose effects go first in ``_pass``.
 from __future__ import annotations
 
 import logging
+import math
 from typing import TYPE_CHECKING, Any
 
 from gateway import events, health
@@ -57,6 +58,7 @@ class Core:
         self._presence = Presence(site, identity)
         self._replaced: set[str] = set()  # assets whose old session may still speak
         self._monitors = {asset.id: self._monitor(asset.id, now) for asset in site.settings.assets}
+        self._monitors_at = min((one.wake_at for one in self._monitors.values()), default=math.inf)
         self._shipper = Shipper(
             self._presence.topics,
             window=site.settings.uplink.window,
@@ -91,8 +93,7 @@ class Core:
     @property
     def wake_at(self) -> float:
         """``mono_s`` of the next thing that is due by itself."""
-        due = [self._status_at, self._shipper.wake_at]
-        due += [monitor.wake_at for monitor in self._monitors.values()]
+        due = [self._status_at, self._shipper.wake_at, self._monitors_at]
         if self._stop_at is not None:
             due.append(self._stop_at)
         return min(due)
@@ -103,7 +104,9 @@ class Core:
         handler = self._handlers.get(type(event))
         if handler is not None:
             effects += handler(event, now)
-        elif (asset := getattr(event, "asset", None)) in self._monitors.keys() - self._replaced:
+        elif (asset := getattr(event, "asset", None)) in self._monitors and (
+            asset not in self._replaced
+        ):
             effects += self._monitors[asset].handle(event, now)
         self._shipper, shipping = self._shipper.handle(event, now)
         return effects + shipping + self._pass(now)
@@ -113,9 +116,15 @@ class Core:
     def _pass(self, now: Now) -> list[Effect]:
         """What every pass ends with: due monitors, the status line, the end of draining."""
         effects: list[Effect] = []
+        # Of all that happens with every event this alone asks each session: once, not in wake_at.
+        soonest = math.inf
         for monitor in self._monitors.values():
-            if now.mono_s >= monitor.wake_at:
+            due = monitor.wake_at
+            if now.mono_s >= due:
                 effects += monitor.tick(now)
+                due = monitor.wake_at
+            soonest = min(soonest, due)
+        self._monitors_at = soonest
         if now.mono_s >= self._status_at:
             self._status_at = now.mono_s + STATUS_PERIOD_S
             effects.append(ReportStatus(self._overview(now).line(self._monitors.values())))
