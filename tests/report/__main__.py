@@ -61,7 +61,7 @@ def _draw() -> None:
         verdict.plot(samples.read(HERE / "soak.csv"), HERE / "soak.png")
     page = HERE / "README.md"
     text = page.read_text()
-    for name in ("goals", "peers", "backlog", "soak"):
+    for name in ("goals", "peers", "peers-busy", "backlog", "soak"):
         begin, end = f"<!-- {name}.md -->\n", f"<!-- end of {name}.md -->"
         if begin in text and (HERE / f"{name}.md").exists():
             head, _, rest = text.partition(begin)
