@@ -50,6 +50,7 @@ class Book:
     quarantined: int = 0
     aged_s: int = 0  # the queue's own clock (``fate.Ageing``) at the last commit
     wall_ms: int = 0  # Unix ms of the last commit
+    commits: int = 0  # so that no two commits save the same text: ``cutlog`` relies on it
     streams: dict[Stream, Counts] = field(
         default_factory=lambda: {stream: Counts() for stream in Stream}
     )

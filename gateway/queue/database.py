@@ -131,6 +131,7 @@ class Database:
         before = self.book.copy()
         self.book.aged_s = int(self._ageing.read(now))
         self.book.wall_ms = now.unix_ms
+        self.book.commits += 1
         try:
             with self._core.begin():
                 yield

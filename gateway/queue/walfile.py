@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from struct import iter_unpack, pack_into, unpack_from
+from struct import iter_unpack, pack, pack_into, unpack_from
 
 HEADER, FRAME = 32, 24  # bytes before the first frame, and before the page of each
 _SECTOR = 512  # bytes that a disk writes as a whole
@@ -109,6 +109,10 @@ def parse(log: bytes, *, page: int) -> Log:
     sums = checksum(log[:24], (0, 0), order=order)
     if sums == unpack_from(">II", log, 24) and unpack_from(">I", log)[0] in (_BIG, _LITTLE):
         return _frames(log, log[16:24], order, page=page, whole=True)
+    (number,) = unpack_from(">I", log, 12)
+    before = log[:12] + pack(">I", (number - 1) & _WORD) + log[16:24]
+    if checksum(before, (0, 0), order=order) == unpack_from(">II", log, 24):
+        return NONE  # a crash came while the next log began: all of this one was checkpointed
     starts = range(HEADER, len(log) - FRAME - page + 1, FRAME + page)
     salts = Counter(log[at + 8 : at + 16] for at in starts[:3]).most_common(1)[0][0]
     both = (_frames(log, salts, each, page=page, whole=False) for each in "<>")

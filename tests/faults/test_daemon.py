@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from gateway.demo.pki import Pki
+from gateway.sim.launch import SimError
 from tests.faults.middle import Middle
 from tests.faults.net import FAR, LACKS, NEAR, network
+from tests.fixtures import accounts
 from tests.fixtures.daemon import Asset
 from tests.fixtures.rig import Rig
 from tests.fixtures.tcp import Proxy
@@ -130,6 +132,25 @@ def test_a_network_that_loses_delays_and_repeats_packets(
     over_a_bad_network(tmp_path, line, loss=loss, delay_s=delay_s, repeat=repeat, seconds=40.0)
 
 
+def drained(rig: Rig, *, within_s: float = 150.0) -> None:
+    """Wait until the broker has what is in the queue now: the next attempt may be a minute away."""
+    began = time.monotonic()
+    seen: dict[str, Any] = {}
+
+    def empty(_: object) -> bool:
+        seen["broker"] = rig.daemon.ask("status")["broker"]
+        seen["queue"] = rig.daemon.ask("queue")["streams"]
+        since_s = time.monotonic() - began
+        return bool(seen["broker"]["up"]) and all(
+            (one["oldestAgeS"] or 0.0) < since_s for one in seen["queue"].values()
+        )
+
+    try:
+        rig.sim.wait_until(empty, within_s=within_s)
+    except SimError as error:
+        pytest.fail(f"{error}: {seen}\n{rig.daemon.log[-3000:]}")
+
+
 def over_a_bad_network(
     folder: Path,
     line: Callable[[str], None],
@@ -160,6 +181,7 @@ def over_a_bad_network(
         rig.sim.wait_until(partial(reached, end), within_s=2 * seconds)
         net.loss = net.delay_s = net.jitter_s = net.repeat = 0.0
         rig.daemon.up()
-        rig.flows()
+        accounts.confirmed_all(rig.sim)
+        drained(rig)
         trials = f"{net.packets} packets, {net.lost} lost"
         line(told(rig.verdict(at_least=20), f"network: {spoilt(loss, delay_s, repeat)}", trials))

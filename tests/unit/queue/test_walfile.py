@@ -92,6 +92,12 @@ def test_frames_from_before_the_last_checkpoint_do_not_count() -> None:
     assert not found.torn
 
 
+def test_half_a_header_of_the_next_log_is_no_damage() -> None:
+    octets = bytearray(log(2, 3, 1))
+    pack_into(">I", octets, 12, 1)  # the number of checkpoints
+    assert not parse(bytes(octets), page=PAGE).cut_off
+
+
 def test_a_mended_log_is_whole_and_keeps_every_page() -> None:
     whole = log(2, 3, 1, 2)
     for at in (3, 20, at_frame(0) + 9, at_frame(1) + 17, at_frame(3) + 300):
