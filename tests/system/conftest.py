@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import subprocess
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,12 +15,12 @@ from tests.system.sites import Site, start
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     Boots = Callable[..., contextlib.AbstractContextManager[Machine]]
 
 RELEASES = os.environ.get("RELEASES", "bookworm trixie").split()
 WHEELS = TREE / os.environ.get("WHEELS", "build/wheels")
+SOURCE = Path(os.environ.get("TREE", TREE))  # as packaging/export-tree has it
 NEXT = "99.0"
 
 
@@ -90,7 +91,7 @@ def boots(deb: Path, repository: Path) -> Boots:
     @contextlib.contextmanager
     def boot(release: str, *, host_net: bool = False, bare: bool = False) -> Iterator[Machine]:
         box = prepare(release, [] if bare else wanted)
-        binds = {"/srv/apt": repository, "/srv/tree": TREE, "/srv/deb": deb.parent}
+        binds = {"/srv/apt": repository, "/srv/tree": SOURCE, "/srv/deb": deb.parent}
         with Machine(box, binds, host_net=host_net).booted() as machine:
             yield machine
 

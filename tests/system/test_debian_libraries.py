@@ -9,12 +9,10 @@ import pytest
 if TYPE_CHECKING:
     from tests.system.machines import Machine
 
-# Python reads it at each start. The last line is for Debian 12's psutil (5.9), an older name.
-PTH = """\
-/usr/lib/bess-gateway/vendor
-/usr/lib/x86_64-linux-gnu/bess-gateway
-import psutil as p; hasattr(p.Process, "net_connections") or setattr(p.Process, "net_connections", p.Process.connections)
-"""  # noqa: E501 - a .pth file has one statement a line
+# For every Python there: the suites start processes of their own, some with their own path.
+PTH = "/usr/lib/bess-gateway/vendor\n/usr/lib/x86_64-linux-gnu/bess-gateway\n"
+# Debian 12's psutil (5.9) has an older name for it.
+PSUTIL = "import psutil; psutil.Process.net_connections = psutil.Process.connections\n"
 
 
 @pytest.mark.parametrize("suite", ["unit", "integration"])
@@ -24,11 +22,12 @@ def test_the_suite_passes_with_debians_versions(machine: Machine, version: str, 
         "mkdir -p /root/tree; cd /srv/tree; "
         "cp -r gateway pointmaps etc tests setup.cfg pyproject.toml README.md /root/tree/"
     )
-    # For every Python there: the suites start processes of their own, some with their own path.
     folder = machine.run("python3", "-c", "import site; print(site.getsitepackages()[0])").strip()
-    machine.write(f"{folder}/bess-gateway.pth", PTH)
+    old_psutil = machine.try_("python3", "-c", "import psutil; psutil.Process.net_connections")
+    path = PTH + (PSUTIL if old_psutil.returncode else "")
+    machine.write(f"{folder}/bess-gateway.pth", path)
     if machine.try_("python3", "-c", "import referencing").returncode:
         machine.sh("cd /root/tree/tests; cp system/older_schemas.py fixtures/schemas.py")
-    pytest_ = "python3 -m pytest -q -n 4 --dist loadfile -p no:cacheprovider"
+    pytest_ = "python3 -m pytest -q --tb=short -p no:cacheprovider -o faulthandler_timeout=180"
     ended = machine.try_("sh", "-c", f"cd /root/tree && {pytest_} tests/{suite} 2>&1")
     assert ended.returncode == 0, ended.stdout[-8000:]
