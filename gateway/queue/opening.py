@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 # A constraint fails only where the counters and the rows are not of the same moment.
 CORRUPT = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CONSTRAINT)
 FULL = (sqlite3.SQLITE_FULL,)
+# Our statements fit our tables: if they do not, the text of the tables is damaged.
+RENAMED = ("no such column", "no such table", "table batch has no column", "table meta has no col")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +50,8 @@ def is_corrupt(error: BaseException) -> bool:
     """Whether SQLite says that the file is damaged, and not that it may not use it."""
     if isinstance(error, PayloadError | UnicodeDecodeError):
         return True
-    return schema.error_code(error) & 0xFF in CORRUPT
+    text = str(getattr(error, "orig", error))
+    return schema.error_code(error) & 0xFF in CORRUPT or text.startswith(RENAMED)
 
 
 def is_full(error: BaseException) -> bool:

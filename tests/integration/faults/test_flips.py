@@ -115,3 +115,16 @@ def test_where_the_counters_of_a_last_commit_are_damaged_too_a_new_epoch_begins(
         assert [row.seq0 for row in new] == [1]
         assert new[0].epoch not in {row.epoch for row in rows if row not in new}
         assert len({row.id for row in rows}) == len(rows)
+
+
+def test_a_bit_that_flips_in_the_name_of_a_column_leads_to_a_salvage(tmp_path: Path) -> None:
+    (tmp_path / "queue").mkdir()
+    with Shelf(tmp_path / "queue") as shelf:
+        shelf.append(batch(3, text="kept"))
+    path = tmp_path / "queue" / "queue.db"
+    flip(path, path.read_bytes().index(b"codec TEXT NOT NULL"))
+    with Shelf(tmp_path / "queue") as shelf:
+        shelf.fetch()
+        rows = shelf.fetch()
+        assert [row.batch.body for row in rows if row.seq0 == 1] == [b"kept"]
+        assert [one.kind for one in shelf.inbox.of(QueueTroubled)] == ["corrupt"]
