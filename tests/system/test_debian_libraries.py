@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 # For every Python there: the suites start processes of their own, some with their own path.
 PTH = "/usr/lib/bess-gateway/vendor\n/usr/lib/x86_64-linux-gnu/bess-gateway\n"
 # Debian 12's psutil (5.9) has an older name for it.
-PSUTIL = "import psutil; psutil.Process.net_connections = psutil.Process.connections\n"
+PSUTIL = "import psutil; psutil.Process.net_connections = psutil.Process.connections"
 
 
 @pytest.mark.parametrize("suite", ["unit", "integration"])
@@ -23,9 +23,9 @@ def test_the_suite_passes_with_debians_versions(machine: Machine, version: str, 
         "cp -r gateway pointmaps etc tests setup.cfg pyproject.toml README.md /root/tree/"
     )
     folder = machine.run("python3", "-c", "import site; print(site.getsitepackages()[0])").strip()
-    old_psutil = machine.try_("python3", "-c", "import psutil; psutil.Process.net_connections")
-    path = PTH + (PSUTIL if old_psutil.returncode else "")
-    machine.write(f"{folder}/bess-gateway.pth", path)
+    machine.write(f"{folder}/bess-gateway.pth", PTH)
+    if machine.try_("python3", "-c", "import psutil; psutil.Process.net_connections").returncode:
+        machine.sh(f"echo '{PSUTIL}' >>/etc/python3*/sitecustomize.py")
     if machine.try_("python3", "-c", "import referencing").returncode:
         machine.sh("cd /root/tree/tests; cp system/older_schemas.py fixtures/schemas.py")
     pytest_ = "python3 -m pytest -q --tb=short -p no:cacheprovider -o faulthandler_timeout=180"
