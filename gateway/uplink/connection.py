@@ -88,6 +88,7 @@ class Connection:
     ) -> None:
         self.up = False
         self.acknowledged = False  # at least one message
+        self._greeted = False  # CONNACK was positive: whatever it says later is no greeting
         self._settings = settings
         self._inbound = inbound
         self._post = post
@@ -159,6 +160,7 @@ class Connection:
         if code.is_failure:
             why = f"the broker refused us: {causes.reason(code.value, code.getName())}"
             raise Ended(why)
+        self._greeted = True
         self._receive_max = getattr(granted, "ReceiveMaximum", _RECEIVE_MAX)
         self._max_packet = getattr(granted, "MaximumPacketSize", _NO_LIMIT)
         if self._v5:
@@ -260,7 +262,7 @@ class Connection:
             why = f"the broker sent what is not MQTT ({type(error).__name__})"
             raise Ended(why) from error
         if code != paho.MQTT_ERR_SUCCESS or self._client.socket() is None:
-            if self._connack is not None and self._connack[0].is_failure:
+            if not self._greeted and self._connack is not None and self._connack[0].is_failure:
                 return  # ``open`` says why
             self._settle()  # acknowledgements that came before the end
             raise Ended(self._why())

@@ -182,6 +182,18 @@ def test_a_broker_that_refuses_the_connection_says_why(pki: Pki) -> None:
     assert found.startswith("the broker refused us: not authorized")
 
 
+def test_a_refusal_after_the_session_was_up_ends_it_and_does_not_hang_the_uplink(pki: Pki) -> None:
+    def changing_its_mind(connection: ssl.SSLSocket) -> None:
+        for kind, body in packets(connection):
+            if kind == CONNECT:
+                connection.sendall(CONNACK)
+            elif kind == SUBSCRIBE:
+                connection.sendall(suback(body))
+                connection.sendall(bytes.fromhex("2003008700"))
+
+    assert last_cause(end_with(pki, changing_its_mind))
+
+
 def test_a_broker_that_closes_before_it_answers(pki: Pki) -> None:
     def closing(connection: ssl.SSLSocket) -> None:
         next(packets(connection))
