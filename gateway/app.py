@@ -104,6 +104,7 @@ class Gateway:
         self._intakes: dict[str, Intake] = {}
         self._sessions: dict[str, Dnp3Session] = {}
         self._swapping = threading.Lock()  # held while sessions are replaced, or ended for good
+        self._looked_s = self._awake_s = started.mono_s  # of ``_feed``
         self._dark: list[str] = []  # threads that made no progress at the last look
         self._doers: dict[type, Callable[[Any], None]] = {
             effects.StoreBatch: lambda order: self._store.append_later(order.batch),
@@ -176,10 +177,14 @@ class Gateway:
 
     def _feed(self, at: Now) -> None:
         """Tell systemd that we live, if everything that must move has moved lately."""
+        # Where this whole process stood still (SIGSTOP, suspend), nobody else is to blame.
+        if at.mono_s - self._looked_s > health.PROGRESS_S:
+            self._awake_s = at.mono_s
+        self._looked_s = at.mono_s
         beats = {
-            "store": self._store.beat,
-            "dnp3": self._engine.beat,
-            "mqtt": self._uplink.beat,
+            "store": max(self._awake_s, self._store.beat),
+            "dnp3": max(self._awake_s, self._engine.beat),
+            "mqtt": max(self._awake_s, self._uplink.beat),
         }
         for name, limit_s in LIMP_S.items():
             if health.silent({name: beats[name]}, at.mono_s, limit_s=limit_s):
