@@ -113,8 +113,12 @@ def machine(release: str, boots: Boots) -> Iterator[Machine]:
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """Broker, RTAC with 200 events a second, and platform."""
+def site(release: str, deb: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """Broker, RTAC with 200 events a second, and platform; new for each machine.
+
+    The machine is prepared first: that may take minutes, and the RTAC's buffer holds one.
+    """
+    prepare(release, [*depends(deb), *TEST_PACKAGES])
     with Site(tmp_path_factory.mktemp("site"), events_per_s=200.0).running() as site:
         yield site
 

@@ -26,6 +26,8 @@ STATE = "/var/lib/bess-gateway"
 DEADLINE_S = 60.0  # a deadline, not a duration: the machine may be slow
 # In the machines besides the package's dependencies: what runs our own tests there.
 TEST_PACKAGES = (
+    "gcc",
+    "libc6-dev",
     "mosquitto",
     "openssl",
     "python3-hypothesis",
@@ -33,6 +35,7 @@ TEST_PACKAGES = (
     "python3-psutil",
     "python3-pytest",
     "python3-pytest-xdist",
+    "zstd",
 )
 
 

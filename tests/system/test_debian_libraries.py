@@ -28,6 +28,6 @@ def test_the_suite_passes_with_debians_versions(machine: Machine, version: str, 
         machine.sh(f"echo '{PSUTIL}' >>/etc/python3*/sitecustomize.py")
     if machine.try_("python3", "-c", "import referencing").returncode:
         machine.sh("cd /root/tree/tests; cp system/older_schemas.py fixtures/schemas.py")
-    pytest_ = "python3 -m pytest -q --tb=short -p no:cacheprovider -o faulthandler_timeout=180"
+    pytest_ = "python3 -m pytest -n 4 --dist loadfile -q --tb=short -p no:cacheprovider"
     ended = machine.try_("sh", "-c", f"cd /root/tree && {pytest_} tests/{suite} 2>&1")
     assert ended.returncode == 0, ended.stdout[-8000:]
