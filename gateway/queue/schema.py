@@ -223,7 +223,9 @@ def connect(path: Path) -> tuple[sqlite3.Connection, sa.engine.Connection]:
     except sqlite3.Error:
         raw.close()
         raise
-    engine = sa.create_engine("sqlite://", creator=lambda: raw, poolclass=StaticPool)
+    # future: SQLAlchemy 1.4 (Debian 12) otherwise forgets how to begin after a BEGIN that failed;
+    # 2.x is always so and takes the word. May go with Debian 12.
+    engine = sa.create_engine("sqlite://", creator=lambda: raw, poolclass=StaticPool, future=True)
 
     @sa.event.listens_for(engine, "begin")
     def _begin(connection: sa.engine.Connection) -> None:
