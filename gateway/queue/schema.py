@@ -223,15 +223,18 @@ def connect(path: Path) -> tuple[sqlite3.Connection, sa.engine.Connection]:
     except sqlite3.Error:
         raw.close()
         raise
-    # future: SQLAlchemy 1.4 (Debian 12) otherwise forgets how to begin after a BEGIN that failed;
-    # 2.x is always so and takes the word. May go with Debian 12.
-    engine = sa.create_engine("sqlite://", creator=lambda: raw, poolclass=StaticPool, future=True)
-
-    @sa.event.listens_for(engine, "begin")
-    def _begin(connection: sa.engine.Connection) -> None:
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
-
+    engine = sa.create_engine("sqlite://", creator=lambda: raw, poolclass=StaticPool)
+    # Not in a "begin" listener: after one that raised (a locked file), SQLAlchemy 1.4 (Debian 12)
+    # never begins again. May go with Debian 12.
+    engine.dialect.do_begin = _begin  # type: ignore[assignment, method-assign]
     return raw, engine.connect()
+
+
+def _begin(connection: object) -> None:
+    """One writer: a transaction takes the write lock when it begins, or fails then."""
+    cursor = connection.cursor()  # type: ignore[attr-defined]  # the pool's proxy of sqlite3's
+    cursor.execute("BEGIN IMMEDIATE")
+    cursor.close()
 
 
 def migrate(core: sa.engine.Connection, version: int) -> None:
