@@ -13,5 +13,5 @@ def test_garbage_is_refused_by_name(name: str) -> None:
 
 
 def test_garbage_on_the_wire_is_survived() -> None:
-    """The MQTT fuzzer runs in ``make test-faults``: its own broker ended once in a while."""
+    """MQTT is fuzzed by ``make test-faults`` alone: it hung once here, not yet explained."""
     assert fuzz.ALL["dnp3"](1.0, 1)
