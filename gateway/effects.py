@@ -6,6 +6,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from gateway.field.ports import Control
     from gateway.site import Site
     from gateway.streams import Batch
 
@@ -56,6 +59,39 @@ class Poll:
 
     asset: str
     kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class Operate:
+    """Carry out one control now; answered by ``Operated`` with the token, once."""
+
+    asset: str
+    token: int
+    control: Control
+    sbo: bool
+
+
+@dataclass(frozen=True, slots=True)
+class AuditEntry:
+    """One row to be: who did what."""
+
+    actor: str  # kid, "operator:NAME" or "gateway"
+    event: str  # "command", "result", "watchdog", "operator", "commissioning" ...
+    asset: str  # "" where it is the gateway's own
+    payload: bytes  # JSON text; the chain holds its SHA-256, the log keeps it beside the row
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """Append to the audit log and keep facts that survive restarts, in one transaction (FULL).
+
+    Answered by ``Recorded`` with the token unless it is 0.
+    """
+
+    token: int
+    entries: tuple[AuditEntry, ...]
+    facts: Mapping[str, str | None] = field(default_factory=dict)  # None removes it
+    sign: bool = False  # publish the signed head with it
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +148,8 @@ Effect = (
     | ForgetRows
     | Publish
     | Poll
+    | Operate
+    | Record
     | ForgetShipped
     | Answer
     | Log

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from gateway.clock import Now
+    from gateway.field.ports import Outcome
     from gateway.points.raw import RawPoint
     from gateway.site import Site
     from gateway.streams import Gap, QueueDepth, Row
@@ -85,6 +86,37 @@ class AttributesRead:
 
     asset: str
     attributes: dict[int, str]
+    at: Now
+
+
+@dataclass(frozen=True, slots=True)
+class Operated:
+    """What became of the ``Operate`` with this token."""
+
+    asset: str
+    token: int
+    outcome: Outcome
+    at: Now
+
+
+# --- audit ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """The ``Record`` with this token is durable, or (``ok`` False) it is not and why."""
+
+    token: int
+    ok: bool
+    cause: str
+
+
+@dataclass(frozen=True, slots=True)
+class HeadSigned:
+    """The device key signed the head of the audit chain."""
+
+    n: int  # of the last row under it
+    jws: str  # compact serialization; its payload is ``audit.chain.head_payload``
     at: Now
 
 

@@ -6,8 +6,20 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from gateway.dispatch.truststore import TrustStore
+    from gateway.errors import Fault
     from gateway.points.pointmap import PointsMap
+    from gateway.safety import SafetySettings
     from gateway.settings import SiteSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Safety:
+    """A complete safety.toml with its keys."""
+
+    settings: SafetySettings
+    trust: TrustStore
+    digest: str  # "sha256:<hex>" over settings and keys
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,3 +30,5 @@ class Site:
     maps: dict[str, PointsMap]  # by asset id
     unmatched: frozenset[str]  # assets whose firmware no map matches: they run on ``raw``
     certificate_not_after_ms: int  # Unix ms: end of life of our uplink certificate
+    safety: Safety | None = None  # None: no control
+    safety_faults: tuple[Fault, ...] = ()  # why it is None although the file is there
