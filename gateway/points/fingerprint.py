@@ -7,6 +7,7 @@
 | L2 nameplate | ratings against the site's configuration, 1 % | integrity polls | MISMATCH |
 | L3 range | 45..65 Hz, power <= 1.1 nameplate, 0..100 %, ``ranges`` | 3 polls | SUSPECT |
 | L4 energy | energy - capacity x SOC more than 5 % of capacity | 10 minutes | SUSPECT |
+| L6 echo | a command's feedback differs (``differed``, ``agreed``) | twice in a row | SUSPECT |
 
 A verdict only worsens; ``clear`` (an operator) alone makes it OK again, and what is still wrong is
 found anew. Losing the session forgets the readings, not the verdict. Only the few points that a
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 __all__ = ["Finding", "Fingerprint", "Layer", "Verdict"]
 
 RANGE_POLLS = 3
+ECHOES = 2  # of one point that differed, without one that agreed between them
 ENERGY_S = 600.0
 
 
@@ -51,6 +53,7 @@ class Fingerprint:
     seen: frozenset[str] = frozenset()  # watched points since the last integrity poll
     strikes: Mapping[str, int] = field(default_factory=dict)  # point -> polls out of range
     energy_off_since: float | None = None  # monotonic s
+    differed_echoes: Mapping[str, int] = field(default_factory=dict)  # point -> times in a row
 
     @classmethod
     def start(cls, points_map: PointsMap, asset: AssetSettings) -> Fingerprint:
@@ -74,6 +77,38 @@ class Fingerprint:
             config_revision=None,
             strikes={},
             energy_off_since=None,
+            differed_echoes={},
+        )
+
+    def agreed(self, point: str) -> Fingerprint:
+        """The feedback ``point`` showed what a command wrote: what differed before is forgiven."""
+        if point not in self.differed_echoes:
+            return self
+        kept = {name: times for name, times in self.differed_echoes.items() if name != point}
+        return replace(self, differed_echoes=kept)
+
+    def differed(
+        self, point: str, *, expected: Value, found: Value | None
+    ) -> tuple[Fingerprint, tuple[Finding, ...]]:
+        """The feedback ``point`` did not show in time what a command wrote.
+
+        Call it once for each command and point. The count outlives the session: a wrong map
+        stays wrong.
+
+        Args:
+            point: of the feedback, "AI8".
+            expected: what it had to show, canonical value.
+            found: what it showed; None if nothing good and fresh.
+
+        Returns:
+            The next state, and the suspicion when it is raised.
+        """
+        times = self.differed_echoes.get(point, 0) + 1
+        state = replace(self, differed_echoes={**self.differed_echoes, point: times})
+        if times < ECHOES:
+            return state, ()
+        return _note(
+            state, [layers.differing_echo(self.map, point, expected=expected, found=found)]
         )
 
     def handle(self, event: object | None, now_s: float) -> tuple[Fingerprint, tuple[Finding, ...]]:

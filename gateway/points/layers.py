@@ -1,7 +1,7 @@
 """What the layers of the fingerprint look at: readings of one session against map and site.
 
 Pure functions of the evidence; when each is asked, and for how long a layer must be wrong before
-it counts, is ``fingerprint``'s business. L5 and L6 will stand here too.
+it counts, is ``fingerprint``'s business. L5, which has a memory of its own, is ``trend``'s.
 """
 
 from __future__ import annotations
@@ -38,13 +38,15 @@ class Verdict(IntEnum):
 
 
 class Layer(StrEnum):
-    """Which check spoke. L5 (energy flow) and L6 (command echo) come with control."""
+    """Which check spoke."""
 
     IDENTITY = "L0"
     STRUCTURE = "L1"
     NAMEPLATE = "L2"
     RANGE = "L3"
     ENERGY = "L4"
+    FLOW = "L5"
+    ECHO = "L6"
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,5 +199,17 @@ def energy_gap(evidence: Evidence) -> Finding | None:
     return Finding(Layer.ENERGY, Verdict.SUSPECT, row.point, text)
 
 
+def differing_echo(
+    points_map: PointsMap, point: str, *, expected: Value, found: Value | None
+) -> Finding:
+    """L6: a command's feedback did not show what was written."""
+    row = points_map.by_point.get(point)
+    name, unit = (point, "") if row is None else (row.name, f" {row.canonical_unit}")
+    unit = "" if isinstance(expected, bool) else unit
+    shown = "nothing usable" if found is None else f"{_plain(found)}{unit}"
+    text = f"{name} showed {shown} after {_plain(expected)}{unit} was written, and not only once"
+    return Finding(Layer.ECHO, Verdict.SUSPECT, point, text)
+
+
 def _plain(value: Value | None) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    return f"{value:.10g}" if isinstance(value, float) else str(value)

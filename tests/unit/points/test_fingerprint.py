@@ -1,4 +1,4 @@
-"""Layers L0 to L4: scripts of (second, event, what is found)."""
+"""Layers L0 to L4 and L6: scripts of (second, event, what is found)."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from gateway.points.raw import RawPoint
 
 NOW = Now(0.0, 0)
-L0, L1, L2, L3, L4 = Layer
+L0, L1, L2, L3, L4, _, L6 = Layer
 OK, SUSPECT, MISMATCH = Verdict
 Step = tuple[float, object, list[tuple[Layer, str]]]
 
@@ -311,3 +311,53 @@ def test_points_that_no_check_names_are_not_kept() -> None:
     state = Fingerprint.start(shipped("generic-rtac@1.0.0"), battery())
     after, _ = state.handle(seen(update("AI999", 1)), 0.0)
     assert after is state
+
+
+def test_a_command_feedback_that_differs_twice_is_suspect() -> None:
+    state = Fingerprint.start(shipped("generic-rtac@1.0.0"), battery())
+    state, first = state.differed("AI8", expected=500e3, found=0.0)
+    assert (state.verdict, first) == (OK, ())
+    state, second = state.differed("AI8", expected=250e3, found=-250e3)
+    assert state.verdict is SUSPECT
+    assert [(found.layer, found.point, found.verdict) for found in second] == [(L6, "AI8", SUSPECT)]
+    for part in ("setpoint_echo", "250000 W", "-250000 W"):
+        assert part in second[0].text
+    state, third = state.differed("AI8", expected=1.0, found=None)
+    assert (state.verdict, third) == (SUSPECT, ())  # said once
+
+
+def test_a_feedback_that_agreed_in_between_starts_the_count_anew() -> None:
+    state = Fingerprint.start(shipped("generic-rtac@1.0.0"), battery())
+    assert state.agreed("AI8") is state
+    for _ in range(5):
+        state, found = state.differed("AI8", expected=500e3, found=0.0)
+        assert found == ()
+        state = state.agreed("AI8")
+    assert state.verdict is OK
+
+
+def test_feedbacks_of_different_points_are_counted_apart() -> None:
+    state = Fingerprint.start(shipped("generic-rtac@1.0.0"), battery())
+    state, _ = state.differed("AI8", expected=500e3, found=0.0)
+    state, found = state.differed("BO0", expected=True, found=False)
+    assert (state.verdict, found) == (OK, ())
+    state, found = state.agreed("AI8").differed("BO0", expected=True, found=None)
+    assert [(one.layer, one.point) for one in found] == [(L6, "BO0")]
+    assert "nothing usable after True was written" in found[0].text
+
+
+def test_a_differing_feedback_outlives_the_session_and_is_forgiven_by_an_operator() -> None:
+    start = Fingerprint.start(shipped("generic-rtac@1.0.0"), battery())
+    state, _ = start.differed("AI8", expected=500e3, found=0.0)
+    state, _ = state.handle(SessionDown("bess-1", "reset", NOW), 1.0)
+    suspect, found = state.differed("AI8", expected=500e3, found=0.0)
+    assert [one.layer for one in found] == [L6]
+    cleared, found = suspect.clear().differed("AI8", expected=500e3, found=0.0)
+    assert (cleared.verdict, found) == (OK, ())
+
+
+def test_a_differing_point_that_the_map_does_not_name_is_told_by_its_index() -> None:
+    state = Fingerprint.start(raw_map(), battery())
+    state, _ = state.differed("AI8", expected=1.0, found=2.0)
+    _, found = state.differed("AI8", expected=1.0, found=2.0)
+    assert found[0].text.startswith("AI8 showed 2 after 1")
