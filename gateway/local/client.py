@@ -41,7 +41,7 @@ def ask(
     except (FileNotFoundError, ConnectionRefusedError):
         text = f"no daemon answers on {path}: is bess-gateway running?"
     except PermissionError:
-        text = f"{path}: permission denied: must be root or a member of group bess-gateway"
+        text = f"{path}: permission denied: must be root or a member of group bess-operators"
     except (OSError, ValueError) as error:
         text = f"{path}: {error}"
     raise NotRunningError(text)

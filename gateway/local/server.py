@@ -1,7 +1,10 @@
 """The control socket: one JSON line in, one JSON line out, answered by the core.
 
-Who asks is what the kernel says (SO_PEERCRED), never what the line says. Nothing is decided
-here: the core sees user and role and answers.
+It belongs to the daemon's group, which may also read the uplink's key. People are in the operators'
+group instead: an access control list lets that in here, and it reads nothing else.
+
+Who asks is what the kernel says (SO_PEERCRED), never what the line says. Nothing is decided here:
+the core sees user and role and answers.
 """
 
 from __future__ import annotations
@@ -21,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 from gateway import threads
 from gateway.errors import StoreError
 from gateway.events import LocalAsked
+from gateway.local import acl
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -48,7 +52,7 @@ class Server:
         self._listener: _Listener | None = None
 
     def start(self) -> None:
-        """Listen; group and others may connect as far as the directory lets them.
+        """Listen; our group may connect, and the operators' group where the box has one.
 
         Raises:
             StoreError: the path cannot be bound; says which and why.
@@ -57,6 +61,7 @@ class Server:
             self._path.unlink(missing_ok=True)
             self._listener = _Listener(str(self._path), self)
             self._path.chmod(0o660)
+            _admit_operators(self._path)
         except OSError as error:
             text = f"{self._path}: the control socket cannot be made: {error.strerror or error}"
             raise StoreError(text) from None
@@ -129,6 +134,17 @@ class _Conversation(socketserver.StreamRequestHandler):
 
     def _say(self, body: dict[str, object]) -> None:
         self.wfile.write(json.dumps(body, separators=(",", ":")).encode() + b"\n")
+
+
+def _admit_operators(path: Path) -> None:
+    try:
+        gid = grp.getgrnam(OPERATORS).gr_gid
+    except KeyError:
+        return  # not an installed box
+    try:
+        acl.admit(path, gid)
+    except OSError as error:
+        log.warning("%s: group %s cannot connect: %s", path, OPERATORS, error.strerror or error)
 
 
 def _peer(credentials: bytes) -> tuple[str, bool]:

@@ -321,7 +321,7 @@ def test_a_stranger_on_the_box_is_not_answered(rig: Rig) -> None:
         "except client.NotRunningError as error:\n    print(error)\n"
     )
     shown = run_python(script, str(rig.daemon.socket))
-    assert "permission denied: must be root or a member of group bess-gateway" in shown
+    assert "permission denied: must be root or a member of group bess-operators" in shown
 
 
 @pytest.mark.parametrize(
