@@ -23,6 +23,8 @@ _ALERTS = (  # OpenSSL's reason -> what the broker says about our certificate
     ("ACCESS_DENIED", "it has no access"),
     ("HANDSHAKE_FAILURE", "the handshake failed"),
 )
+CLOSED = "closed the connection"  # without a word
+SHARED_ID = "two gateways share one id or certificate"
 _REASONS = {  # MQTT 5, section 2.4; paho converts the return codes of 3.1.1 to these
     0x81: "malformed packet",
     0x82: "protocol error",
@@ -35,7 +37,7 @@ _REASONS = {  # MQTT 5, section 2.4; paho converts the return codes of 3.1.1 to 
     0x8A: "this client is banned",
     0x8B: "it is shutting down",
     0x8D: "it did not hear from us within the keep-alive",
-    0x8E: "another client connected with our id: two gateways share one id or certificate",
+    0x8E: f"another client connected with our id: {SHARED_ID}",
     0x93: "we sent more than its Receive Maximum",
     0x95: "a packet was larger than it takes",
     0x96: "we publish faster than it takes",
@@ -72,7 +74,7 @@ def _socket(error: Exception, where: str) -> str:
     if isinstance(error, OSError) and error.errno in {errno.ENETUNREACH, errno.EHOSTUNREACH}:
         return f"no route to {where}"
     if isinstance(error, ConnectionError):
-        return f"{where} closed the connection"
+        return f"{where} {CLOSED}"
     return f"{where}: {str(error) or type(error).__name__}"
 
 
@@ -91,7 +93,7 @@ def _verification(error: ssl.SSLCertVerificationError, where: str, host: str) ->
 
 def _tls(error: ssl.SSLError, where: str) -> str:
     if isinstance(error, (ssl.SSLEOFError, ssl.SSLZeroReturnError)):
-        return f"{where} closed the connection"
+        return f"{where} {CLOSED}"
     name = (error.reason or "").upper()
     if "ALERT" in name or name == "HANDSHAKE_FAILURE":
         for alert, meaning in _ALERTS:

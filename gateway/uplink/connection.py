@@ -49,7 +49,6 @@ STALLED_S = 60.0  # messages are in flight and no PUBACK came: the broker is not
 MAX_WAITING = 10_000  # messages handed over beyond the broker's Receive Maximum
 LOOP_S = 0.25
 LARGEST = 1 << 20  # bytes of an incoming packet; a broker has no reason for a tenth of it
-CLOSED = "closed the connection"
 _WORST_TOPIC = 512  # bytes of topic and properties, for the packet size
 _NO_LIMIT = 268_435_455  # the largest MQTT packet
 _RECEIVE_MAX = 65_535  # if the broker says nothing (MQTT 5, 3.2.2.3.3)
@@ -274,7 +273,7 @@ class Connection:
         if error is not None:
             return causes.of_error(error, host=settings.host, port=settings.port)
         before = "" if self.up else " before it answered our CONNECT"
-        return f"{settings.host}:{settings.port} {CLOSED}{before}"
+        return f"{settings.host}:{settings.port} {causes.CLOSED}{before}"
 
     def _settle(self) -> None:
         """Post what the loop noted, then send what may go now."""

@@ -17,16 +17,14 @@ from gateway import clock, threads
 from gateway.errors import ConfigError
 from gateway.events import BrokerDown, PublishRefused
 from gateway.uplink import messages, tls
-from gateway.uplink.connection import CLOSED, STALLED_S, Connection, Ended
+from gateway.uplink.connection import STALLED_S, Connection, Ended
+from gateway.uplink.endings import STEADY_S, Endings
 from gateway.uplink.topics import Topics
 
 if TYPE_CHECKING:
     from gateway.effects import Publish
     from gateway.inbox import Post
     from gateway.settings import SiteSettings
-
-STEADY_S = 30.0  # a connection that lasted so long was of use
-THROWN_OUT = 3  # connections in a row that the broker closed soon, without a word
 
 
 class Mqtt:
@@ -106,24 +104,20 @@ class Mqtt:
     # --- the network thread ----------------------------------------------------------------
 
     def _run(self) -> None:
-        failures = thrown_out = 0
+        endings = Endings()
         while self._close_by is None:
             self._changed.clear()
             site, began_s = self._site, time.monotonic()
             cause, of_use = self._session(site)
-            steady = time.monotonic() - began_s > STEADY_S
-            of_use = of_use or steady
-            # mosquitto 2.0.11 does not say "session taken over", it only closes.
-            thrown_out = thrown_out + 1 if not steady and cause.endswith(CLOSED) else 0
-            if thrown_out >= THROWN_OUT:
-                cause = f"{cause} again and again: perhaps another client uses our id"
-            failures = 0 if of_use and thrown_out < THROWN_OUT else failures + 1
+            lasted_s = time.monotonic() - began_s
+            of_use = of_use or lasted_s > STEADY_S
+            cause = endings.count(cause, acknowledged=of_use, lasted_s=lasted_s)
             if not of_use and self._fallback is not None and site is self._site:
                 self._site, self._fallback = self._fallback, None
                 cause = f"{cause}; these were new settings, the old ones are used again"
-                failures = 0
+                endings.forgive()
             self._post(BrokerDown(cause, clock.now()))
-            self._rest(failures)
+            self._rest(endings.failures)
 
     def _session(self, site: SiteSettings) -> tuple[str, bool]:
         """One connection. Returns why it ended, and whether it was of use."""
