@@ -118,6 +118,20 @@ class HeadSigned:
     n: int  # of the last row under it
     jws: str  # compact serialization; its payload is ``audit.chain.head_payload``
     at: Now
+    hash: str = ""  # of that row, hex; the log always fills it in
+
+
+@dataclass(frozen=True, slots=True)
+class AuditTroubled:
+    """The audit log is in trouble: disk_full | failed | corrupt | unsigned, or works | signs.
+
+    ``works`` ends ``disk_full`` and ``failed``; ``signs`` ends ``unsigned``. ``corrupt``: the file
+    was set aside while it was open; no fact was lost.
+    """
+
+    kind: str
+    text: str
+    at: Now
 
 
 # --- store ---------------------------------------------------------------------------------

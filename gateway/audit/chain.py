@@ -1,9 +1,9 @@
 """The audit's hash chain: rows that only grow, and how tampering with them is found. Pure.
 
 hash = SHA-256(prev || canonical row), where the canonical row is compact JSON with sorted keys of
-every column but the hash. A chain alone proves order, not completeness: rows cut off at the end
-leave a good chain, and whoever can write the file can forge a whole new one. The signed head, kept
-elsewhere too, is what finds both.
+every column but the hash (``asset`` only where there is one). A chain alone proves order, not
+completeness: rows cut off at the end leave a good chain, and whoever can write the file can forge
+a whole new one. The signed head, kept elsewhere too, is what finds both.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ class AuditRow:
     payload: str  # SHA-256 of the payload, hex
     prev: str  # hash of the row before, hex
     hash: str
+    asset: str = ""  # "" where it is the gateway's own
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,7 @@ START = Head(0, GENESIS)
 
 
 def appended(
-    head: Head, *, ts: int, mono: int, actor: str, event: str, payload: bytes
+    head: Head, *, ts: int, mono: int, actor: str, event: str, payload: bytes, asset: str = ""
 ) -> tuple[Head, AuditRow]:
     """The row that follows ``head``, and the head that it makes.
 
@@ -58,6 +59,7 @@ def appended(
         actor: who did it.
         event: what happened.
         payload: the bytes it was about; only their hash is kept here.
+        asset: which battery it was about, if one.
     """
     row = AuditRow(
         n=head.n + 1,
@@ -68,6 +70,7 @@ def appended(
         payload=hashlib.sha256(payload).hexdigest(),
         prev=head.hash,
         hash="",
+        asset=asset,
     )
     sealed = replace(row, hash=row_hash(row))
     return Head(sealed.n, sealed.hash), sealed
@@ -79,8 +82,10 @@ def row_hash(row: AuditRow) -> str:
 
 
 def canonical(row: AuditRow) -> bytes:
-    """The row less its hash, as compact JSON with sorted keys."""
+    """The row less its hash, as compact JSON with sorted keys; an empty asset is left out."""
     columns = {one.name: getattr(row, one.name) for one in fields(row) if one.name != "hash"}
+    if not row.asset:
+        del columns["asset"]
     return json.dumps(columns, sort_keys=True, separators=(",", ":")).encode("ascii")
 
 

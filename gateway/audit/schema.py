@@ -1,0 +1,283 @@
+"""control.db: tables, statements, how it is opened, and how an older one is brought forward.
+
+As in the queue, statements are written in SQLAlchemy Core and compiled once, and the sqlite3
+connection is made here and given to SQLAlchemy: PRAGMAs and checkpoints must run outside a
+transaction.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import zlib
+from contextlib import closing
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import sqlite as dialect
+from sqlalchemy.pool import StaticPool
+
+from gateway.errors import StoreError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from sqlalchemy.sql import ClauseElement
+
+VERSION = 1
+FILE = "control.db"
+LOG_LIMIT = 1 << 20  # bytes kept of the write-ahead log after a checkpoint
+BUSY_S = 0.5  # somebody's sqlite3 shell may hold the lock this long before a commit fails
+
+metadata = sa.MetaData()
+audit = sa.Table(
+    "audit",
+    metadata,
+    sa.Column("n", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("ts", sa.Integer, nullable=False),  # Unix ms
+    sa.Column("mono", sa.Integer, nullable=False),  # ms of CLOCK_BOOTTIME
+    sa.Column("actor", sa.Text, nullable=False),
+    sa.Column("event", sa.Text, nullable=False),
+    sa.Column("payload", sa.Text, nullable=False),  # SHA-256 of body, hex
+    sa.Column("prev", sa.Text, nullable=False),
+    sa.Column("hash", sa.Text, nullable=False),
+    sa.Column("asset", sa.Text, nullable=False),
+    sa.Column("body", sa.Text, nullable=False),
+)
+fact = sa.Table(
+    "fact",
+    metadata,
+    sa.Column("key", sa.Text, primary_key=True),
+    sa.Column("value", sa.Text, nullable=False),
+    sqlite_with_rowid=False,
+)
+mark = sa.Table(  # schema, head, facts, age, anchor
+    "mark",
+    metadata,
+    sa.Column("key", sa.Text, primary_key=True),
+    sa.Column("value", sa.Text, nullable=False),
+    sa.Column("crc", sa.Integer, nullable=False),
+    sqlite_with_rowid=False,
+)
+signed = sa.Table(
+    "signed",
+    metadata,
+    sa.Column("n", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("hash", sa.Text, nullable=False),
+    sa.Column("ts", sa.Integer, nullable=False),  # Unix ms
+    sa.Column("age_s", sa.Integer, nullable=False),  # of the log, in seconds that it was open
+    sa.Column("jws", sa.Text, nullable=False),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """Core's statement as SQLite gets it, and the order of its parameters."""
+
+    sql: str
+
+    @classmethod
+    def of(cls, clause: ClauseElement, *, tail: str = "") -> Statement:
+        """Compile once; parameters are given in the order in which the SQL names them."""
+        return cls(str(clause.compile(dialect=dialect.dialect(paramstyle="qmark"))) + tail)
+
+
+_UP_TO: sa.sql.elements.BindParameter[int] = sa.bindparam("up_to")
+INSERT = Statement.of(audit.insert())
+TAIL = Statement.of(sa.select(*audit.c).order_by(audit.c.n.desc()), tail=" LIMIT ?")
+LET_GO = Statement.of(audit.delete().where(audit.c.n <= _UP_TO))
+KEEP = Statement("INSERT OR REPLACE INTO fact (key, value) VALUES (?, ?)")
+UNKEEP = Statement.of(fact.delete().where(fact.c.key == sa.bindparam("name")))
+KEPT = Statement.of(sa.select(fact.c.key, fact.c.value))
+SAVE = Statement("INSERT OR REPLACE INTO mark (key, value, crc) VALUES (?, ?, ?)")
+MARKS = Statement.of(sa.select(mark.c.key, mark.c.value, mark.c.crc))
+SIGN = Statement("INSERT OR REPLACE INTO signed (n, hash, ts, age_s, jws) VALUES (?, ?, ?, ?, ?)")
+NEWEST = Statement.of(sa.select(*signed.c).order_by(signed.c.n.desc()), tail=" LIMIT 1")
+OLD_ENOUGH = Statement.of(
+    sa.select(*signed.c).where(signed.c.age_s <= _UP_TO).order_by(signed.c.n.desc()),
+    tail=" LIMIT 1",
+)
+UNSIGN = Statement.of(signed.delete().where(signed.c.n < _UP_TO))
+# One a day is enough to anchor the log at, once they are two days old.
+THIN = Statement(
+    "DELETE FROM signed WHERE age_s < ?1 AND n NOT IN"
+    " (SELECT max(n) FROM signed WHERE age_s < ?1 GROUP BY age_s / 86400)"
+)
+
+# Each entry brings a database of version n to n + 1. Never edit one that was released.
+MIGRATIONS = (
+    """
+    CREATE TABLE audit (
+        n INTEGER NOT NULL PRIMARY KEY, ts INTEGER NOT NULL, mono INTEGER NOT NULL,
+        actor TEXT NOT NULL, event TEXT NOT NULL, payload TEXT NOT NULL, prev TEXT NOT NULL,
+        hash TEXT NOT NULL, asset TEXT NOT NULL, body TEXT NOT NULL);
+    CREATE TABLE fact (key TEXT NOT NULL PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+    CREATE TABLE mark (key TEXT NOT NULL PRIMARY KEY, value TEXT NOT NULL, crc INTEGER NOT NULL)
+        WITHOUT ROWID;
+    CREATE TABLE signed (
+        n INTEGER NOT NULL PRIMARY KEY, hash TEXT NOT NULL, ts INTEGER NOT NULL,
+        age_s INTEGER NOT NULL, jws TEXT NOT NULL)
+    """,
+)
+
+# sqlite3 cannot decode its own message where a damaged schema is quoted in it.
+UNREADABLE = (sqlite3.Error, sa.exc.DBAPIError, UnicodeDecodeError)
+# A constraint fails only where the head and the rows are not of the same moment.
+_CORRUPT = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CONSTRAINT)
+# Our statements fit our tables: if they do not, the text of the tables is damaged.
+_RENAMED = ("no such column", "no such table", "table ")
+
+
+def sealed(key: str, value: str) -> int:
+    """CRC-32 of a mark."""
+    return zlib.crc32(f"{key}\0{value}".encode())
+
+
+def uri(path: Path, mode: str) -> str:
+    """SQLite's URI of a file. ``mode``: ro | rw | rwc, and other parameters after an ``&``."""
+    return f"file:{quote(str(path))}?mode={mode}"
+
+
+def only_read(path: Path) -> str:
+    """URI to read a file and leave nothing beside it: its log is shared only where it has one."""
+    log = path.with_name(path.name + "-wal")
+    return uri(path, "ro" if log.exists() else "ro&immutable=1")
+
+
+def readable(text: bytes) -> str:
+    """Text of a column, also where a flipped bit made it no UTF-8: its hash will say so."""
+    return text.decode("utf-8", "replace")
+
+
+def connect(path: Path) -> tuple[sqlite3.Connection, sa.engine.Connection]:
+    """Open for reading and writing; the caller ends both.
+
+    Returns:
+        The sqlite3 connection, for PRAGMAs, and SQLAlchemy's around it, for transactions.
+    """
+    raw = sqlite3.connect(
+        uri(path, "rwc"),
+        uri=True,
+        timeout=BUSY_S,
+        isolation_level=None,  # we say BEGIN; sqlite3 must not
+        check_same_thread=False,  # opened by start(), used by the log's thread alone
+    )
+    raw.text_factory = readable
+    try:
+        for pragma in (
+            "auto_vacuum = INCREMENTAL",
+            "journal_mode = WAL",
+            "synchronous = FULL",
+            "secure_delete = OFF",  # Debian turns it on: every delete would write its pages
+            "cell_size_check = ON",
+            f"journal_size_limit = {LOG_LIMIT}",
+            "temp_store = MEMORY",
+            "trusted_schema = OFF",
+        ):
+            raw.execute(f"PRAGMA {pragma}").fetchall()
+    except sqlite3.Error:
+        raw.close()
+        raise
+    engine = sa.create_engine("sqlite://", creator=lambda: raw, poolclass=StaticPool)
+    # Not in a "begin" listener: after one that raised (a locked file), SQLAlchemy 1.4 (Debian 12)
+    # never begins again. May go with Debian 12.
+    engine.dialect.do_begin = _begin  # type: ignore[assignment, method-assign]
+    return raw, engine.connect()
+
+
+def _begin(connection: object) -> None:
+    """One writer: a transaction takes the write lock when it begins, or fails then."""
+    cursor = connection.cursor()  # type: ignore[attr-defined]  # the pool's proxy of sqlite3's
+    cursor.execute("BEGIN IMMEDIATE")
+    cursor.close()
+
+
+def found_version(path: Path) -> int:
+    """Version of the schema in a file, read without changing it.
+
+    Every version, also a newer one, keeps the table ``mark`` and its sealed row ``schema``.
+
+    Raises:
+        sqlite3.DatabaseError: the file cannot be read as a database of a gateway.
+    """
+    with closing(sqlite3.connect(only_read(path), uri=True, timeout=BUSY_S)) as raw:
+        raw.text_factory = readable
+        row = raw.execute("SELECT value, crc FROM mark WHERE key = 'schema'").fetchone()
+    if row is None or not isinstance(row[0], str) or sealed("schema", row[0]) != row[1]:
+        text = f"schema version {row!r} does not match its CRC"
+        raise corruption(text)
+    return int(row[0])
+
+
+def refuse_newer(path: Path, version: int) -> None:
+    """Refuse what a newer gateway wrote.
+
+    Raises:
+        StoreError: install that gateway again, or move the file away; it is untouched.
+    """
+    if version > VERSION:
+        text = (
+            f"{path}: schema version {version} was written by a newer gateway: this one reads"
+            f" 1..{VERSION}; nothing was changed"
+        )
+        raise StoreError(text)
+
+
+def migrate(core: sa.engine.Connection, version: int, *, steps: Sequence[str] = MIGRATIONS) -> None:
+    """Bring an older database forward, each step in one transaction with its version row."""
+    for number in range(version, len(steps)):
+        with core.begin():
+            for sql in steps[number].split(";"):
+                core.exec_driver_sql(sql)
+            save(core, "schema", str(number + 1))
+
+
+def save(core: sa.engine.Connection, key: str, value: str) -> None:
+    """Write a mark, inside a transaction."""
+    core.exec_driver_sql(SAVE.sql, (key, value, sealed(key, value)))
+
+
+def read_marks(rows: Sequence[Any]) -> dict[str, str]:
+    """The marks, each with a CRC that holds.
+
+    Raises:
+        sqlite3.DatabaseError: one does not.
+    """
+    found = {}
+    for key, value, crc in rows:
+        if not isinstance(value, str) or sealed(key, value) != crc:
+            text = f"mark {key!r} does not match its CRC"
+            raise corruption(text)
+        found[key] = value
+    return found
+
+
+def corruption(text: str) -> sqlite3.DatabaseError:
+    """What SQLite would have raised, had it seen what we see."""
+    error = sqlite3.DatabaseError(text)
+    error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+    return error
+
+
+def is_corrupt(error: BaseException) -> bool:
+    """Whether SQLite says that the file is damaged, and not that it may not use it."""
+    if isinstance(error, UnicodeDecodeError):
+        return True
+    return _code(error) in _CORRUPT or reason(error).startswith(_RENAMED)
+
+
+def is_full(error: BaseException) -> bool:
+    """Whether SQLite says that there is no room."""
+    return _code(error) == sqlite3.SQLITE_FULL
+
+
+def reason(error: BaseException) -> str:
+    """SQLite's own sentence, without SQLAlchemy's around it."""
+    return str(getattr(error, "orig", None) or error)
+
+
+def _code(error: BaseException) -> int:
+    origin: Any = getattr(error, "orig", None) or error
+    return int(getattr(origin, "sqlite_errorcode", 0) or 0) & 0xFF

@@ -1,0 +1,239 @@
+"""What the log's thread does with control.db, and about every fault of it.
+
+- full, or any other fault of the disk: who waits is told at once, the orders stay in memory, and
+  are tried again with the next order or after half a second.
+- damaged while open: the file is set aside, a new chain begins with every fact that is known.
+"""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from gateway.audit import opening, schema
+from gateway.audit.chain import START, Head, head_payload
+from gateway.audit.database import Database, SignedHead
+from gateway.effects import AuditEntry, Record
+from gateway.errors import GatewayError
+from gateway.events import AuditTroubled, HeadSigned
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from gateway.audit.backlog import Waiting
+    from gateway.clock import Now
+    from gateway.inbox import Post
+
+RETRY_S = 1.0  # between two signatures
+UNSIGNED_S = 60.0  # between two tries with a key that fails
+SIGN_S = 3600.0  # a head is signed at least this often
+DAY_S = 86_400.0
+KEEP_S = 400 * DAY_S
+THIN_S = 2 * DAY_S  # older signed heads are kept one a day
+_FIRST_CARE_S = 600.0  # after the start
+_IDLE_S = 1.0  # without an order: then the write-ahead log is cut off
+
+
+class Writer:
+    """Owns the database; every method is called on one thread.
+
+    Args:
+        path: the database's file.
+        gateway: id of this gateway, as signed.
+        sign: makes a JWS of a payload; None: heads are not signed.
+        post: the core's inbox.
+        now: both clocks.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        gateway: str,
+        sign: Callable[[bytes], str] | None,
+        post: Post,
+        now: Callable[[], Now],
+    ) -> None:
+        self.path = path
+        self._gateway = gateway
+        self._sign = sign
+        self._post = post
+        self._now = now
+        self._db: Database | None = None
+        self._damage = ""  # why the file must be set aside, while that has not been done
+        self._known: dict[str, str] = {}  # facts, for then
+        self._trouble = self._unsigned = False
+        self._is_sign_asked = self._dirty = False
+        self._sign_due_s = self._signed_s = self._care_s = self._worked_s = 0.0
+
+    @property
+    def head(self) -> Head:
+        """The last durable row."""
+        return START if self._db is None else self._db.head
+
+    @property
+    def facts(self) -> dict[str, str]:
+        """The facts as they are in the file."""
+        return dict(self._known if self._db is None else self._db.facts)
+
+    def open(self, *, kept: bool) -> None:
+        """Open the database, or set a damaged one aside.
+
+        Raises:
+            StoreError: it cannot be used.
+        """
+        now = self._now()
+        self._db = opening.open_control(self.path, now, kept=kept)
+        self._care_s = now.mono_s + _FIRST_CARE_S
+        signed = self._db.signed
+        since_s = SIGN_S if signed is None else (now.unix_ms - signed.ts) / 1000
+        wait_s = SIGN_S - since_s if 0 <= since_s <= SIGN_S else 0.0
+        self._sign_due_s = now.mono_s + wait_s
+        self._signed_s = now.mono_s - RETRY_S
+
+    def close(self) -> None:
+        """Cut the log off and close."""
+        if self._db is not None:
+            with suppress(*schema.UNREADABLE):
+                self._db.checkpoint()
+            with suppress(*schema.UNREADABLE):
+                self._db.close()
+
+    # --- writing ---------------------------------------------------------------------------
+
+    def write(self, orders: Sequence[Waiting]) -> str:
+        """Make these orders durable in one transaction; "" or why they are not."""
+        entries = [one for order in orders for one in order.rows()]
+        facts = {key: value for order in orders for key, value in order.facts.items()}
+        now = self._now()
+        self._worked_s, self._dirty = now.mono_s, True
+        for _ in range(2):  # a file that turns out to be damaged is set aside, and tried again
+            database = self._db or self._begin_anew(now)
+            if database is None:
+                break
+            try:
+                database.write(entries, facts, now)
+            except schema.UNREADABLE as error:
+                cause = self._failed(error, now)
+                if self._damage:
+                    continue
+                return cause
+            self._works(now)
+            return ""
+        return f"{self.path}: {self._damage}; and it cannot be set aside"
+
+    def _failed(self, error: Exception, now: Now) -> str:
+        """Say what is wrong; a damaged file is closed."""
+        text = schema.reason(error)
+        if schema.is_corrupt(error):
+            if self._db is not None:
+                self._known = self._db.facts
+                with suppress(*schema.UNREADABLE):
+                    self._db.close()
+                self._db = None
+            self._damage = text
+        full = schema.is_full(error)
+        text = f"{self.path}: {'the disk is full' if full else text}"
+        if not self._trouble and not self._damage:
+            self._trouble = True
+            self._tell("disk_full" if full else "failed", text, now)
+            if full and self._db is not None:
+                with suppress(*schema.UNREADABLE):
+                    self._db.checkpoint()  # what the write-ahead log took is room
+        return text
+
+    def _works(self, now: Now) -> None:
+        if self._trouble:
+            self._trouble = False
+            self._tell("works", f"{self.path}: commits succeed again", now)
+
+    def _begin_anew(self, now: Now) -> Database | None:
+        try:
+            self._db = opening.begin_anew(
+                self.path, now, why=f"{self.path}: {self._damage}", facts=self._known
+            )
+        except (*schema.UNREADABLE, OSError) as error:
+            if not self._trouble:
+                self._trouble = True
+                text = f"{self.path}: {self._damage}; cannot be set aside: {schema.reason(error)}"
+                self._tell("failed", text, now)
+            return None
+        self._tell("corrupt", f"{self.path}: {self._damage}; set aside, a new chain begins", now)
+        self._damage = ""
+        return self._db
+
+    def _tell(self, kind: str, text: str, now: Now) -> None:
+        self._post(AuditTroubled(kind, text, now))
+
+    # --- what is due by itself -------------------------------------------------------------
+
+    def wake_in_s(self, now: Now) -> float:
+        """Seconds until something is due, 0 or more."""
+        due = [self._care_s]
+        if self._dirty:
+            due.append(self._worked_s + _IDLE_S)
+        if self._sign is not None:
+            asked_s = self._signed_s + RETRY_S if self._is_sign_asked else self._sign_due_s
+            due.append(max(asked_s, self._sign_due_s if self._unsigned else asked_s))
+        return max(0.0, min(due) - now.mono_s)
+
+    def tend(self, *, is_sign_asked: bool, closing: bool) -> Record | None:
+        """Sign, let old rows go, cut the log off, each when it is due.
+
+        Returns:
+            What is to be recorded of it.
+        """
+        now = self._now()
+        self._is_sign_asked = self._is_sign_asked or is_sign_asked
+        told: Record | None = None
+        try:
+            self._sign_head(now, closing=closing)
+            told = self._let_go(now)
+            if self._db is not None and self._dirty and now.mono_s >= self._worked_s + _IDLE_S:
+                self._dirty = False
+                with suppress(*schema.UNREADABLE):
+                    self._db.checkpoint()
+        except schema.UNREADABLE as error:
+            self._failed(error, now)
+        return told
+
+    def _sign_head(self, now: Now, *, closing: bool) -> None:
+        if self._db is None or self._sign is None:
+            return
+        due = now.mono_s >= self._sign_due_s
+        if self._is_sign_asked and not self._unsigned:
+            due = due or closing or now.mono_s >= self._signed_s + RETRY_S
+        if not due:
+            return
+        self._signed_s = now.mono_s
+        self._sign_due_s = now.mono_s + RETRY_S  # if it fails
+        head = self._db.head
+        try:
+            jws = self._sign(head_payload(head, self._gateway, ts=now.unix_ms))
+        except (GatewayError, OSError) as error:
+            self._sign_due_s = now.mono_s + UNSIGNED_S
+            if not self._unsigned:
+                self._unsigned = True
+                self._tell("unsigned", f"the audit's head cannot be signed: {error}", now)
+            return
+        self._db.sign(SignedHead(head, now.unix_ms, jws), now)
+        self._sign_due_s = now.mono_s + SIGN_S
+        self._is_sign_asked, self._dirty = False, True
+        self._post(HeadSigned(head.n, jws, now, head.hash))
+        if self._unsigned:
+            self._unsigned = False
+            self._tell("signs", "the audit's head is signed again", now)
+
+    def _let_go(self, now: Now) -> Record | None:
+        if self._db is None or now.mono_s < self._care_s:
+            return None
+        self._care_s = now.mono_s + DAY_S
+        anchor = self._db.may_let_go(now, keep_s=KEEP_S)
+        if anchor is None:
+            self._db.thin(now, thin_s=THIN_S)
+            return None
+        self._db.let_go(anchor, now, thin_s=THIN_S)
+        body = {"letGo": {"to": anchor.head.n, "hash": anchor.head.hash}, "keptDays": 400}
+        return Record(0, (AuditEntry("gateway", "audit", "", json.dumps(body).encode()),))
