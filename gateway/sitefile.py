@@ -13,6 +13,8 @@ from gateway.errors import ConfigError, Fault, Where
 from gateway.mapfiles import load_maps
 from gateway.points.choose import choose, pinned
 from gateway.points.pointmap import raw_map
+from gateway.safetyfile import NAME as SAFETY_NAME
+from gateway.safetyfile import load_safety
 from gateway.settings import site_settings
 from gateway.site import Site
 from gateway.tomlfile import parse
@@ -52,11 +54,15 @@ def load_site(path: Path, *, unix_ms: int | None = None, sealed: bool = False) -
     Args:
         path: site.toml.
         unix_ms: now, to judge the validity of our certificate; None leaves that to the broker.
-        sealed: accept that a systemd credential cannot be seen from here.
+        sealed: asked by a person, not by the daemon: accept that a systemd credential cannot be
+            seen from here, and let the daemon's user own files.
+
+    Faults of safety.toml beside it are no reason to raise: they are in the site that is
+    returned, control stays off, and telemetry goes on.
 
     Raises:
         ConfigError: with every fault of site.toml, of the installed points maps, and of the
-            keys and certificates that it names.
+            keys and certificates that it names; then those of safety.toml, too.
     """
     faults: list[Fault] = []
     maps: tuple[PointsMap, ...] = ()
@@ -86,10 +92,24 @@ def load_site(path: Path, *, unix_ms: int | None = None, sealed: bool = False) -
         chosen[asset.id] = found or raw_map()
     for wrong in tls.faults(settings.uplink, unix_ms=unix_ms, sealed=sealed):
         faults.append(Fault(document.where("uplink", wrong.key), _tls_text(wrong)))
+    safety, safety_faults = load_safety(
+        path.with_name(SAFETY_NAME),
+        response_timeouts_s={one.id: one.dnp3.response_timeout_s for one in settings.assets},
+        nameplates_w={one.id: one.nameplate_w for one in settings.assets},
+        daemon_uid=_daemon_uid(settings) if sealed else None,
+    )
     if faults:
-        raise ConfigError(faults)
+        raise ConfigError([*faults, *safety_faults])
     not_after_ms = tls.certificate_not_after(settings.uplink.cert_file)
-    return Site(settings, chosen, frozenset(unmatched), not_after_ms)
+    return Site(settings, chosen, frozenset(unmatched), not_after_ms, safety, safety_faults)
+
+
+def _daemon_uid(settings: SiteSettings) -> int:
+    """Whose files the daemon takes: who owns its state owns the process."""
+    try:
+        return Path(settings.state_dir).stat().st_uid
+    except OSError:
+        return os.geteuid()
 
 
 def _tls_text(wrong: tls.TlsFault) -> str:
