@@ -6,7 +6,8 @@ What a reader would get wrong:
 * A command quotes the newest challenge, so it can be signed only while the gateway asks: ``ready``
   waits for that, and says what is missing.
 * ``on_challenge`` decides what is answered, and when; a test delays, drops, doubles or replays
-  with it. It runs on the network thread: it must not wait, and not call ``send`` or ``raw``.
+  with it. Like ``on_heard``, ``on_link`` and what ``wait_until`` is given, it must not wait, and
+  not call ``send`` or ``raw``: they wait for what the network thread brings.
 """
 
 from __future__ import annotations
@@ -82,11 +83,13 @@ class Dispatcher:
         self.answering = True  # False: the application is alive and does not answer
         self.answer_delay_s = 0.0
         self.on_challenge: Callable[[Challenge, bytes], Iterable[Answer]] | None = None
+        self.on_heard: Callable[[Heard], None] = _nothing  # after each message
+        self.on_link: Callable[[], None] = _nothing  # after each change of the connection
         self._changed = threading.Condition()
         self._picture = Picture(gateway, keep=keep)
         self._sending = threading.Lock()
         self._seq = 0
-        self._later = Later(self._answer)
+        self._later: Later | None = None
         subscriptions = {self.topics.own(tail): qos for tail, qos in _GATEWAYS_OWN.items()}
         for tail, qos in _OF_AN_ASSET.items():
             subscriptions[self.topics.own(f"+/{tail}")] = qos
@@ -102,11 +105,13 @@ class Dispatcher:
             ConfigError: a file of ours is wrong.
             LinkError: the broker is not there, or refuses us.
         """
+        self._later = Later(self._answer)
         self._link.open(within_s=within_s)
 
     def stop(self) -> None:
-        """Fall silent: disconnect, and drop answers that were to be late."""
-        self._later.close()
+        """Fall silent: disconnect, and drop answers that were to be late. ``start`` begins anew."""
+        if self._later is not None:
+            self._later.close()
         self._link.close()
 
     def __enter__(self) -> Self:
@@ -315,15 +320,19 @@ class Dispatcher:
             body = decode(payload)
         except PayloadError:
             body = {}  # kept all the same: a test looks for it
+        heard = Heard(topic, payload, retained, at, body)
         with self._changed:
-            asked = self._picture.take(Heard(topic, payload, retained, at, body))
+            asked = self._picture.take(heard)
             self._changed.notify_all()
         if asked is not None:
             self._reply(asked)
+        self.on_heard(heard)
 
     def _turned(self) -> None:
         with self._changed:
+            self._picture.challenge = None  # of another connection: too old to quote
             self._changed.notify_all()
+        self.on_link()
 
     def _reply(self, asked: Challenge) -> None:
         if not self.answering or self.heartbeat is None:
@@ -333,7 +342,7 @@ class Dispatcher:
         if self.on_challenge is not None:
             answers = self.on_challenge(asked, signed)
         for answer in answers:
-            if answer.delay_s > 0:
+            if answer.delay_s > 0 and self._later is not None:
                 self._later.add(answer.payload, delay_s=answer.delay_s)
             else:
                 self._answer(answer.payload)
@@ -349,3 +358,7 @@ class Dispatcher:
             away = f"the broker is away: {self._link.cause or 'not connected'}"
             raise NotReadyError(self._picture.missing(asset) if self._link.up else away)
         return quotes
+
+
+def _nothing(*_: object) -> None:
+    """Nobody wants to know."""

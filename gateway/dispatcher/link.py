@@ -90,7 +90,7 @@ class Link:
         self._changed = threading.Condition()
         self._refused: dict[int, str] = {}  # paho's message id -> the broker's reason
         self._noted = _Noted()
-        self._client = self._make()
+        self._client: paho.Client | None = None
 
     def _make(self) -> paho.Client:
         client = paho.Client(
@@ -120,17 +120,21 @@ class Link:
             LinkError: the broker is not there, or refuses us.
         """
         one = self._connection
-        self._client.tls_set_context(tls.client_context(_as_uplink(one)))
+        context = tls.client_context(_as_uplink(one))
+        self.cause = ""
+        client = self._client = self._make()
+        client.tls_set_context(context)
         try:
-            self._client.connect(
+            client.connect(
                 one.host,
                 one.port,
                 one.keepalive_s,
                 clean_start=True if self._v5 else paho.MQTT_CLEAN_START_FIRST_ONLY,
             )
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError) as error:  # ValueError: a name that no IDNA or TLS takes
+            self.close()
             raise LinkError(causes.of_error(error, host=one.host, port=one.port)) from None
-        self._client.loop_start()
+        client.loop_start()
         with self._changed:
             self._changed.wait_for(lambda: self.up or bool(self.cause), within_s)
             up, cause = self.up, self.cause
@@ -140,9 +144,16 @@ class Link:
 
     def close(self) -> None:
         """Disconnect and end the thread."""
-        self._client.disconnect()
-        self._client.loop_stop()
+        client, self._client = self._client, None
+        if client is None:
+            return
+        client.disconnect()
+        client.loop_stop()
         self.up = False
+        # paho closes its own pair of sockets in __del__: without the callbacks that refer to us
+        # this happens when we are dropped, and not at some later garbage collection.
+        client.on_connect = client.on_subscribe = client.on_publish = None
+        client.on_message = client.on_disconnect = client.on_socket_register_write = None
 
     def publish(self, topic: str, payload: bytes, *, qos: int, retain: bool, wait_s: float) -> None:
         """Publish; with QoS 1, wait up to ``wait_s`` for the PUBACK (0: do not wait).
@@ -150,9 +161,10 @@ class Link:
         Raises:
             LinkError: not connected, refused, or no PUBACK in time: it may still arrive.
         """
-        if not self.up:
+        client = self._client
+        if not self.up or client is None:
             raise LinkError(self.cause or "not connected")
-        sent = self._client.publish(topic, payload, qos, retain)
+        sent = client.publish(topic, payload, qos, retain)
         if sent.rc != paho.MQTT_ERR_SUCCESS:
             raise LinkError(f"{topic}: {paho.error_string(sent.rc)}")  # noqa: EM102, TRY003
         if not qos or not wait_s:

@@ -325,6 +325,16 @@ def test_it_connects_again_when_the_broker_comes_back(pki: Pki, broker: Broker) 
             gateway.wait(lambda: gateway.answered)
 
 
+def test_it_can_stop_and_start_again(pki: Pki, broker: Broker, gateway: StandIn) -> None:
+    with running(pki, broker) as dispatcher:
+        dispatcher.stop()
+        assert not dispatcher.connected
+        dispatcher.start()
+        gateway.ask(1)
+        gateway.wait(lambda: gateway.answered)
+    assert gateway.answered == [Heartbeat(1, "pulse-1")]
+
+
 def test_a_stop_does_not_wait_for_a_broker_that_is_frozen(pki: Pki, broker: Broker) -> None:
     with running(pki, broker) as dispatcher:
         broker.freeze()
