@@ -3,6 +3,26 @@
 The binding checks nothing: ``AnalogOutputFloat32(1e39)`` becomes infinity in silence and NaN is
 accepted (yadnp3 3.2.1.4), so values are checked here, before anything is sent. And its summary
 says SUCCESS about a refused control: success needs summary, state and status.
+
+What it reports about one control, and what that means (seen with yadnp3 3.2.1.4 against an
+outstation of opendnp3 and one of py1815, which agree; the summary NO_COMMS stands for
+FAILURE_NO_COMMS, TIMEOUT for FAILURE_RESPONSE_TIMEOUT; status 127 where none came):
+
+| what happened | summary | state, SBO | state, direct | outcome | stage |
+|---|---|---|---|---|---|
+| carried out | SUCCESS | SUCCESS | SUCCESS | success | |
+| select refused | SUCCESS | SELECT_FAIL, its status | | refused | select |
+| operate refused | SUCCESS | SUCCESS, its status | SUCCESS, its status | refused | operate |
+| select timed out there, none there | SUCCESS | SUCCESS, 1 or 2 | | refused | operate |
+| no answer to SELECT | TIMEOUT | INIT | | no answer | select |
+| session lost before it | NO_COMMS | INIT | | no answer | select |
+| no answer to OPERATE | TIMEOUT | SELECT_SUCCESS | INIT | no answer | operate |
+| session lost before it | NO_COMMS | SELECT_SUCCESS | INIT | no answer | operate |
+| lost before it was sent | NO_COMMS, not started | INIT | INIT | failed | |
+| never connected | not asked | | | failed | |
+
+INIT says opposite things: of SBO that OPERATE was never sent, of a direct operate nothing. And
+without an answer the state comes behind the task's end (see ``operation``).
 """
 
 from __future__ import annotations
@@ -14,7 +34,15 @@ from typing import TYPE_CHECKING, NamedTuple
 import opendnp3 as dnp
 
 from gateway.field.dnp3 import iin as indications
-from gateway.field.ports import Control, CrobOp, Outcome, OutcomeKind, PointStatus, Variation
+from gateway.field.ports import (
+    Control,
+    CrobOp,
+    Outcome,
+    OutcomeKind,
+    PointStatus,
+    Stage,
+    Variation,
+)
 from gateway.points.raw import PointType, parse_point
 
 if TYPE_CHECKING:
@@ -30,6 +58,8 @@ _CROBS = {
     CrobOp.CLOSE: (dnp.OperationType.PULSE_ON, dnp.TripCloseCode.CLOSE),
     CrobOp.TRIP: (dnp.OperationType.PULSE_ON, dnp.TripCloseCode.TRIP),
 }
+_SELECT_FAILED = ("SELECT_FAIL", "SELECT_MISMATCH")
+_UNSELECTED = ("INIT", *_SELECT_FAILED)  # opendnp3 sends no OPERATE after these
 SILENT = 127  # DNP3 command status UNDEFINED: nothing was said about the point
 
 
@@ -49,6 +79,7 @@ class Answer(NamedTuple):
     status_name: str
     iin: int  # of the response; 0 if there was none
     started: bool  # the request was handed to the link
+    sbo: bool  # it was to be selected first
 
 
 def command(control: Control) -> Command:
@@ -112,12 +143,19 @@ def judge(answer: Answer) -> tuple[OutcomeKind, str]:
         return OutcomeKind.REFUSED, f"the outstation answered {answer.status_name}"
     if refusal := indications.refusal(answer.iin):
         return OutcomeKind.REFUSED, f"the outstation refused the request: {refusal}"
-    # SELECT_SUCCESS without an answer to OPERATE is unknown: it may have been carried out.
-    if answer.state in ("SELECT_FAIL", "SELECT_MISMATCH"):
+    if answer.state in _SELECT_FAILED:
         return OutcomeKind.REFUSED, f"not operated, the select failed: {answer.state}"
     if not answer.started:
         return OutcomeKind.FAILED, f"not sent: {answer.summary}"
-    return OutcomeKind.NO_ANSWER, f"sent, outcome unknown: {answer.summary} {answer.state}".strip()
+    came = "sent, outcome unknown"
+    if stage(answer) is Stage.SELECT:
+        came = "not operated, no answer to SELECT"
+    return OutcomeKind.NO_ANSWER, f"{came}: {answer.summary} {answer.state}".strip()
+
+
+def stage(answer: Answer) -> Stage:
+    """How far one control had come; OPERATE unless it is certain that none was sent."""
+    return Stage.SELECT if answer.sbo and answer.state in _UNSELECTED else Stage.OPERATE
 
 
 def outcome(controls: Sequence[Control], answers: Sequence[Answer]) -> Outcome:
@@ -128,4 +166,5 @@ def outcome(controls: Sequence[Control], answers: Sequence[Answer]) -> Outcome:
         for control, answer in zip(controls, answers, strict=False)
     )
     point = controls[len(answers) - 1].point
-    return Outcome(kind, statuses, f"{point}: {cause}" if cause else "")
+    text = f"{point}: {cause}" if cause else ""
+    return Outcome(kind, statuses, text, stage(answers[-1]))

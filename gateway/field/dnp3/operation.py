@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import logging
+import weakref
 from typing import TYPE_CHECKING
 
 from gateway.field.dnp3 import controls as c
@@ -40,7 +42,8 @@ class Operation:
         except ValueError as error:
             self._fault = str(error)
         self._answers: list[c.Answer] = []
-        self._results: list[dnp.CommandPointResult] = []
+        self._results: list[dnp.CommandPointResult] | None = None  # until opendnp3 says
+        self._unheard: Ended | None = None  # the end of a control whose result is still to come
 
     @property
     def fault(self) -> str:
@@ -49,11 +52,12 @@ class Operation:
 
     def run(self, stack: Stack) -> None:
         """Send the next control; its end sends the one after it."""
-        stack.on_end = lambda ended: self._ended(stack, ended)
-        self._results = []
+        stack.on_end = functools.partial(self._ended, stack)
+        self._results = self._unheard = None
         command = self._commands[len(self._answers)]
         send = stack.master.SelectAndOperate if self._sbo else stack.master.DirectOperate
-        send(command.body, command.output, self._answered)
+        # Weak, because opendnp3 keeps the callback (see ``stack``).
+        send(command.body, command.output, functools.partial(self._answered, weakref.ref(stack)))
 
     def finish(self, outcome: Outcome, engine: Engine) -> None:
         """Hand the outcome on."""
@@ -67,29 +71,43 @@ class Operation:
         """Hand back what is wrong with it."""
         self.finish(Outcome(OutcomeKind.FAILED, (), self._fault), engine)
 
-    def _answered(self, result: dnp.ICommandTaskResult) -> None:
-        # opendnp3 calls this between the task's end and the response's indications.
+    def _answered(self, stack: weakref.ref[Stack], result: dnp.ICommandTaskResult) -> None:
+        """opendnp3: behind the task's end, and before the indications of a response."""
         try:
             self._results = result.to_list()
         except Exception:  # an exception in a command callback ends the process
             log.exception("command result")
+            self._results = []
+        ended, self._unheard = self._unheard, None
+        if ended is not None and (found := stack()) is not None:
+            found.end(ended)
 
     def _ended(self, stack: Stack, ended: Ended) -> bool:
-        """Take the end of one control; True while the request goes on."""
-        found = self._results[0] if self._results else None
-        self._answers.append(
-            c.Answer(
-                summary=ended.result,
-                state=found.state.name if found is not None else "",
-                status=found.status.value if found is not None else c.SILENT,
-                status_name=found.status.name if found is not None else "UNDEFINED",
-                iin=ended.iin,
-                started=ended.started,
-            )
-        )
+        """Take the end of one control; True while the request goes on.
+
+        The end of one that was not answered is told first, and its result only after it: how far
+        it had come must be waited for.
+        """
+        if self._results is None:
+            self._unheard = ended
+            return True
+        self._answers.append(_answer(ended, self._results, sbo=self._sbo))
         outcome = c.outcome(self._controls, self._answers)
         if outcome.kind is OutcomeKind.SUCCESS and len(self._answers) < len(self._commands):
             self.run(stack)
             return True
         self.finish(outcome, stack.engine)
         return False
+
+
+def _answer(ended: Ended, results: list[dnp.CommandPointResult], *, sbo: bool) -> c.Answer:
+    found = results[0] if results else None
+    return c.Answer(
+        summary=ended.result,
+        state=found.state.name if found is not None else "",
+        status=found.status.value if found is not None else c.SILENT,
+        status_name=found.status.name if found is not None else "UNDEFINED",
+        iin=ended.iin,
+        started=ended.started,
+        sbo=sbo,
+    )

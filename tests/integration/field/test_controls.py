@@ -10,7 +10,7 @@ import pytest
 from gateway.events import SessionUp, ThreadFault
 from gateway.field.dnp3.engine import Engine
 from gateway.field.dnp3.session import Dnp3Session
-from gateway.field.ports import Control, CrobOp, Outcome, OutcomeKind, Variation
+from gateway.field.ports import Control, CrobOp, Outcome, OutcomeKind, Stage, Variation
 from tests.fixtures.field import DEADLINE_S, Recorder, Sink, asset
 from tests.fixtures.tcp import refusing_port
 from tests.fixtures.yadnp3_outstation import yadnp3_outstation
@@ -80,10 +80,78 @@ def test_a_control_that_is_not_answered_has_an_unknown_outcome(
     outstation: Stations, session_to: Sessions, core: Recorder
 ) -> None:
     station = outstation()
-    session = session_to(station.port)
+    session = session_to(station.port, event_poll_s=60, link_check_s=60)  # nothing else to miss
     core.wait(SessionUp)
     station.stop()
     assert operate(session, [Control("AO0", 1)]).kind is OutcomeKind.NO_ANSWER
+    station.resume()
+
+
+@pytest.mark.parametrize(
+    ("trouble", "sbo", "kind", "stage", "carried_out"),
+    [
+        ({"silent": "select"}, True, OutcomeKind.NO_ANSWER, Stage.SELECT, 0),
+        ({"silent": "operate"}, True, OutcomeKind.NO_ANSWER, Stage.OPERATE, 1),
+        ({"silent": "operate"}, False, OutcomeKind.NO_ANSWER, Stage.OPERATE, 1),
+        ({"ends": "select"}, True, OutcomeKind.NO_ANSWER, Stage.SELECT, None),
+        ({"ends": "operate"}, True, OutcomeKind.NO_ANSWER, Stage.OPERATE, None),
+        ({"ends": "operate"}, False, OutcomeKind.NO_ANSWER, Stage.OPERATE, None),
+        ({"refuse": {3: LOCAL}}, True, OutcomeKind.REFUSED, Stage.SELECT, 0),
+        ({"refuse_operate": {3: LOCAL}}, True, OutcomeKind.REFUSED, Stage.OPERATE, 0),
+        ({"refuse_operate": {3: LOCAL}}, False, OutcomeKind.REFUSED, Stage.OPERATE, 0),
+    ],
+    ids=str,
+)
+def test_how_far_a_control_came_is_known(
+    outstation: Stations,
+    session_to: Sessions,
+    core: Recorder,
+    trouble: dict[str, object],
+    kind: OutcomeKind,
+    stage: Stage,
+    carried_out: int | None,
+    *,
+    sbo: bool,
+) -> None:
+    station = outstation()
+    session = session_to(station.port)
+    core.wait(SessionUp)
+    station.ask("commands", **trouble)
+    outcome = operate(session, [Control("AO3", 1), Control("AO4", 1)], sbo=sbo)
+    assert (outcome.kind, outcome.stage) == (kind, stage)
+    assert [one.point for one in outcome.statuses] == ["AO3"]  # and AO4 was not sent
+    if carried_out is not None:  # the outstation is still there to be asked
+        assert len(station.ask("commands")["taken"]) == carried_out
+
+
+def test_a_select_without_an_answer_ends_the_request_and_the_next_one_goes_through(
+    outstation: Stations, session_to: Sessions, core: Recorder
+) -> None:
+    station = outstation()
+    session = session_to(station.port, event_poll_s=60, link_check_s=60)  # nothing else to miss
+    core.wait(SessionUp)
+    station.ask("commands", silent="select")
+    assert operate(session, [Control("AO3", 1)], sbo=True).stage is Stage.SELECT
+    station.ask("commands")  # answers once it is awake again
+    assert operate(session, [Control("AO3", 2)], sbo=True).kind is OutcomeKind.SUCCESS
+    assert [taken[2] for taken in station.ask("commands")["taken"]] == [2]
+
+
+@pytest.mark.parametrize("sbo", [False, True])
+def test_a_session_that_is_closed_meanwhile_tells_the_outcome_of_what_it_sent(
+    outstation: Stations, session_to: Sessions, core: Recorder, *, sbo: bool
+) -> None:
+    station = outstation()
+    session = session_to(station.port, response_timeout_s=20)
+    core.wait(SessionUp)
+    station.stop()
+    answers: queue.SimpleQueue[Outcome] = queue.SimpleQueue()
+    session.operate([Control("AO0", 1)], sbo=sbo, done=answers.put)
+    session.operate([Control("AO1", 1)], sbo=sbo, done=answers.put)
+    session.close(within_s=DEADLINE_S)
+    outcomes = {answers.get(timeout=DEADLINE_S).kind for _ in range(2)}
+    assert OutcomeKind.FAILED in outcomes
+    assert outcomes <= {OutcomeKind.NO_ANSWER, OutcomeKind.FAILED}
     station.resume()
 
 

@@ -7,9 +7,11 @@ import opendnp3 as dnp
 import pytest
 
 from gateway.field.dnp3.controls import Answer, command, judge, outcome
-from gateway.field.ports import Control, CrobOp, OutcomeKind, Variation
+from gateway.field.ports import Control, CrobOp, OutcomeKind, Stage, Variation
 
-OK = Answer("SUCCESS", "SUCCESS", 0, "SUCCESS", 0, started=True)
+OK = Answer("SUCCESS", "SUCCESS", 0, "SUCCESS", 0, started=True, sbo=False)
+MUTE = Answer("FAILURE_RESPONSE_TIMEOUT", "", 127, "UNDEFINED", 0, started=True, sbo=False)
+LOST = MUTE._replace(summary="FAILURE_NO_COMMS")
 
 
 @pytest.mark.parametrize(
@@ -75,10 +77,10 @@ def test_a_crob_carries_operation_and_pulse() -> None:
         (OK._replace(state="INIT", status=127, iin=0x0100), OutcomeKind.REFUSED),
         (OK._replace(state="INIT", status=127), OutcomeKind.NO_ANSWER),
         (OK._replace(state="OPERATE_FAIL"), OutcomeKind.NO_ANSWER),
-        (Answer("FAILURE_RESPONSE_TIMEOUT", "", 127, "", 0, started=True), OutcomeKind.NO_ANSWER),
-        (Answer("FAILURE_NO_COMMS", "", 127, "", 0, started=True), OutcomeKind.NO_ANSWER),
-        (Answer("FAILURE_NO_COMMS", "", 127, "", 0, started=False), OutcomeKind.FAILED),
-        (Answer("FAILURE_START_TIMEOUT", "", 127, "", 0, started=False), OutcomeKind.FAILED),
+        (MUTE, OutcomeKind.NO_ANSWER),
+        (LOST, OutcomeKind.NO_ANSWER),
+        (LOST._replace(started=False), OutcomeKind.FAILED),
+        (MUTE._replace(summary="FAILURE_START_TIMEOUT", started=False), OutcomeKind.FAILED),
     ],
 )
 def test_success_needs_summary_state_and_status(answer: Answer, kind: OutcomeKind) -> None:
@@ -96,3 +98,42 @@ def test_the_last_answer_decides_and_names_its_point() -> None:
         ("AO2", 7, "LOCAL"),
     ]
     assert made.cause == "AO2: the outstation answered LOCAL"
+
+
+@pytest.mark.parametrize(
+    ("answer", "sbo", "kind", "stage"),
+    [
+        # SELECT was not answered, so opendnp3 sent no OPERATE: nothing was carried out
+        (MUTE._replace(state="INIT"), True, OutcomeKind.NO_ANSWER, Stage.SELECT),
+        (LOST._replace(state="INIT"), True, OutcomeKind.NO_ANSWER, Stage.SELECT),
+        # selected, and nobody knows more
+        (MUTE._replace(state="SELECT_SUCCESS"), True, OutcomeKind.NO_ANSWER, Stage.OPERATE),
+        (LOST._replace(state="SELECT_SUCCESS"), True, OutcomeKind.NO_ANSWER, Stage.OPERATE),
+        # a direct operate has no SELECT: the same word says nothing about it
+        (MUTE._replace(state="INIT"), False, OutcomeKind.NO_ANSWER, Stage.OPERATE),
+        (LOST._replace(state="INIT"), False, OutcomeKind.NO_ANSWER, Stage.OPERATE),
+        # without a word the worse is assumed
+        (MUTE, True, OutcomeKind.NO_ANSWER, Stage.OPERATE),
+        (OK._replace(state="SELECT_FAIL", status=7), True, OutcomeKind.REFUSED, Stage.SELECT),
+        (OK._replace(status=7), True, OutcomeKind.REFUSED, Stage.OPERATE),
+    ],
+)
+def test_only_a_select_that_was_not_answered_is_known_to_have_done_nothing(
+    answer: Answer, kind: OutcomeKind, stage: Stage, *, sbo: bool
+) -> None:
+    made = outcome([Control("AO1", 1)], [answer._replace(sbo=sbo)])
+    assert (made.kind, made.stage) == (kind, stage)
+
+
+def test_a_missing_answer_to_select_is_told_as_such() -> None:
+    asked = MUTE._replace(state="INIT", sbo=True)
+    cause = outcome([Control("AO1", 1)], [asked]).cause
+    assert cause == "AO1: not operated, no answer to SELECT: FAILURE_RESPONSE_TIMEOUT INIT"
+
+
+def test_the_stage_is_that_of_the_last_control() -> None:
+    made = outcome(
+        [Control("AO1", 1), Control("AO2", 2)],
+        [OK._replace(sbo=True), MUTE._replace(state="INIT", sbo=True)],
+    )
+    assert (made.kind, made.stage) == (OutcomeKind.NO_ANSWER, Stage.SELECT)
