@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from gateway import __version__, clock, logs, sitefile
-from gateway.errors import GatewayError
+from gateway.errors import ConfigError, GatewayError
 from gateway.local import client
 
 EX_USAGE, EX_SOFTWARE = 64, 70
@@ -98,7 +98,10 @@ def _run(asked: argparse.Namespace) -> int:
 
 
 def _check(asked: argparse.Namespace) -> int:
-    site = sitefile.load_site(asked.config, unix_ms=clock.now().unix_ms, sealed=True)
+    from gateway import safetyreport
+
+    now_ms = clock.now().unix_ms
+    site = sitefile.load_site(asked.config, unix_ms=now_ms, sealed=True)
     print(f"{asked.config}: good")
     if site.settings.uplink.credential and not os.environ.get("CREDENTIALS_DIRECTORY"):
         name = site.settings.uplink.credential
@@ -111,8 +114,12 @@ def _check(asked: argparse.Namespace) -> int:
                 f"  {asset.id}: WARNING: no map matches {asset.vendor}/{asset.model} firmware "
                 f"{asset.firmware!r}: only raw points will be shipped"
             )
-        if asset.transformer is not None and asset.transformer.enforce:
+        if asset.transformer is not None and asset.transformer.enforce and site.safety is None:
             print(f"  {asset.id}: NOTE: transformer.enforce has no effect: control is off")
+    for line in safetyreport.lines(site, now_ms):
+        print(f"  {line}")
+    if site.safety_faults:
+        raise ConfigError(site.safety_faults)
     return 0
 
 
