@@ -3,6 +3,7 @@
 GatewayError
 ├── ConfigError               an operator must edit a file          exit 78 (EX_CONFIG)
 ├── UsageError                the command line was wrong            exit 64 (EX_USAGE)
+├── NoInputError              a file to be read is not there        exit 66 (EX_NOINPUT)
 ├── StoreError                the local queue cannot be trusted     exit 74 (EX_IOERR)
 │   └── DiskFullError         no room: telemetry stops, idle still works
 ├── PayloadError              a message cannot be decoded           reported, dropped
@@ -69,6 +70,12 @@ class UsageError(GatewayError):
     """The command line asks for something that does not exist."""
 
     exit_code = 64  # EX_USAGE
+
+
+class NoInputError(GatewayError):
+    """What a command is to read does not exist."""
+
+    exit_code = 66  # EX_NOINPUT
 
 
 class StoreError(GatewayError):

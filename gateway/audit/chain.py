@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 SCHEMA = "bess.audit/1"
 GENESIS = "0" * 64  # prev of row 1
+TROUBLE = "audit.trouble"  # fact: why an older log was set aside; removed by an operator's reset
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,7 +131,7 @@ def _findings(rows: Iterable[AuditRow], head: Head, anchor: Head) -> Iterator[Fi
         if row.n <= last.n:
             yield Finding(Tampering.REORDERED, row.n, f"row {row.n} stands behind row {last.n}")
         elif row.n > last.n + 1:
-            text = f"rows {last.n + 1}..{row.n - 1} are missing"
+            text = _missing(last.n + 1, row.n - 1)
             yield Finding(Tampering.REMOVED, row.n, text)
         elif row.prev != last.hash:
             yield Finding(Tampering.RELINKED, row.n, f"row {row.n} does not follow row {last.n}")
@@ -145,6 +146,10 @@ def _findings(rows: Iterable[AuditRow], head: Head, anchor: Head) -> Iterator[Fi
     elif at_head is None:
         text = f"ends at row {last.n}: the signed head is row {head.n}"
         yield Finding(Tampering.TRUNCATED, last.n, text)
+
+
+def _missing(first: int, last: int) -> str:
+    return f"row {first} is missing" if first == last else f"rows {first}..{last} are missing"
 
 
 def head_payload(head: Head, gateway: str, *, ts: int) -> bytes:

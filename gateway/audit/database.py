@@ -6,12 +6,12 @@ Head, facts and age are changed in memory only once a transaction is durable.
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from gateway.audit import schema
 from gateway.audit.chain import START, Head, appended, verify_chain
-from gateway.audit.rows import body_of, columns_of, digest, head_text, read_head, row_of
+from gateway.audit.file import VERSION, corruption
+from gateway.audit.rows import SignedHead, body_of, columns_of, digest, head_text, read_head, row_of
 from gateway.audit.seal import resealed, seal_of
 
 if TYPE_CHECKING:
@@ -22,15 +22,6 @@ if TYPE_CHECKING:
     from gateway.clock import Now
 
 _TAIL = 1000  # rows that are checked at every start
-
-
-@dataclass(frozen=True, slots=True)
-class SignedHead:
-    """A head and what the device key said of it."""
-
-    head: Head
-    ts: int  # Unix ms
-    jws: str
 
 
 class Database:
@@ -62,7 +53,7 @@ class Database:
             kept = self._core.exec_driver_sql(schema.KEPT.sql).fetchall()
             tail = self._core.exec_driver_sql(schema.TAIL.sql, (_TAIL,)).fetchall()
             newest = self._core.exec_driver_sql(schema.NEWEST.sql).fetchone()
-            schema.save(self._core, "schema", str(schema.VERSION))
+            schema.save(self._core, "schema", str(VERSION))
         try:
             self.head = read_head(marks["head"])
             self.anchor = read_head(marks["anchor"])
@@ -70,11 +61,11 @@ class Database:
             self._age_s, self._opened_s = float(marks["age"]), now.mono_s
         except (KeyError, ValueError, TypeError) as error:
             text = f"a mark is missing or unreadable: {error}"
-            raise schema.corruption(text) from error
+            raise corruption(text) from error
         self.facts: dict[str, str] = dict(map(tuple, kept))
         if seal_of(self.facts) != self._seal:
             text = "a fact was changed or is missing"
-            raise schema.corruption(text)
+            raise corruption(text)
         self.signed = None if newest is None else _signed(newest)
         self._check([tuple(row) for row in reversed(tail)])
 
@@ -107,7 +98,7 @@ class Database:
             if head.n > self.head.n or known.get(head.n, head.hash) != head.hash:
                 findings.append(f"row {head.n} is not the one that was signed")
         if findings:
-            raise schema.corruption("; ".join(findings[:3]))
+            raise corruption("; ".join(findings[:3]))
 
     # --- writing ---------------------------------------------------------------------------
 

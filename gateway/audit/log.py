@@ -16,9 +16,10 @@ import threading
 from typing import TYPE_CHECKING
 
 from gateway import clock
-from gateway.audit import lock, schema
+from gateway.audit import lock
 from gateway.audit.backlog import Backlog
-from gateway.audit.opening import TROUBLE
+from gateway.audit.chain import TROUBLE
+from gateway.audit.file import FILE
 from gateway.audit.writer import Writer
 from gateway.errors import StoreError
 from gateway.events import Recorded, ThreadFault
@@ -32,8 +33,6 @@ if TYPE_CHECKING:
     from gateway.clock import Now
     from gateway.effects import Record
     from gateway.inbox import Post
-
-__all__ = ["TROUBLE", "AuditLog"]
 
 _TURN_S = 0.5  # the thread shows that it lives at least this often, and tries a failing disk
 
@@ -59,7 +58,7 @@ class AuditLog:
         post: Post,
         now: Callable[[], Now] = clock.now,
     ) -> None:
-        self.path = folder / schema.FILE
+        self.path = folder / FILE
         self.beat = now().mono_s  # CLOCK_BOOTTIME second of the thread's last progress
         self._post = post
         self._now = now

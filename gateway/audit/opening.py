@@ -19,7 +19,9 @@ from typing import TYPE_CHECKING, Any
 
 from gateway.audit import schema
 from gateway.audit.backlog import Stamped
+from gateway.audit.chain import TROUBLE
 from gateway.audit.database import Database, create
+from gateway.audit.file import found_version, only_read, readable, refuse_newer
 from gateway.effects import AuditEntry
 from gateway.errors import DiskFullError, StoreError
 
@@ -28,8 +30,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from gateway.clock import Now
-
-TROUBLE = "audit.trouble"  # fact: why the old file was set aside; removed by an operator's reset
 
 
 def open_control(path: Path, now: Now, *, kept: bool) -> Database:
@@ -51,7 +51,7 @@ def open_control(path: Path, now: Now, *, kept: bool) -> Database:
             why = f"{path}: is gone" if kept else ""
             return begin_anew(path, now, why=why, facts={TROUBLE: why} if why else {})
         try:
-            schema.refuse_newer(path, schema.found_version(path))
+            refuse_newer(path, found_version(path))
             return Database(path, now)
         except (*schema.UNREADABLE, ValueError) as error:
             if not (schema.is_corrupt(error) or isinstance(error, ValueError)):
@@ -106,8 +106,8 @@ def _ended(path: Path) -> dict[str, Any] | None:
     if not path.exists():
         return None
     try:
-        with closing(sqlite3.connect(schema.only_read(path), uri=True, timeout=0.1)) as raw:
-            raw.text_factory = schema.readable
+        with closing(sqlite3.connect(only_read(path), uri=True, timeout=0.1)) as raw:
+            raw.text_factory = readable
             row = raw.execute("SELECT n, hash FROM audit ORDER BY n DESC LIMIT 1").fetchone()
     except schema.UNREADABLE:
         return None

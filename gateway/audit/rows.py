@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gateway.audit.chain import AuditRow, Head
@@ -15,7 +16,14 @@ from gateway.audit.chain import AuditRow, Head
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-COLUMNS = ("n", "ts", "mono", "actor", "event", "payload", "prev", "hash", "asset", "body")
+
+@dataclass(frozen=True, slots=True)
+class SignedHead:
+    """A head and what the device key said of it."""
+
+    head: Head
+    ts: int  # Unix ms
+    jws: str
 
 
 def columns_of(row: AuditRow, body: bytes) -> tuple[object, ...]:

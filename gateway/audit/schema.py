@@ -8,17 +8,14 @@ transaction.
 from __future__ import annotations
 
 import sqlite3
-import zlib
-from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import sqlite as dialect
 from sqlalchemy.pool import StaticPool
 
-from gateway.errors import StoreError
+from gateway.audit.file import BUSY_S, corruption, error_code, readable, sealed, uri
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,10 +23,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy.sql import ClauseElement
 
-VERSION = 1
-FILE = "control.db"
 LOG_LIMIT = 1 << 20  # bytes kept of the write-ahead log after a checkpoint
-BUSY_S = 0.5  # somebody's sqlite3 shell may hold the lock this long before a commit fails
 
 metadata = sa.MetaData()
 audit = sa.Table(
@@ -130,27 +124,6 @@ _CORRUPT = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CONSTR
 _RENAMED = ("no such column", "no such table", "table ")
 
 
-def sealed(key: str, value: str) -> int:
-    """CRC-32 of a mark."""
-    return zlib.crc32(f"{key}\0{value}".encode())
-
-
-def uri(path: Path, mode: str) -> str:
-    """SQLite's URI of a file. ``mode``: ro | rw | rwc, and other parameters after an ``&``."""
-    return f"file:{quote(str(path))}?mode={mode}"
-
-
-def only_read(path: Path) -> str:
-    """URI to read a file and leave nothing beside it: its log is shared only where it has one."""
-    log = path.with_name(path.name + "-wal")
-    return uri(path, "ro" if log.exists() else "ro&immutable=1")
-
-
-def readable(text: bytes) -> str:
-    """Text of a column, also where a flipped bit made it no UTF-8: its hash will say so."""
-    return text.decode("utf-8", "replace")
-
-
 def connect(path: Path) -> tuple[sqlite3.Connection, sa.engine.Connection]:
     """Open for reading and writing; the caller ends both.
 
@@ -194,37 +167,6 @@ def _begin(connection: object) -> None:
     cursor.close()
 
 
-def found_version(path: Path) -> int:
-    """Version of the schema in a file, read without changing it.
-
-    Every version, also a newer one, keeps the table ``mark`` and its sealed row ``schema``.
-
-    Raises:
-        sqlite3.DatabaseError: the file cannot be read as a database of a gateway.
-    """
-    with closing(sqlite3.connect(only_read(path), uri=True, timeout=BUSY_S)) as raw:
-        raw.text_factory = readable
-        row = raw.execute("SELECT value, crc FROM mark WHERE key = 'schema'").fetchone()
-    if row is None or not isinstance(row[0], str) or sealed("schema", row[0]) != row[1]:
-        text = f"schema version {row!r} does not match its CRC"
-        raise corruption(text)
-    return int(row[0])
-
-
-def refuse_newer(path: Path, version: int) -> None:
-    """Refuse what a newer gateway wrote.
-
-    Raises:
-        StoreError: install that gateway again, or move the file away; it is untouched.
-    """
-    if version > VERSION:
-        text = (
-            f"{path}: schema version {version} was written by a newer gateway: this one reads"
-            f" 1..{VERSION}; nothing was changed"
-        )
-        raise StoreError(text)
-
-
 def migrate(core: sa.engine.Connection, version: int, *, steps: Sequence[str] = MIGRATIONS) -> None:
     """Bring an older database forward, each step in one transaction with its version row."""
     for number in range(version, len(steps)):
@@ -254,30 +196,18 @@ def read_marks(rows: Sequence[Any]) -> dict[str, str]:
     return found
 
 
-def corruption(text: str) -> sqlite3.DatabaseError:
-    """What SQLite would have raised, had it seen what we see."""
-    error = sqlite3.DatabaseError(text)
-    error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
-    return error
-
-
 def is_corrupt(error: BaseException) -> bool:
     """Whether SQLite says that the file is damaged, and not that it may not use it."""
     if isinstance(error, UnicodeDecodeError):
         return True
-    return _code(error) in _CORRUPT or reason(error).startswith(_RENAMED)
+    return error_code(error) in _CORRUPT or reason(error).startswith(_RENAMED)
 
 
 def is_full(error: BaseException) -> bool:
     """Whether SQLite says that there is no room."""
-    return _code(error) == sqlite3.SQLITE_FULL
+    return error_code(error) == sqlite3.SQLITE_FULL
 
 
 def reason(error: BaseException) -> str:
     """SQLite's own sentence, without SQLAlchemy's around it."""
     return str(getattr(error, "orig", None) or error)
-
-
-def _code(error: BaseException) -> int:
-    origin: Any = getattr(error, "orig", None) or error
-    return int(getattr(origin, "sqlite_errorcode", 0) or 0) & 0xFF

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from gateway.audit import opening, schema
 from gateway.audit.chain import START, Head, head_payload
-from gateway.audit.database import Database, SignedHead
+from gateway.audit.rows import SignedHead
 from gateway.effects import AuditEntry, Record
 from gateway.errors import GatewayError
 from gateway.events import AuditTroubled, HeadSigned
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from gateway.audit.backlog import Waiting
+    from gateway.audit.database import Database
     from gateway.clock import Now
     from gateway.inbox import Post
 
