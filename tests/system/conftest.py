@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.system.machines import TEST_PACKAGES, TREE, Machine, depends, output, prepare
+from tests.system.machines import TEST_PACKAGES, TREE, Machine, copied, depends, output, prepare
 from tests.system.sites import Site, start
 
 if TYPE_CHECKING:
@@ -85,15 +85,23 @@ def version(deb: Path) -> str:
 
 @pytest.fixture(scope="session")
 def boots(deb: Path, repository: Path) -> Boots:
-    """Boots a machine: ``with boots("trixie", host_net=True) as machine``."""
+    """Boots a machine: ``with boots("trixie", host_net=True) as machine``.
+
+    With ``kept``, a folder, it keeps what happens to it there, and can be rebooted.
+    """
     wanted = [*depends(deb), *TEST_PACKAGES]
 
     @contextlib.contextmanager
-    def boot(release: str, *, host_net: bool = False, bare: bool = False) -> Iterator[Machine]:
+    def boot(
+        release: str, *, host_net: bool = False, bare: bool = False, kept: Path | None = None
+    ) -> Iterator[Machine]:
         box = prepare(release, [] if bare else wanted)
         binds = {"/srv/apt": repository, "/srv/tree": SOURCE, "/srv/deb": deb.parent}
-        with Machine(box, binds, host_net=host_net).booted() as machine:
-            yield machine
+        with contextlib.ExitStack() as stack:
+            if kept is not None:
+                box = stack.enter_context(copied(box, kept))
+            machine = Machine(box, binds, host_net=host_net, forgetful=kept is None)
+            yield stack.enter_context(machine.booted())
 
     return boot
 

@@ -11,6 +11,7 @@ import fcntl
 import json
 import os
 import shutil
+import signal
 import subprocess
 import time
 from pathlib import Path
@@ -108,35 +109,86 @@ def prepare(release: str, packages: list[str]) -> Path:
         return box
 
 
+@contextlib.contextmanager
+def copied(box: Path, folder: Path) -> Iterator[Path]:
+    """A machine's own file system in ``folder``, removed at the end: for one that reboots."""
+    copy = folder / box.name
+    copy.mkdir()
+    output("cp", "-a", "--reflink=auto", str(box / "root"), str(copy / "root"))
+    try:
+        yield copy
+    finally:
+        output(tool(), "destroy", str(copy))
+
+
 class Machine:
     """One booted machine.
 
     Args:
-        box: its folder, from ``prepare``.
+        box: its folder, from ``prepare``, or ``copied``.
         binds: folders of ours that it sees, read-only, by the path there.
         host_net: it shares our loopback, and so our broker and outstation.
+        forgetful: what happens lies in memory, and is forgotten when it goes off.
     """
 
-    def __init__(self, box: Path, binds: Mapping[str, Path], *, host_net: bool = False) -> None:
+    def __init__(
+        self,
+        box: Path,
+        binds: Mapping[str, Path],
+        *,
+        host_net: bool = False,
+        forgetful: bool = True,
+    ) -> None:
         self.release = box.name.removesuffix("-base")
         self._box = str(box)
-        self._options = ["--ephemeral", *(["--host-net"] if host_net else [])]
+        self._options = ["--ephemeral"] if forgetful else []
+        self._options += ["--host-net"] if host_net else []
         for there, here in binds.items():
             self._options += ["--bind-ro", f"{here}:{there}"]
 
     @contextlib.contextmanager
     def booted(self) -> Iterator[Machine]:
-        """Boot it; what happens until the end is forgotten."""
+        """Boot it, and switch it off at the end."""
         with Path(f"{self._box}.boot").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)  # one boot of one box at a time
             output(tool(), "stop", self._box)  # left by a run that was killed
-            output(tool(), "boot", self._box, *self._options)
-            # As a real machine's init does, and a container's engine: LoadCredential= needs it.
-            self.run("mount", "--make-rshared", "/")
+            self._boot()
             try:
                 yield self
             finally:
                 output(tool(), "stop", self._box)
+
+    def reboot(self) -> None:
+        """As a person at the box does it; every service is stopped in order."""
+        supervisor = self._supervisor()
+        self.try_("systemctl", "reboot")
+        self._boot_after(supervisor)
+
+    def lose_power(self) -> None:
+        """Everything in it ends at once; it boots when the power is back."""
+        supervisor = self._supervisor()
+        os.kill(supervisor, signal.SIGKILL)  # takes the machine's first process with it
+        self._boot_after(supervisor)
+
+    def _boot(self) -> None:
+        output(tool(), "boot", self._box, *self._options)
+        # As a real machine's init does, and a container's engine: LoadCredential= needs it.
+        self.run("mount", "--make-rshared", "/")
+
+    def _supervisor(self) -> int:
+        return int((Path(self._box) / "supervisor.pid").read_text().split()[0])
+
+    def _boot_after(self, supervisor: int) -> None:
+        status = Path(f"/proc/{supervisor}/stat")
+        end = time.monotonic() + DEADLINE_S
+        with contextlib.suppress(OSError):  # it is gone
+            while status.read_text().rpartition(")")[2].split()[0] not in "ZX":
+                if time.monotonic() > end:
+                    text = f"{self.release}: does not go down within {DEADLINE_S:.0f} s"
+                    raise MachineError(text)
+                time.sleep(0.1)
+        output(tool(), "stop", self._box)  # clears what it left
+        self._boot()
 
     def try_(self, *command: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
         """Run a command there, whatever comes of it."""
