@@ -62,7 +62,7 @@ $(VENV)/installed: packaging/requirements/dev.txt setup.cfg | system-packages
 
 lock: $(VENV)/installed
 	$(BIN)/pip install --quiet uv
-	for f in run dev; do $(BIN)/python -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	for f in run dev report peers; do $(BIN)/python -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	  --no-emit-index-url --no-header --no-annotate packaging/requirements/$$f.in -o packaging/requirements/$$f.txt; done
 
 clean:

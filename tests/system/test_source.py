@@ -6,6 +6,8 @@ import ast
 import configparser
 import re
 import subprocess
+from datetime import UTC
+from email.utils import parsedate_to_datetime
 
 import pytest
 
@@ -18,10 +20,14 @@ UNIT = TREE / "systemd/bess-gateway.service"
 MAN = sorted((TREE / "packaging/man").iterdir())
 
 
-def test_changelogs_and_code_have_one_version() -> None:
-    debian = output("dpkg-parsechangelog", "-l", str(TREE / "debian/changelog"), "-S", "Version")
-    (newest, *_) = re.findall(r"^## (\S+)", (TREE / "CHANGELOG.md").read_text(), re.MULTILINE)
-    assert debian.strip() == __version__ == newest
+def test_changelogs_and_code_have_one_version_and_one_date() -> None:
+    parse = ("dpkg-parsechangelog", "-l", str(TREE / "debian/changelog"), "-S")
+    debian, written = output(*parse, "Version").strip(), output(*parse, "Date").strip()
+    found = re.search(r"^## (\S+) \((.+)\)$", (TREE / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert found
+    assert debian == __version__ == found[1]
+    date = parsedate_to_datetime(written).astimezone(UTC).date().isoformat()
+    assert found[2] in ("unreleased", date)  # packaging/release puts both
 
 
 def test_every_message_id_is_explained_in_the_catalog_and_no_other() -> None:
