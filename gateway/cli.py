@@ -66,6 +66,7 @@ def _parser() -> argparse.ArgumentParser:
         one.add_argument("--json", action="store_true", help="for programs")
     _add_maps(commands)
     _add_sim(commands)
+    _add_dispatch(commands)
     return parser
 
 
@@ -86,6 +87,12 @@ def _add_maps(commands: Any) -> None:  # noqa: ANN401 - argparse's own type is p
 
 def _add_sim(commands: Any) -> None:  # noqa: ANN401 - argparse's own type is private
     from gateway.sim import command
+
+    command.add_parser(commands)
+
+
+def _add_dispatch(commands: Any) -> None:  # noqa: ANN401 - argparse's own type is private
+    from gateway.dispatcher import command
 
     command.add_parser(commands)
 
