@@ -25,14 +25,18 @@ from gateway import (
     sitefile,
     threads,
 )
+from gateway.audit.device import Device
+from gateway.audit.log import AuditLog
 from gateway.core import Core
 from gateway.errors import ConfigError, StoreError
 from gateway.field.dnp3.engine import Engine
 from gateway.field.dnp3.session import Dnp3Session
+from gateway.field.ports import Outcome, OutcomeKind
 from gateway.intake import Intake
 from gateway.local.server import Server
 from gateway.presence import Identity
 from gateway.queue.store import Store
+from gateway.site import Past
 from gateway.uplink import messages
 from gateway.uplink.mqtt import Mqtt
 from gateway.uplink.telemetry import Telemetry
@@ -48,7 +52,12 @@ log = logging.getLogger(__name__)
 
 SIGNALS = frozenset((signal.SIGTERM, signal.SIGINT, signal.SIGHUP))
 CLOSE_S = 1.0  # each part's share of the 5 s that SIGTERM may take
-LIMP_S = {"store": 15.0, "dnp3": 15.0, "mqtt": 60.0}  # silent for longer: end, to be restarted
+LIMP_S = {
+    "store": 15.0,
+    "audit": 15.0,
+    "dnp3": 15.0,
+    "mqtt": 60.0,
+}  # silent for longer: end, to be restarted
 
 
 def run(path: Path) -> int:
@@ -87,6 +96,7 @@ class Gateway:
             gap_batch=functools.partial(messages.gap_batch, gateway=settings.gateway_id),
         )
         self._store.start()
+        self._device = Device(settings.uplink)
         started = clock.now()
         identity = Identity(
             version=__version__,
@@ -95,7 +105,15 @@ class Gateway:
             epoch=self._store.epoch,
             started=started,
         )
-        self._core = Core(site, identity, started)
+        self._audit = AuditLog(
+            folder,
+            gateway=settings.gateway_id,
+            sign=self._device.sign,
+            post=self._post,
+        )
+        self._audit.start()
+        past = Past(self._audit.facts(), self._audit.trouble)
+        self._core = Core(site, identity, past, started)
         self._uplink = Mqtt(
             settings, post=self._post, boot_id=identity.boot_id, epoch=identity.epoch
         )
@@ -112,6 +130,8 @@ class Gateway:
             effects.ForgetRows: lambda order: self._store.forget(order.ids),
             effects.Publish: self._uplink.publish,
             effects.Poll: self._poll,
+            effects.Operate: self._operate,
+            effects.Record: self._audit.record,
             effects.ForgetShipped: self._forget_shipped,
             effects.Answer: lambda order: self._server.answer(order.token, order.body),
             effects.Log: logs.write,
@@ -165,6 +185,18 @@ class Gateway:
         if session is not None:
             session.poll(order.kind)
 
+    def _operate(self, order: effects.Operate) -> None:
+        """Carry out a control; where there is no session it never leaves this box."""
+
+        def done(outcome: Outcome) -> None:
+            self._post(events.Operated(order.asset, order.token, outcome, clock.now()))
+
+        session = self._sessions.get(order.asset)
+        if session is None:
+            done(Outcome(OutcomeKind.FAILED, (), "the session is being replaced"))
+        else:
+            session.operate((order.control,), sbo=order.sbo, done=done)
+
     def _forget_shipped(self, order: effects.ForgetShipped) -> None:
         """Ship static values again; an intake that is not made yet has shipped none."""
         intake = self._intakes.get(order.asset)
@@ -183,6 +215,7 @@ class Gateway:
         self._looked_s = at.mono_s
         beats = {
             "store": max(self._awake_s, self._store.beat),
+            "audit": max(self._awake_s, self._audit.beat),
             "dnp3": max(self._awake_s, self._engine.beat),
             "mqtt": max(self._awake_s, self._uplink.beat),
         }
@@ -224,6 +257,7 @@ class Gateway:
                     self._sessions[asset.id].start()
             self._store.resize(site.settings.queue)
             self._uplink.replace(site.settings)
+            self._device.reload(site.settings.uplink)
 
     def _close(self) -> None:
         """End the field first (it writes to the store), the store last."""
@@ -235,4 +269,5 @@ class Gateway:
             session.close(within_s=max(0.05, end_s - time.monotonic()))
         self._engine.close(within_s=CLOSE_S)
         self._uplink.close(within_s=CLOSE_S)
+        self._audit.close(within_s=CLOSE_S)
         self._store.close(within_s=CLOSE_S)

@@ -3,9 +3,8 @@
 One thread calls ``handle`` and carries out what it returns, in order. Each asset has a
 ``Monitor``; shipping has the ``Shipper``. What belongs to the gateway as a whole stands here: the
 announcements on connect, the clock, the queue's troubles, stopping, and the questions asked on
-the box. Control is not in this version: the core orders no DNP3 output, says so in the birth
-message and refuses every command. It will come as two more machines per asset (watchdog,
-dispatch), whose effects go first in ``_pass``.
+the box. With a good safety.toml each asset also has an ``AssetControl``; nothing else orders an
+output of the field.
 """
 
 from __future__ import annotations
@@ -15,6 +14,8 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from gateway import events, health
+from gateway.control import box
+from gateway.control.fleet import Fleet
 from gateway.effects import (
     Answer,
     ApplySettings,
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
 
     from gateway.clock import Now
     from gateway.settings import SiteSettings
-    from gateway.site import Site
+    from gateway.site import Past, Site
     from gateway.streams import QueueDepth
 
 DRAIN_S = 2.0  # SIGTERM: how long what is in flight may still be acknowledged; the exit is <= 5 s
@@ -47,18 +48,23 @@ STATUS_PERIOD_S = 5.0
 SHRINKING = ("quota", "age", "thinned")  # reasons of a gap that the queue's limits are behind
 CERTIFICATE_WARN_DAYS = (30, 14, 7, 3, 1, 0)
 DAY_MS = 86_400_000
+VERBS = {"queue", "reset", "status", "watch", "pending", *box.VERBS}
 
 
 class Core:
     """All state of the gateway behind ``handle`` and ``wake_at``."""
 
-    def __init__(self, site: Site, identity: Identity, now: Now) -> None:
+    def __init__(self, site: Site, identity: Identity, past: Past, now: Now) -> None:
         self._site = site
         self._identity = identity
         self._presence = Presence(site, identity)
         self._replaced: set[str] = set()  # assets whose old session may still speak
         self._monitors = {asset.id: self._monitor(asset.id, now) for asset in site.settings.assets}
         self._monitors_at = min((one.wake_at for one in self._monitors.values()), default=math.inf)
+        topics = self._presence.topics
+        self._fleet = Fleet(site, identity.session, topics, past, identity.epoch)
+        self._begun = self._fleet.become(site, self._monitors, now)
+        self._portraits: dict[str, dict[str, object]] = {}  # as last said in the birth message
         self._shipper = Shipper(
             self._presence.topics,
             window=site.settings.uplink.window,
@@ -88,12 +94,13 @@ class Core:
             events.QueueReported: self._queue_report,
             events.QueueTroubled: self._queue_trouble,
             events.GapsRecorded: self._gaps,
+            events.HeadSigned: self._head,
         }
 
     @property
     def wake_at(self) -> float:
         """``mono_s`` of the next thing that is due by itself."""
-        due = [self._status_at, self._shipper.wake_at, self._monitors_at]
+        due = [self._status_at, self._shipper.wake_at, self._monitors_at, self._fleet.wake_at]
         if self._stop_at is not None:
             due.append(self._stop_at)
         return min(due)
@@ -101,6 +108,8 @@ class Core:
     def handle(self, event: object | None, now: Now) -> list[Effect]:
         """Take one event (``None`` is a tick) and return what shall be done, in order."""
         effects: list[Effect] = self._clocks(now)
+        if self._begun:
+            effects, self._begun = effects + self._begun, []
         handler = self._handlers.get(type(event))
         if handler is not None:
             effects += handler(event, now)
@@ -108,6 +117,8 @@ class Core:
             asset not in self._replaced
         ):
             effects += self._monitors[asset].handle(event, now)
+        if getattr(event, "asset", None) not in self._replaced:
+            effects = self._fleet.handle(event, now) + effects
         self._shipper, shipping = self._shipper.handle(event, now)
         return effects + shipping + self._pass(now)
 
@@ -116,6 +127,9 @@ class Core:
     def _pass(self, now: Now) -> list[Effect]:
         """What every pass ends with: due monitors, the status line, the end of draining."""
         effects: list[Effect] = []
+        if now.mono_s >= self._fleet.wake_at:
+            effects += self._fleet.tick(now)
+        effects += self._rebirth(now)
         # Of all that happens with every event this alone asks each session: once, not in wake_at.
         soonest = math.inf
         for monitor in self._monitors.values():
@@ -127,9 +141,11 @@ class Core:
         self._monitors_at = soonest
         if now.mono_s >= self._status_at:
             self._status_at = now.mono_s + STATUS_PERIOD_S
-            effects.append(ReportStatus(self._overview(now).line(self._monitors.values())))
+            line = self._overview(now).line(self._monitors.values(), self._fleet.line())
+            effects.append(ReportStatus(line))
             effects += self._certificate(now)
-        if self._stop_at is not None:
+        if self._stop_at is not None and self._fleet.may_exit:
+            self._stop_at = min(self._stop_at, now.mono_s + DRAIN_S)
             drained = self._shipper.idle
             if drained or now.mono_s >= self._stop_at or not self._broker_up:
                 if self._broker_up:
@@ -186,7 +202,20 @@ class Core:
         return effects
 
     def _message(self, event: events.MessageArrived, now: Now) -> list[Effect]:
-        return self._presence.answer(event, now)
+        found = self._presence.flood(event, now)
+        if found is None:
+            found = self._fleet.command(event, now)
+        return self._presence.answer(event) if found is None else found
+
+    def _head(self, event: events.HeadSigned, _now: Now) -> list[Effect]:
+        batch = messages.audit_batch(
+            gateway=self._site.settings.gateway_id,
+            n=event.n,
+            hash_=event.hash,
+            jws=event.jws,
+            at_ms=event.at.unix_ms,
+        )
+        return [StoreBatch(batch)]
 
     # --- the queue ---------------------------------------------------------------------------
 
@@ -198,6 +227,7 @@ class Core:
         self._presence.epoch = (
             event.depth.epoch
         )  # a corrupt queue was set aside: numbers begin anew
+        self._fleet.follow(event.depth.epoch)
         return [self._birth(now)] if self._broker_up else []
 
     def _queue_trouble(self, event: events.QueueTroubled, _now: Now) -> list[Effect]:
@@ -244,8 +274,11 @@ class Core:
 
     def _stop(self, event: events.StopAsked, now: Now) -> list[Effect]:
         if self._stop_at is None:
-            self._stop_at, self._stop_cause = now.mono_s + DRAIN_S, event.cause
-        return [Log(logging.INFO, f"stopping: {event.cause}"), ReportStatus("stopping")]
+            self._stop_at, self._stop_cause = math.inf, event.cause
+            idled = self._fleet.stop(now)
+            text = "stopping" if self._fleet.may_exit else "stopping: idles the battery first"
+            return [*idled, Log(logging.INFO, f"stopping: {event.cause}"), ReportStatus(text)]
+        return []
 
     def _fault(self, event: events.ThreadFault, _now: Now) -> list[Effect]:
         text = f"thread {event.thread} failed: {event.text}"
@@ -257,6 +290,8 @@ class Core:
         why = event.error
         if new is not None and _fixed(new.settings) != _fixed(old):
             why, new = "[gateway] id, state_dir and [uplink] prefix need a restart", None
+        if new is not None and (busy := self._fleet.refusal(new)):
+            why, new = busy, None
         if new is None:
             text = f"reload refused, the old settings stay: {why}"
             self._troubles["reload"] = text  # until a reload or a restart succeeds
@@ -278,6 +313,7 @@ class Core:
         self._replaced |= before.maps.keys() & self._monitors.keys() - kept
         self._shipper.resize(new.settings.uplink.window)
         effects: list[Effect] = [
+            *self._fleet.become(new, self._monitors, now),
             ApplySettings(new, frozenset(kept)),
             Log(logging.INFO, f"settings reloaded from {new.settings.file}", "reload"),
             ReportStatus("settings reloaded"),
@@ -296,7 +332,17 @@ class Core:
         return []
 
     def _birth(self, now: Now) -> Publish:
-        return self._presence.birth(self._monitors.values(), now)
+        self._portraits = {name: self._fleet.portrait(name) for name in self._monitors}
+        assets = [one.birth(self._portraits[name]) for name, one in self._monitors.items()]
+        return self._presence.birth(assets, now)
+
+    def _rebirth(self, now: Now) -> list[Effect]:
+        """Say anew who we are when what may be commanded has changed."""
+        if not self._broker_up or all(
+            self._fleet.portrait(name) == said for name, said in self._portraits.items()
+        ):
+            return []
+        return [self._birth(now)]
 
     def _monitor(self, asset: str, now: Now) -> Monitor:
         settings = next(one for one in self._site.settings.assets if one.id == asset)
@@ -313,33 +359,46 @@ class Core:
     def _asked(self, event: events.LocalAsked, now: Now) -> list[Effect]:
         if event.verb == "reset":
             return self._reset(event, now)
+        found = self._fleet.ask(event, now)
+        if found is not None:
+            return found
         return [Answer(event.token, self._answer(event, now))]
 
     def _reset(self, event: events.LocalAsked, now: Now) -> list[Effect]:
-        """An operator clears the verdict on a map; nobody else may."""
+        """An operator clears the verdict on a map, and LATCHED or ESTOP; nobody else may."""
         asset = event.arguments.get("asset")
         if not event.operator:
             text = f"user {event.user}: must be root or in the group bess-operators"
             return [Answer(event.token, {"error": text})]
-        if not isinstance(asset, str) or asset not in self._monitors:
+        if asset is None and len(self._monitors) == 1:
+            (asset,) = self._monitors
+        chosen = [name for name in self._monitors if name == asset]
+        if not chosen:
             text = f"asset {asset!r}: must be one of {', '.join(self._monitors)}"
             return [Answer(event.token, {"error": text})]
-        cleared = self._monitors[asset].clear(event.user, now)
-        return [*cleared, Answer(event.token, {"done": f"{asset}: map verdict cleared"})]
+        effects: list[Effect] = []
+        for name in chosen:
+            if not self._monitors[name].map_ok:
+                effects += self._monitors[name].clear(event.user, now)
+        effects += self._fleet.reset(chosen, event.user, now)
+        return [*effects, Answer(event.token, {"done": f"{', '.join(chosen)}: reset"})]
 
     def _answer(self, event: events.LocalAsked, now: Now) -> dict[str, object]:
         overview, monitors = self._overview(now), self._monitors
+        summaries = {
+            name: one.summary(self._fleet.summary(name, now), now) for name, one in monitors.items()
+        }
         match event.verb:
             case "status":
-                return overview.status(monitors.values(), now)
+                return overview.status(monitors.values(), summaries)
             case "queue":
                 return overview.queue()
             case "watch":
-                status = overview.status(monitors.values(), now)
+                status = overview.status(monitors.values(), summaries)
                 detail = {name: one.detail(now) for name, one in monitors.items()}
                 return {**status, "detail": detail, "queue": overview.queue()}
             case _:
-                return {"error": f"verb {event.verb!r}: must be one of queue, reset, status, watch"}
+                return {"error": f"verb {event.verb!r}: must be one of {', '.join(sorted(VERBS))}"}
 
     def _overview(self, now: Now) -> Overview:
         return Overview(

@@ -33,6 +33,10 @@ MESSAGE_IDS = {
     "reload": "58693b72e7c8486582dcf5cacca1ff5c",
     "command-refused": "c1fcf18a67af41de89b7b1d12eaeb24d",
     "store": "476aa08b429940bd803e7a94b17be9f3",
+    "watchdog": "b41e0973a0e7c773cd3508e5efc6d226",
+    "command": "295b8df3728a1d49edf63a8edb5ffefa",
+    "control": "cc0fec50bf951d1ec5c9210bbe0baab1",
+    "operator": "da754a9f93f7494600f2c47e7b849b28",
 }
 
 

@@ -17,14 +17,16 @@ from gateway.normalize.fold import Battery
 from gateway.normalize.publish import Publication, dead_bands
 from gateway.normalize.state import body
 from gateway.points.fingerprint import Fingerprint
+from gateway.points.layers import Verdict
 from gateway.uplink import messages
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from gateway.clock import Now
     from gateway.normalize.alarms import Change
     from gateway.normalize.state import BatteryState
+    from gateway.points.layers import Finding, Value
     from gateway.points.pointmap import PointsMap
     from gateway.settings import AssetSettings
     from gateway.uplink.topics import Topics
@@ -60,7 +62,7 @@ class Monitor:
         self._map = points_map
         self._gateway = gateway
         self._matched = matched
-        self._battery = Battery(points_map, asset)
+        self.battery = Battery(points_map, asset)  # control looks at it, and changes nothing
         self._fingerprint = Fingerprint.start(points_map, asset)
         bands = dead_bands(points_map, capacity_wh=asset.capacity_wh)
         self._publication = Publication(bands)
@@ -69,7 +71,7 @@ class Monitor:
         self._up = False
         self._since = now
         self._cause = "not connected yet"
-        self._iin: frozenset[str] = frozenset()
+        self.iin: frozenset[str] = frozenset()
         self._failures: dict[str, str] = {}  # kind of poll -> why its last one failed
         self._repolled_at = self._lost_said_at = float("-inf")
         self._repoll_at = math.inf  # mono_s at which the last loss asks for a poll
@@ -106,8 +108,8 @@ class Monitor:
         if not self._unmatched_told:
             self._unmatched_told = True
             effects += self._unmatched(now)
-        state = self._battery.state(now)
-        for change in self._battery.changes(now):
+        state = self.battery.state(now)
+        for change in self.battery.changes(now):
             effects += self._change(change, now)
         self._state = state
         self._publication, due = self._publication.handle(state, now.mono_s)
@@ -141,13 +143,13 @@ class Monitor:
         ]
 
     def _fragment(self, event: events.FragmentStored, now: Now) -> list[Effect]:
-        self._battery.fold(event.points, event.at)
+        self.battery.fold(event.points, event.at)
         self._first_by = None
         self._publication = self._publication.noted(now.mono_s)
         return self._doubt(event, now)
 
     def _poll(self, event: events.PollDone, now: Now) -> list[Effect]:
-        self._battery.polled(event.kind, ok=event.ok, now=event.at)
+        self.battery.polled(event.kind, ok=event.ok, now=event.at)
         return self._doubt(event, now) + self._failing(event)
 
     def _failing(self, event: events.PollDone) -> list[Effect]:
@@ -166,7 +168,7 @@ class Monitor:
     def _session(self, event: events.SessionUp | events.SessionDown, now: Now) -> list[Effect]:
         up = isinstance(event, events.SessionUp)
         cause = "" if isinstance(event, events.SessionUp) else event.cause
-        self._battery.session(up=up, now=now)
+        self.battery.session(up=up, now=now)
         doubts = self._doubt(event, now)  # what was read before may not be there any more
         if (up, cause) == (self._up, self._cause):
             return doubts
@@ -188,7 +190,7 @@ class Monitor:
         ]
 
     def _indications(self, event: events.IinReceived, now: Now) -> list[Effect]:
-        before, self._iin = self._iin, event.names
+        before, self.iin = self.iin, event.names
         # Class 1..3 "events available" come and go with every poll: they are no news.
         risen = sorted(name for name in event.names - before if not name.startswith("CLASS"))
         if not risen:
@@ -237,9 +239,31 @@ class Monitor:
 
     def _doubt(self, event: object, now: Now) -> list[Effect]:
         self._fingerprint, findings = self._fingerprint.handle(event, now.mono_s)
+        return self._found(findings, now)
+
+    def differed(
+        self, point: str, *, expected: Value, found: Value | None, now: Now
+    ) -> list[Effect]:
+        """A command's feedback did not show what was written (L6)."""
+        self._fingerprint, findings = self._fingerprint.differed(
+            point, expected=expected, found=found
+        )
+        return self._found(findings, now)
+
+    def agreed(self, points: Iterable[str]) -> None:
+        """A command's feedback showed what was written (L6)."""
+        for point in points:
+            self._fingerprint = self._fingerprint.agreed(point)
+
+    def refused(self, text: str, now: Now) -> list[Effect]:
+        """A command was answered as if this were another outstation's map."""
+        self._fingerprint, findings = self._fingerprint.refused(text)
+        return self._found(findings, now)
+
+    def _found(self, findings: Iterable[Finding], now: Now) -> list[Effect]:
         if not findings:
             return []
-        self._battery.suspect(self._fingerprint.verdict)
+        self.battery.suspect(self._fingerprint.verdict)
         effects: list[Effect] = []
         for finding in findings:
             effects += [
@@ -286,6 +310,11 @@ class Monitor:
         return self._up
 
     @property
+    def map_ok(self) -> bool:
+        """Whether nothing speaks against the points map."""
+        return self._matched and self._fingerprint.verdict is Verdict.OK
+
+    @property
     def worries(self) -> list[str]:
         """Why this asset is not healthy; empty if it is."""
         found = [] if self._up else [f"session down: {self._cause}"]
@@ -309,30 +338,30 @@ class Monitor:
         """An operator looked at the map's verdict and takes it back."""
         before = self._fingerprint.verdict.name.lower()
         self._fingerprint = self._fingerprint.clear()
-        self._battery.suspect(self._fingerprint.verdict)
+        self.battery.suspect(self._fingerprint.verdict)
         text = f"map verdict {before} cleared by {user}"
         return [
             self._record("operator", "info", text, now, user=user, act="reset"),
             self._log(logging.WARNING, text, "map-changed", MAP_REV=self._map.ref),
         ]
 
-    def birth(self) -> dict[str, object]:
-        """This asset's part of ``bess.birth/1``."""
-        return portrait.birth(self._asset, self._map)
+    def birth(self, control: dict[str, object]) -> dict[str, object]:
+        """This asset's part of ``bess.birth/1``; ``control`` as its control describes itself."""
+        return portrait.birth(self._asset, self._map, control)
 
-    def summary(self, now: Now) -> dict[str, object]:
-        """For ``status``."""
+    def summary(self, control: dict[str, object], now: Now) -> dict[str, object]:
+        """For ``status``; ``control`` likewise."""
         session = {
             "up": self._up,
             "sinceS": round(now.mono_s - self._since.mono_s, 1),
             "cause": self._cause,
         }
         verdict = self._fingerprint.verdict.name.lower()
-        return portrait.summary(self._asset, self._map, session=session, verdict=verdict)
+        return portrait.summary(self._asset, self._map, control, session=session, verdict=verdict)
 
     def detail(self, now: Now) -> dict[str, object]:
         """For ``watch``: the state, and every point with its engineering value."""
-        return portrait.detail(self._battery, self._map, now)
+        return portrait.detail(self.battery, self._map, now)
 
     # --- records -----------------------------------------------------------------------------
 

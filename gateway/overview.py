@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Mapping
 
-    from gateway.clock import Now
     from gateway.monitor import Monitor
     from gateway.streams import QueueDepth
     from gateway.uplink.pace import ShipperReport
@@ -33,7 +32,9 @@ class Overview:
     certificate_days: int
     unix_ms: int
 
-    def status(self, monitors: Collection[Monitor], now: Now) -> dict[str, object]:
+    def status(
+        self, monitors: Collection[Monitor], summaries: Mapping[str, object]
+    ) -> dict[str, object]:
         """Answer to ``status``; healthy means that nobody needs to do anything."""
         reasons = [f"{one.asset}: {why}" for one in monitors for why in one.worries]
         if self.broker:
@@ -49,7 +50,7 @@ class Overview:
             "upS": round(self.up_s, 1),
             "healthy": not reasons,
             "reasons": reasons,
-            "assets": {one.asset: one.summary(now) for one in monitors},
+            "assets": dict(summaries),
             "broker": {
                 "up": not self.broker,
                 "sinceS": round(self.broker_s, 1),
@@ -90,12 +91,12 @@ class Overview:
             "held": report.held,
         }
 
-    def line(self, monitors: Collection[Monitor]) -> str:
+    def line(self, monitors: Collection[Monitor], control: str) -> str:
         """One useful line for ``systemctl status``."""
         age_s = self.report.age_s(self.unix_ms)
         parts = [
             f"{sum(one.up for one in monitors)} of {len(monitors)} sessions up",
-            "control off",
+            control,
             f"broker down: {self.broker}" if self.broker else "broker up",
             f"{self.depth.readings if self.depth else 0} readings wait",
             "nothing acknowledged yet" if age_s is None else f"acknowledged {age_s:.0f} s ago",

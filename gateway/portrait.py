@@ -14,18 +14,22 @@ if TYPE_CHECKING:
     from gateway.points.raw import RawPoint
     from gateway.settings import AssetSettings
 
-# What may be commanded in this version, and why: nothing.
-CONTROL = {
-    "state": "MONITOR",
-    "enabled": False,
-    "reasons": ["SAFETY_CONFIG_MISSING"],
-    "approval": None,
-    "safetyDigest": None,
-    "verbs": [],
-}
+
+def uncontrolled(reasons: tuple[str, ...]) -> dict[str, object]:
+    """Control of an asset without a good safety file."""
+    return {
+        "state": "MONITOR",
+        "enabled": False,
+        "reasons": list(reasons),
+        "approval": None,
+        "safetyDigest": None,
+        "verbs": [],
+    }
 
 
-def birth(asset: AssetSettings, points_map: PointsMap) -> dict[str, object]:
+def birth(
+    asset: AssetSettings, points_map: PointsMap, control: dict[str, object]
+) -> dict[str, object]:
     """The asset's part of ``bess.birth/1``."""
     return {
         "id": asset.id,
@@ -37,7 +41,7 @@ def birth(asset: AssetSettings, points_map: PointsMap) -> dict[str, object]:
             "revision": points_map.revision,
             "digest": points_map.digest,
         },
-        "control": CONTROL,
+        "control": control,
     }
 
 
@@ -59,7 +63,12 @@ def point_table(points_map: PointsMap) -> list[dict[str, object]]:
 
 
 def summary(
-    asset: AssetSettings, points_map: PointsMap, *, session: dict[str, object], verdict: str
+    asset: AssetSettings,
+    points_map: PointsMap,
+    control: dict[str, object],
+    *,
+    session: dict[str, object],
+    verdict: str,
 ) -> dict[str, object]:
     """The asset's part of ``status``."""
     return {
@@ -71,7 +80,7 @@ def summary(
             "verdict": verdict,
             "controlRefusals": list(control_refusals(points_map)),
         },
-        "control": CONTROL,
+        "control": control,
     }
 
 

@@ -12,11 +12,10 @@ from gateway.uplink.refusal import refuse
 from gateway.uplink.topics import Topics
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Mapping, Sequence
 
     from gateway import events
     from gateway.clock import Now
-    from gateway.monitor import Monitor
     from gateway.site import Site
 
 COMMANDS_PER_S = 20  # answered; the broker is not trusted to be moderate
@@ -39,7 +38,7 @@ class Presence:
     def __init__(self, site: Site, identity: Identity) -> None:
         self.epoch = identity.epoch
         self._identity = identity
-        self._refused_from, self._refused = identity.started.mono_s, 0
+        self._counted_from, self._counted = identity.started.mono_s, 0
         self.become(site)
 
     def become(self, site: Site) -> None:
@@ -61,31 +60,37 @@ class Presence:
         )
         return Publish(0, self.topics.status, body, qos=1, retain=True)
 
-    def birth(self, monitors: Iterable[Monitor], now: Now) -> Publish:
-        """``birth``, retained."""
+    def birth(self, assets: Sequence[Mapping[str, object]], now: Now) -> Publish:
+        """``birth``, retained; ``assets`` as their monitors describe them."""
         body = messages.birth(
             gateway=self._gateway,
             epoch=self.epoch,
             version=self._identity.version,
             session=self._identity.session,
             certificate_not_after_ms=self._site.certificate_not_after_ms,
-            assets=[monitor.birth() for monitor in monitors],
+            assets=assets,
             unix_ms=now.unix_ms,
         )
         return Publish(0, self.topics.birth, body, qos=1, retain=True)
 
-    def answer(self, event: events.MessageArrived, now: Now) -> list[Effect]:
-        """Refuse a command; everything else downward is ignored in this version."""
+    def flood(self, event: events.MessageArrived, now: Now) -> list[Effect] | None:
+        """What is said where too many commands came this second; None where they did not."""
+        if event.topic not in self._commands:
+            return None
+        if now.mono_s - self._counted_from >= 1.0:
+            self._counted_from, self._counted = now.mono_s, 0
+        self._counted += 1
+        if self._counted <= COMMANDS_PER_S:
+            return None
+        text = f"more than {COMMANDS_PER_S} commands in a second: the rest is not answered"
+        once = self._counted == COMMANDS_PER_S + 1
+        return [Log(logging.WARNING, text, "command-refused")] if once else []
+
+    def answer(self, event: events.MessageArrived) -> list[Effect]:
+        """Refuse a command for an asset without control; nothing of it is verified."""
         asset = self._commands.get(event.topic)
         if asset is None:
             return []
-        if now.mono_s - self._refused_from >= 1.0:
-            self._refused_from, self._refused = now.mono_s, 0
-        self._refused += 1
-        if self._refused > COMMANDS_PER_S:
-            text = f"more than {COMMANDS_PER_S} commands in a second: the rest is not answered"
-            once = self._refused == COMMANDS_PER_S + 1
-            return [Log(logging.WARNING, text, "command-refused")] if once else []
         refusal = refuse(event.payload, retained=event.retained)
         body = messages.ack(
             gateway=self._gateway,

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from gateway.dispatch.truststore import TrustStore
     from gateway.errors import Fault
     from gateway.points.pointmap import PointsMap
@@ -32,3 +34,12 @@ class Site:
     certificate_not_after_ms: int  # Unix ms: end of life of our uplink certificate
     safety: Safety | None = None  # None: no control
     safety_faults: tuple[Fault, ...] = ()  # why it is None although the file is there
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """What the audit log remembers at the start."""
+
+    facts: Mapping[str, str]
+    trouble: str = ""  # why an older log was set aside: it may have held LATCHED or ESTOP
+    latest_ms: int | None = None  # Unix ms of its newest row

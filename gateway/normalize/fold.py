@@ -99,6 +99,11 @@ class Battery:
 
     # --- what it means ---------------------------------------------------------------------
 
+    @property
+    def faults(self) -> tuple[str, ...]:
+        """Codes of the faults that are active, as of the last look."""
+        return tuple(one.code for one in self._book.active(FAULT))
+
     def value(self, role: str, now: Now) -> Measured | None:
         """Return the point of ``role`` with staleness applied; None if unmapped or never seen."""
         return self._readings.role(role, now)

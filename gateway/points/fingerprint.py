@@ -1,4 +1,4 @@
-"""Notices that a controller is not what its map says: layers L0 to L4.
+"""Notices that a controller is not what its map says: layers L0 to L6.
 
 | layer | looks at | when | verdict |
 |---|---|---|---|
@@ -7,6 +7,7 @@
 | L2 nameplate | ratings against the site's configuration, 1 % | integrity polls | MISMATCH |
 | L3 range | 45..65 Hz, power <= 1.1 nameplate, 0..100 %, ``ranges`` | 3 polls | SUSPECT |
 | L4 energy | energy - capacity x SOC more than 5 % of capacity | 10 minutes | SUSPECT |
+| L5 flow | change of SOC against the energy that went by (``trend``) | 2 x 10 min | SUSPECT |
 | L6 echo | a command's feedback differs (``differed``, ``agreed``) | twice in a row | SUSPECT |
 
 A verdict only worsens; ``clear`` (an operator) alone makes it OK again, and what is still wrong is
@@ -21,7 +22,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from gateway.events import AttributesRead, FragmentStored, PollDone, SessionDown
-from gateway.points import layers
+from gateway.points import layers, trend
 from gateway.points.layers import Evidence, Finding, Layer, Value, Verdict
 
 if TYPE_CHECKING:
@@ -53,12 +54,16 @@ class Fingerprint:
     seen: frozenset[str] = frozenset()  # watched points since the last integrity poll
     strikes: Mapping[str, int] = field(default_factory=dict)  # point -> polls out of range
     energy_off_since: float | None = None  # monotonic s
+    trend: trend.Trend | None = None  # None: the map lacks power or SOC
     differed_echoes: Mapping[str, int] = field(default_factory=dict)  # point -> times in a row
 
     @classmethod
     def start(cls, points_map: PointsMap, asset: AssetSettings) -> Fingerprint:
         """Nothing seen yet, hence nothing against the map."""
-        return cls(points_map, asset, layers.watched_points(points_map))
+        soc = points_map.row("soc") or points_map.row("soc_actual")
+        power, beat = points_map.row("power"), points_map.row("der_heartbeat")
+        watched = layers.watched_points(points_map)
+        return cls(points_map, asset, watched, trend=trend.watch(power, soc, beat))
 
     @property
     def wake_at(self) -> float:
@@ -79,6 +84,10 @@ class Fingerprint:
             energy_off_since=None,
             differed_echoes={},
         )
+
+    def refused(self, text: str) -> tuple[Fingerprint, tuple[Finding, ...]]:
+        """A command was answered as if this were another outstation's map; ``text`` says how."""
+        return _note(self, [Finding(Layer.ECHO, Verdict.SUSPECT, "", text)])
 
     def agreed(self, point: str) -> Fingerprint:
         """The feedback ``point`` showed what a command wrote: what differed before is forgiven."""
@@ -135,6 +144,10 @@ class Fingerprint:
                 found += layers.reconfigured(evidence, self.config_revision)
                 if self.config_revision is None and revision is not None:
                     state = replace(state, config_revision=revision)
+                if self.trend is not None:
+                    followed, flow = self.trend.handle(evidence, news, now_s)
+                    state = replace(state, trend=followed)
+                    found += [flow] if flow is not None else []
             case AttributesRead() if event.asset == self.asset.id:
                 found += layers.attributes(self.map, event.attributes)
             case PollDone() if event.asset == self.asset.id:
@@ -147,6 +160,7 @@ class Fingerprint:
                     strikes={},
                     settled=False,
                     energy_off_since=None,
+                    trend=self.trend and self.trend.anew,
                 )
         state, gap = _watch_energy(state, now_s)
         return _note(state, [*found, *gap])

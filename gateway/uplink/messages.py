@@ -261,6 +261,61 @@ def ack(
     return _unnumbered("bess.ack/1", gateway, asset, epoch, unix_ms, fields)
 
 
+def result(
+    *,
+    gateway: str,
+    asset: str,
+    id_: str,
+    state: str,
+    platform_state: str,
+    at_ms: int,
+    fields: Mapping[str, object],
+) -> Batch:
+    """A state of a command after its receipt, ``bess.result/1``.
+
+    Args:
+        gateway: id of this gateway.
+        asset: whose command it is.
+        id_: of the command.
+        state: rejected, pending_approval, accepted, executing, succeeded, failed, aborted,
+            expired or superseded.
+        platform_state: pending, success or failed.
+        at_ms: Unix ms, UTC.
+        fields: reason, requestedPowerW, appliedPowerW, measuredPowerW (W), warnings.
+    """
+    message = {
+        **_head("bess.result/1", gateway, asset),
+        "observedAt": rfc3339(at_ms),
+        "quality": "good",
+        "id": id_,
+        "state": state,
+        "platformState": platform_state,
+        **fields,
+    }
+    return Batch(Stream.RESULT, asset, 1, at_ms, at_ms, Codec.JSON, encode(message))
+
+
+def audit_batch(*, gateway: str, n: int, hash_: str, jws: str, at_ms: int) -> Batch:
+    """The signed head of the audit chain, ``bess.audit/1``.
+
+    Args:
+        gateway: id of this gateway.
+        n: number of the chain's last row.
+        hash_: of that row, hex.
+        jws: compact serialization, signed by the device key.
+        at_ms: Unix ms, UTC, at which it was signed.
+    """
+    message = {
+        **_head("bess.audit/1", gateway, ""),
+        "observedAt": rfc3339(at_ms),
+        "quality": "good",
+        "n": n,
+        "hash": hash_,
+        "jws": jws,
+    }
+    return Batch(Stream.AUDIT, "", 1, at_ms, at_ms, Codec.JSON, encode(message))
+
+
 def _head(schema: str, gateway: str, asset: str) -> dict[str, object]:
     head: dict[str, object] = {"schema": schema, "gateway": gateway}
     if asset:

@@ -127,6 +127,11 @@ class WriteDone:
 
 
 @dataclass(frozen=True, slots=True)
+class OtherMasterSeen:
+    """A power frame was refused because another master has the outputs: yield, or idle."""
+
+
+@dataclass(frozen=True, slots=True)
 class EstopOrdered:
     """By a command of role emergency, or on the box."""
 
@@ -178,6 +183,7 @@ Event = (
     | SetpointWanted
     | DispatchFailed
     | WriteDone
+    | OtherMasterSeen
     | EstopOrdered
     | ResetByOperator
     | ControlEnabled

@@ -14,7 +14,7 @@
 | ARMED, ACTIVE | lease expiry, interlock, idle, disarm, release, SIGTERM, control off | IDLING |
 | ACTIVE | end of duration, refused or unknown outcome, unverified, field set it to 0 | IDLING |
 | IDLE, ARMED, ACTIVE | IIN1.7; echo shows our old setpoint | IDLING |
-| IDLE, ARMED, ACTIVE | echo elsewhere for 3 s: yield / reassert_idle | LOCAL / IDLING |
+| IDLE, ARMED, ACTIVE | echo elsewhere for 3 s; 9, 15, 17: yield / reassert | LOCAL / IDLING |
 | IDLE, ARMED, ACTIVE | session back within 10 s, but echo not read since or not equal | IDLING |
 | IDLE | idle ordered: zero is written and verified again | IDLING |
 | IDLING, IDLE, ARMED, ACTIVE | local, or status 7 or 13 | LOCAL |
@@ -56,6 +56,7 @@ from gateway.watchdog.events import (
     InterlocksChanged,
     LimitsChanged,
     LocalSeen,
+    OtherMasterSeen,
     RemoteSeen,
     ResetByOperator,
     Restarted,
@@ -180,6 +181,8 @@ def _happened(state: State, event: Event, at: float, effects: Effects) -> State:
             return moves.to_idling(state, at, Cause.FAILED, effects, detail=detail)
         case WriteDone():
             return field.written(state, event, at, effects)
+        case OtherMasterSeen():
+            return field.preempted(state, at, effects) if state.phase in RESTING else state
         case EstopOrdered(command_id):
             return orders.estop(state, command_id, at, effects)
         case ResetByOperator():

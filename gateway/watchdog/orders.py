@@ -21,7 +21,7 @@ _CALM = frozenset({Phase.IDLING, Phase.IDLE, Phase.ARMED, Phase.ACTIVE, *LASTING
 
 def arm(state: State, command_id: str, at: float, effects: Effects) -> State:
     """IDLE to ARMED, where nothing objects."""
-    refusal = _arm_refusal(state, at)
+    refusal = arm_refusal(state, at)
     if refusal is not None:
         effects.append(Refuse(command_id, *refusal))
         return state
@@ -29,7 +29,8 @@ def arm(state: State, command_id: str, at: float, effects: Effects) -> State:
     return moves.to_phase(state, Phase.ARMED, Cause.ORDERED, effects)
 
 
-def _arm_refusal(state: State, at: float) -> tuple[Cause, str] | None:
+def arm_refusal(state: State, at: float) -> tuple[Cause, str] | None:
+    """Why ``arm`` would do nothing at ``at`` (monotonic s); None: it would be carried out."""
     if state.phase is not Phase.IDLE:
         return Cause.STATE, f"{state.phase.name}, must be IDLE"
     unready = state.unready(at)

@@ -199,8 +199,8 @@ def test_a_required_point_that_is_gone_after_a_reconnect_is_a_mismatch() -> None
     ]
 
 
-def test_a_reset_without_an_assets_name_is_refused() -> None:
-    wrong: tuple[object, ...] = ([], {}, None, 3, "bess-9")
+def test_a_reset_of_no_asset_of_ours_is_refused() -> None:
+    wrong: tuple[object, ...] = ([], {}, 3, "bess-9")
     for asset in wrong:
         arguments: dict[str, object] = {"asset": asset}
         asked = events.LocalAsked(1, "reset", arguments, "root", operator=True)

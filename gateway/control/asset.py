@@ -1,0 +1,428 @@
+"""Everything that may command one asset: cloud, operator, commissioning; and why it may not. Pure.
+
+Control is off while any reason of ``readiness`` stands. A commissioning test turns it on for
+itself alone: commands from the cloud are refused meanwhile.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from gateway.control import readiness
+from gateway.control.clerk import Clerk
+from gateway.control.commission import HOLD_S, Kind, Plan
+from gateway.control.controller import Controller, Start
+from gateway.control.desk import Desk, Place, seen_commands
+from gateway.control.trial import Trial
+from gateway.effects import Effect, Record
+from gateway.safety import bounds
+from gateway.watchdog import events as told
+from gateway.watchdog.words import Phase
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from gateway import events
+    from gateway.clock import Now
+    from gateway.monitor import Monitor
+    from gateway.points.pointmap import PointsMap
+    from gateway.settings import AssetSettings
+    from gateway.site import Safety
+    from gateway.uplink.topics import Topics
+
+STANDING_S = 1.0  # keys run out, tests expire: judged so often
+_TESTS = frozenset({"SIGN_TEST_MISSING", "DEADMAN_TEST_MISSING", "DEADMAN_TEST_EXPIRED"})
+_CALM = frozenset({Phase.MONITOR, Phase.STARTUP, Phase.IDLE})
+_FACTS = {
+    Kind.SIGN: readiness.fact_of_sign_test,
+    Kind.DEADMAN: readiness.fact_of_deadman_test,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ground:
+    """What one asset's control stands on when it begins."""
+
+    asset: AssetSettings
+    points_map: PointsMap
+    matched: bool
+    safety: Safety
+    gateway: str
+    session: str  # boot nonce
+    topics: Topics
+    epoch: str
+    facts: Mapping[str, str]  # of the audit log
+    log_lost: bool  # the audit log was set aside, or cannot be written
+    latest_ms: int | None  # Unix ms of its newest row
+    newest: int  # challenge that other assets are at
+    challenge_at: float  # monotonic s of the next one
+
+
+class AssetControl:
+    """Control of one asset, as the core drives it."""
+
+    def __init__(self, ground: Ground, monitor: Monitor, tokens: Iterator[int], now: Now) -> None:
+        asset = ground.asset
+        self._ground = ground
+        self._name = asset.id
+        self._safety: Safety | None = ground.safety
+        self._faulty = False
+        self.log_lost = ground.log_lost
+        self._commissioned = readiness.commissioned(ground.facts, asset.id)
+        self._tokens = tokens
+        self.clerk = Clerk(ground.gateway, asset.id, ground.topics, ground.epoch)
+        kept, stop_owed = _kept(ground)
+        start = Start(
+            session=ground.session,
+            enabled=not self._reasons(now),
+            kept=kept,
+            stop_owed=stop_owed,
+            newest=ground.newest,
+            challenge_at=ground.challenge_at,
+        )
+        self.controller = Controller(
+            asset, ground.points_map, monitor, ground.safety, self.clerk, tokens, start, now
+        )
+        seen, self._old = seen_commands(ground.facts, asset.id, now)
+        place = Place(ground.gateway, ground.session)
+        self.desk = Desk(place, asset, ground.points_map, self.controller, self.clerk, tokens, seen)
+        self._trial: Trial | None = None
+        self._proofs: dict[int, str] = {}  # token of a record -> what it proves once durable
+        self._standing_at = now.mono_s
+        self.reasons = self._reasons(now)
+
+    # --- what happens --------------------------------------------------------------------------
+
+    @property
+    def wake_at(self) -> float:
+        """Monotonic s of the next ``tick``."""
+        trial_at = math.inf if self._trial is None else self._trial.wake_at
+        return min(self.controller.wake_at, self.desk.wake_at, trial_at, self._standing_at)
+
+    def handle(self, event: object, now: Now) -> list[Effect]:
+        """Take an event of this asset; its monitor has seen it before."""
+        return self.controller.handle(event, now) + self._after(now)
+
+    def tick(self, now: Now) -> list[Effect]:
+        """Let time pass."""
+        out: list[Effect] = []
+        if self._old:
+            out.append(Record(0, (), self._old))
+            self._old = {}
+        if now.mono_s >= self._standing_at:
+            out += self._stand(now)
+        return out + self.controller.tick(now) + self.desk.tick(now) + self._after(now)
+
+    def command(self, event: events.MessageArrived, now: Now) -> list[Effect]:
+        """Take a message of the command topic."""
+        self.reasons = self._reasons(now)
+        testing = self._trial is not None and self._trial.ok is None
+        disabled = self.reasons or (("COMMISSIONING",) if testing else ())
+        return self.desk.command(event, now, disabled) + self._after(now)
+
+    def heartbeat(self, session: str, challenge: int, now: Now) -> list[Effect]:
+        """Take a genuine answer to a challenge."""
+        return self.controller.tell(told.HeartbeatVerified(session, challenge), now)
+
+    def recorded(self, event: events.Recorded, now: Now) -> list[Effect]:
+        """Something became durable, or did not."""
+        proof = self._proofs.pop(event.token, None)
+        if proof is not None:
+            self._prove(proof, event, now)
+        return self.controller.handle(event, now) + self._stand(now) + self._after(now)
+
+    def stop(self, now: Now) -> list[Effect]:
+        """SIGTERM: idle, verify; ``controller.may_exit`` says when it is done."""
+        ended = [] if self._trial is None else self._trial.abort("the gateway is stopping", now)
+        return ended + self.controller.tell(told.StopAsked(), now)
+
+    def become(self, safety: Safety | None, *, faulty: bool, now: Now) -> list[Effect]:
+        """Take the safety file of a reload; without a good one the old figures idle the battery."""
+        self._safety, self._faulty = safety, faulty
+        if safety is not None:
+            self.controller.become(safety)
+        return self._stand(now)
+
+    # --- why it is off -------------------------------------------------------------------------
+
+    def _standing(self, now: Now) -> readiness.Standing:
+        ground = self._ground
+        return readiness.Standing(
+            safety=self._safety,
+            safety_faulty=self._faulty,
+            points_map=ground.points_map,
+            matched=ground.matched,
+            commissioned=self._commissioned,
+            now_ms=now.unix_ms,
+            latest_ms=ground.latest_ms,
+            log_lost=self.log_lost,
+        )
+
+    def _reasons(self, now: Now) -> tuple[str, ...]:
+        return readiness.reasons(self._standing(now))
+
+    def _stand(self, now: Now) -> list[Effect]:
+        """Turn control on or off as the reasons have it."""
+        self._standing_at = now.mono_s + STANDING_S
+        before, self.reasons = self.reasons, self._reasons(now)
+        out: list[Effect] = []
+        if self.reasons != before:
+            why = ", ".join(self.reasons)
+            text = f"control is off: {why}" if why else "control may be used"
+            level = logging.WARNING if why else logging.INFO
+            out.append(self.clerk.log(level, text, "control"))
+        return out + self._switch(now)
+
+    def _switch(self, now: Now) -> list[Effect]:
+        trial = self._trial
+        lent = trial is not None and trial.enabled and not set(self.reasons) - _TESTS
+        on = not self.reasons or lent
+        if on == self.controller.state.enabled:
+            return []
+        return self.controller.tell(told.ControlEnabled() if on else told.ControlDisabled(), now)
+
+    def _after(self, now: Now) -> list[Effect]:
+        """Let a test see what happened."""
+        trial = self._trial
+        if trial is None or trial.ok is not None:
+            return []
+        out = trial.advance(now)
+        out += self._switch(now)
+        return out + self._judged(trial, now)
+
+    # --- commissioning -------------------------------------------------------------------------
+
+    def acknowledge(self, digest: str, user: str, now: Now) -> tuple[list[Effect], str]:
+        """An operator takes the safety file upon himself; returns also why not."""
+        if self._safety is None:
+            return [], "there is no good safety.toml to acknowledge"
+        if digest != self._safety.digest:
+            return [], f"digest {digest}: must be that of the safety file, {self._safety.digest}"
+        facts = readiness.fact_of_acknowledgement(self._name, digest)
+        text = f"safety file {digest} acknowledged"
+        return self._record(user, "acknowledge", text, facts, now), ""
+
+    def test(
+        self, kind: Kind, user: str, now: Now, *, hold_s: float | None = None
+    ) -> tuple[list[Effect], str]:
+        """Begin a test; returns also why not."""
+        if self._trial is not None and self._trial.ok is None:
+            return [], f"a {self._trial.kind} is running"
+        others = [reason for reason in self.reasons if reason not in _TESTS]
+        if others:
+            return [], f"control is off: {', '.join(others)}"
+        if kind is Kind.DEADMAN and not readiness.dead_man_testable(self._ground.points_map):
+            return [], "the points map has no heartbeat that could be withheld"
+        held_s = HOLD_S[kind] if hold_s is None else hold_s
+        self._trial = Trial(kind, self._plan(kind, held_s, now), user, self.controller, self.desk)
+        text = f"{kind} begun with a hold of {held_s:g} s"
+        out = self.clerk.act(user, f"commission {kind}", text, now)
+        return out + self._after(now), ""
+
+    def _plan(self, kind: Kind, hold_s: float, now: Now) -> Plan:
+        controller, asset = self.controller, self._ground.asset
+        settings = controller.safety.settings
+        power = self._ground.points_map.row("power")
+        window, soc_pct = controller.window, controller.sight.soc_pct(now)
+        share_w = asset.nameplate_w * 0.02
+        return Plan(
+            kind=kind,
+            nameplate_w=asset.nameplate_w,
+            tolerance_w=controller.state.terms.tolerance_w,
+            deadman_s=settings.watchdog.rtac_deadman_s,
+            idle_verify_s=settings.watchdog.idle_verify_s,
+            hold_s=hold_s,
+            discharge=not window.refusal(share_w, soc_pct),
+            ramp_s=share_w / settings.limits.ramp_w_per_s,
+            dead_band_w=(power.deadband if power is not None else None) or 0.0,
+            arm_after_s=controller.state.terms.arm_after_s,
+        )
+
+    def _judged(self, trial: Trial, now: Now) -> list[Effect]:
+        if trial.ok is None:
+            return []
+        text = trial.lines[-1]
+        severity = "info" if trial.ok else "warning"
+        figures = dict(trial.figures)
+        out: list[Effect] = [
+            self.clerk.event("commissioning", severity, f"{trial.kind}: {text}", now, **figures),
+            self.clerk.log(logging.WARNING, f"{trial.kind} {text}", "operator"),
+        ]
+        facts: dict[str, str | None] = {}
+        if trial.ok:
+            proof = readiness.Proof(self._ground.points_map.digest, now.unix_ms)
+            facts = _FACTS[trial.kind](self._name, proof)
+        token = next(self._tokens)
+        if trial.ok:
+            self._proofs[token] = json.dumps(facts)
+        digest = self._ground.points_map.digest
+        body = {"test": trial.kind.value, "ok": trial.ok, "text": text, "map": digest, **figures}
+        actor = f"operator:{trial.user}"
+        out.append(
+            self.clerk.audited(actor, "commissioning", body, token=token, facts=facts, sign=True)
+        )
+        return out
+
+    def _record(
+        self, user: str, act: str, text: str, facts: dict[str, str | None], now: Now
+    ) -> list[Effect]:
+        """An operator's act whose effect waits until it is durable."""
+        token = next(self._tokens)
+        self._proofs[token] = json.dumps(facts)
+        body: dict[str, object] = {"act": act, "text": text}
+        return [
+            self.clerk.event("commissioning", "info", f"{text} by {user}", now, user=user, act=act),
+            self.clerk.audited(
+                f"operator:{user}", "commissioning", body, token=token, facts=facts, sign=True
+            ),
+            self.clerk.log(logging.WARNING, f"{text} by {user}", "operator"),
+        ]
+
+    def _prove(self, facts: str, event: events.Recorded, now: Now) -> None:
+        del now
+        if not event.ok:
+            return
+        found = readiness.commissioned(json.loads(facts), self._name)
+        done = self._commissioned
+        self._commissioned = replace(
+            done,
+            acknowledged=found.acknowledged or done.acknowledged,
+            sign_test=found.sign_test or done.sign_test,
+            deadman_test=found.deadman_test or done.deadman_test,
+        )
+
+    def progress(self) -> dict[str, object]:
+        """How the newest test goes."""
+        if self._trial is None:
+            return {"running": False, "lines": [], "ok": None, "figures": {}}
+        return self._trial.progress()
+
+    def abort(self, user: str, now: Now) -> list[Effect]:
+        """End a running test."""
+        trial = self._trial
+        if trial is None or trial.ok is not None:
+            return []
+        out = trial.abort(f"aborted by {user}", now)
+        out += self._switch(now)
+        return out + self._judged(trial, now)
+
+    # --- the operator --------------------------------------------------------------------------
+
+    def estop(self, user: str, now: Now) -> tuple[list[Effect], str]:
+        """Stop, and stay stopped."""
+        if self.controller.phase is Phase.MONITOR:
+            return [], f"{self._name} is in MONITOR: control is off and nothing is written"
+        out = self.clerk.act(user, "estop", "stop ordered", now)
+        return out + self.controller.tell(told.EstopOrdered(""), now), ""
+
+    def reset(self, user: str, now: Now) -> list[Effect]:
+        """Out of LATCHED and ESTOP, or back from yielding; with idle first."""
+        phase = self.controller.phase.name
+        out = self.clerk.act(user, "reset", f"out of {phase}", now)
+        self.log_lost = False
+        return out + self.controller.tell(told.ResetByOperator(), now) + self._stand(now)
+
+    def disable(self, user: str, now: Now) -> list[Effect]:
+        """Turn control off, at once, until somebody enables it."""
+        self._commissioned = replace(self._commissioned, disabled_by=user)
+        facts = readiness.fact_of_disabled(self._name, user)
+        out = self.clerk.act(user, "disable-control", "control is off", now)
+        return [*out, Record(0, (), facts), *self.abort(user, now), *self._stand(now)]
+
+    def enable(self, user: str, now: Now) -> list[Effect]:
+        """Take ``disable`` back; every other reason stays."""
+        self._commissioned = replace(self._commissioned, disabled_by=None)
+        facts = readiness.fact_of_enabled(self._name)
+        out = self.clerk.act(user, "enable-control", "control is no longer disabled", now)
+        return [*out, Record(0, (), facts), *self._stand(now)]
+
+    def approve(self, id_: str, user: str, now: Now) -> tuple[list[Effect], str]:
+        """Approve a waiting command."""
+        out, why = self.desk.approve(id_, user, now, self.reasons)
+        return out + self._after(now), why
+
+    # --- how it is described -------------------------------------------------------------------
+
+    @property
+    def unsettled(self) -> bool:
+        """Whether a setpoint may be in force, or zero is not verified."""
+        return self.controller.phase in (Phase.ARMED, Phase.ACTIVE, Phase.IDLING)
+
+    def portrait(self) -> dict[str, object]:
+        """For ``bess.birth/1``."""
+        safety = self._safety
+        return {
+            "state": self.controller.phase.name,
+            "enabled": not self.reasons,
+            "reasons": list(self.reasons),
+            "approval": None if safety is None else safety.settings.approval,
+            "safetyDigest": None if safety is None else safety.digest,
+            "verbs": sorted(self.desk.verbs),
+        }
+
+    def summary(self, now: Now) -> dict[str, object]:
+        """For ``status``."""
+        controller = self.controller
+        state, last = controller.state, controller.last
+        held = state.dispatch
+        left_s = max(0.0, state.lease.expires_at - now.mono_s)
+        test = self._commissioned.deadman_test
+        return {
+            **self.portrait(),
+            "leaseS": round(left_s, 1),
+            "dispatch": None
+            if held is None
+            else {
+                "id": held.command_id,
+                "powerW": round(held.setpoint_w),
+                "leftS": round(held.ends_at - now.mono_s, 1),
+            },
+            "pending": self.desk.waiting,
+            "warnings": list(readiness.warnings(self._standing(now))),
+            "interlocks": list(state.interlocks),
+            "lastResult": None
+            if last is None
+            else {"id": controller.last_id, "state": last.state, "reason": last.reason},
+            "deadmanTestDays": None
+            if test is None
+            else (now.unix_ms - test.unix_ms) // readiness.DAY_MS,
+        }
+
+    def shown(self) -> dict[str, object]:
+        """For ``commission show``."""
+        done, ground = self._commissioned, self._ground
+        settings = self.controller.safety.settings
+        found = bounds(settings.watchdog, response_s=ground.asset.dnp3.response_timeout_s)
+        return {
+            "safetyDigest": None if self._safety is None else self._safety.digest,
+            "mapDigest": ground.points_map.digest,
+            "reasons": list(self.reasons),
+            "approval": settings.approval,
+            "acknowledged": done.acknowledged,
+            "signTest": None if done.sign_test is None else done.sign_test.unix_ms,
+            "deadmanTest": None if done.deadman_test is None else done.deadman_test.unix_ms,
+            "bounds": {
+                "A": found.cloud_dead_s,
+                "B": found.gateway_dead_s,
+                "C": found.refused_s,
+                "D": found.reversion_s,
+            },
+        }
+
+
+def _kept(ground: Ground) -> tuple[Phase | None, bool]:
+    """LATCHED or ESTOP of the last run; a log that was lost may have held either."""
+    if ground.log_lost:
+        return Phase.LATCHED, False
+    found = ground.facts.get(f"{ground.asset.id}/phase")
+    if found is None:
+        return None, False
+    try:
+        body = json.loads(found)
+        return Phase[body["phase"]], bool(body["stopOwed"])
+    except (ValueError, TypeError, KeyError):
+        return Phase.LATCHED, False

@@ -1,0 +1,722 @@
+"""One asset under command: what happens in the field and what is ordered, put together. Pure.
+
+The watchdog decides whether anything may be written; a dispatch's executor decides what; the
+commands' desk decides who may ask. This joins them and keeps three promises that none of them can
+keep alone: a frame of power leaves only if the watchdog does not object at that very moment, no
+output of a command leaves before its id is durable, and LATCHED and ESTOP are durable before the
+stop that they order (or a second has passed: stopping never waits for a disk).
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from gateway import events
+from gateway.control import clerk as words
+from gateway.control.executions import Accepted, Execution
+from gateway.control.lane import Lane, Output, Rank
+from gateway.control.sight import Sight, heartbeat_of
+from gateway.dispatch import plan
+from gateway.dispatch.execute import Executor
+from gateway.dispatch.job import (
+    Aftermath,
+    Ended,
+    FeedbackDiffered,
+    FeedbackRead,
+    Finish,
+    LimitsMoved,
+    Looked,
+    Operate,
+    Operated,
+    ReadFeedback,
+    Remembered,
+    Report,
+)
+from gateway.dispatch.limits import Ceiling, SocWindow, site_limits
+from gateway.dispatch.outcomes import IdleNext, after_idle
+from gateway.dispatch.reasons import ResultState
+from gateway.effects import Effect, Poll
+from gateway.field.ports import OutcomeKind
+from gateway.watchdog import effects as ordered
+from gateway.watchdog import events as told
+from gateway.watchdog import machine
+from gateway.watchdog.terms import terms
+from gateway.watchdog.words import Cause, Phase, WriteKind, WriteResult
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from gateway.clock import Now
+    from gateway.control.clerk import Clerk
+    from gateway.dispatch.interlocks import Facts
+    from gateway.dispatch.job import Event as JobEvent
+    from gateway.dispatch.job import Order
+    from gateway.dispatch.plan import Write
+    from gateway.field.ports import Outcome
+    from gateway.monitor import Monitor
+    from gateway.points.pointmap import PointsMap
+    from gateway.settings import AssetSettings
+    from gateway.site import Safety
+    from gateway.watchdog.state import State
+
+LOOK_S = 0.25  # between two looks at the field by time alone; fragments are looked at as they come
+STOP_S = 1.0  # longest that a stop waits for the disk
+BATCH_S = 0.005  # no tick sooner than this after another
+_LOCAL_STATUSES = frozenset({7, 13})
+_RANKS = {
+    WriteKind.STOP: Rank.STOP,
+    WriteKind.IDLE: Rank.IDLE,
+    WriteKind.HEARTBEAT: Rank.HEARTBEAT,
+    WriteKind.SETPOINT: Rank.POWER,
+    WriteKind.REVERSION: Rank.POWER,
+}
+_ENDS = {Cause.SUPERSEDED: ResultState.SUPERSEDED}
+
+
+@dataclass(slots=True)
+class Start:
+    """What a controller begins with."""
+
+    session: str  # boot nonce
+    enabled: bool
+    kept: Phase | None
+    stop_owed: bool
+    newest: int  # challenge that the other assets are at
+    challenge_at: float  # monotonic s of the next one
+
+
+class Controller:
+    """Watchdog, lane and executors of one asset."""
+
+    def __init__(
+        self,
+        asset: AssetSettings,
+        points_map: PointsMap,
+        monitor: Monitor,
+        safety: Safety,
+        clerk: Clerk,
+        tokens: Iterator[int],
+        start: Start,
+        now: Now,
+    ) -> None:
+        self._asset, self._map, self._monitor = asset, points_map, monitor
+        self._clerk = clerk
+        self._tokens = tokens
+        self.sight = Sight(asset, points_map, monitor)
+        self._lane = Lane(asset.id, tokens)
+        self._adopt(safety)
+        self.state: State = machine.start(
+            self._terms(),
+            now,
+            session=start.session,
+            enabled=start.enabled,
+            kept=start.kept,
+            stop_owed=start.stop_owed,
+        )
+        lease = replace(self.state.lease, newest=start.newest)
+        self.state = replace(self.state, lease=lease, challenge_at=start.challenge_at)
+        self._executions: dict[str, Execution] = {}
+        self._accepted: dict[int, Accepted] = {}  # token of the record -> not durable yet
+        self._orders: dict[str, str] = {}  # id of an order without power -> its actor
+        self._idling: dict[str, str] = {}  # id of a carried idle, disarm, release -> its actor
+        self._releasing = False
+        self._asking: str | None = None  # command for which a setpoint is being asked for
+        self._refused: ordered.Refuse | None = None
+        self._stop_token = 0  # of the record that a stop waits for
+        self._stop_at = math.inf
+        self._stop: ordered.WriteStop | None = None
+        self._ceiling = Ceiling(0.0, 0.0)
+        self._disk_free_pct = 0.0
+        self._iin: frozenset[str] = frozenset()
+        self._look_at = now.mono_s
+        self._alarmed = False  # this demand's refusal was told
+        self.last: Report | None = None
+        self.last_id = ""
+        self.beats = 0  # heartbeats that the RTAC accepted
+        self.beat_at: float | None = None  # monotonic s of the last one
+        self.cause = ""  # of the last change of phase but "verified", for people
+        self.may_exit = False
+        monitor.battery.controlled(self.state.phase.name, now)
+
+    # --- what it is held to --------------------------------------------------------------------
+
+    def _adopt(self, safety: Safety) -> None:
+        self.safety = safety
+        self.site = site_limits(self._asset, safety.settings)
+        self.window = SocWindow(self.site.min_soc_pct, self.site.max_soc_pct)
+
+    def _terms(self) -> Any:  # noqa: ANN401 - watchdog.words.Terms
+        return terms(
+            self.safety.settings.watchdog,
+            response_s=self._asset.dnp3.response_timeout_s,
+            heartbeat=heartbeat_of(self._map),
+            reversion=self._map.row("cmd_reversion_s") is not None,
+            tolerance_w=self.sight.tolerance_w(),
+        )
+
+    def become(self, safety: Safety) -> None:
+        """Be held to another safety file, that of a reload; it must be acknowledged first."""
+        self._adopt(safety)
+        held = self._terms()
+        lease = replace(self.state.lease, lease_s=held.lease_s)
+        self.state = replace(self.state, terms=held, lease=lease)
+
+    @property
+    def phase(self) -> Phase:
+        """The watchdog's."""
+        return self.state.phase
+
+    @property
+    def wake_at(self) -> float:
+        """Monotonic s of the next ``tick``."""
+        due = [self.state.wake_at, self._lane.wake_at, self._stop_at]
+        due += [one.executor.wake_at for one in self._executions.values()]
+        if self.state.phase is not Phase.MONITOR:
+            due.append(self._look_at)
+        return min(due)
+
+    # --- what happens --------------------------------------------------------------------------
+
+    def handle(self, event: object, now: Now) -> list[Effect]:
+        """Take one event of this asset; its monitor has seen it before."""
+        handler = _HANDLERS.get(type(event))
+        if handler is None:
+            return []
+        out: list[Effect] = []
+        handler(self, event, now, out)
+        return self._done(now, out)
+
+    def tick(self, now: Now) -> list[Effect]:
+        """Let time pass."""
+        out: list[Effect] = []
+        lost = self._lane.overdue(now.mono_s)
+        if lost is not None:
+            self._answered(*lost, now, out)
+        if now.mono_s >= self._stop_at:
+            self._send_stop(now, out)
+        if now.mono_s >= self._look_at and self.state.phase is not Phase.MONITOR:
+            self._look(now, out)
+        for id_, one in tuple(self._executions.items()):
+            if now.mono_s >= one.executor.wake_at:
+                self._drive(id_, self._looked(one, now), now, out)
+        self._tell(told.Tick(), now, out)
+        return self._done(now, out)
+
+    def tell(self, event: told.Event, now: Now) -> list[Effect]:
+        """Tell the watchdog something that did not happen in the field."""
+        out: list[Effect] = []
+        self._tell(event, now, out)
+        return self._done(now, out)
+
+    def order(self, event: told.Event, id_: str, actor: str, now: Now) -> list[Effect]:
+        """Give the watchdog a command's order; results follow."""
+        self._orders[id_] = actor
+        return self.tell(event, now)
+
+    def release(self) -> None:
+        """The next zeros also switch the mode off."""
+        self._releasing = True
+
+    def free(self, disk_free_pct: float) -> None:
+        """Note how much of the disk is free, %."""
+        self._disk_free_pct = disk_free_pct
+
+    def accept(self, accepted: Accepted, token: int) -> None:
+        """Hold a permitted command until ``Recorded`` answers this token."""
+        self._accepted[token] = accepted
+
+    def facts(self, now: Now) -> Facts:
+        """What the interlocks are judged from."""
+        live = self.state.lease.live(now.mono_s)
+        return self.sight.facts(self.window, now, lease=live, disk_free_pct=self._disk_free_pct)
+
+    def ceiling(self, now: Now) -> Ceiling:
+        """What may be applied now."""
+        return self.sight.ceiling(self.site, now)
+
+    @property
+    def dispatch(self) -> Execution | None:
+        """The power command that is being carried out or in force."""
+        return next((one for one in self._executions.values() if one.power), None)
+
+    @property
+    def busy(self) -> bool:
+        """Whether a command without power is being carried out."""
+        jobs = [*self._accepted.values(), *(one.accepted for one in self._executions.values())]
+        return any(one.job.power_w is None for one in jobs)
+
+    # --- the field -----------------------------------------------------------------------------
+
+    def _fragment(self, event: events.FragmentStored, now: Now, out: list[Effect]) -> None:
+        names = {raw.point for raw in event.points}
+        sight = self.sight
+        if names.isdisjoint(sight.points):
+            return
+        if names & sight.authority_points:
+            self._authority(now, out)
+        if names & sight.echo_points:
+            echo_w = sight.echo_w(now)
+            if echo_w is not None:
+                self._tell(told.EchoRead(echo_w, event.at.mono_s), now, out)
+        if sight.beat_point in names:
+            beat = sight.echoes((sight.beat_point,), now)[sight.beat_point]
+            if beat is not None and isinstance(beat.value, int | float):
+                self._tell(told.DerHeartbeatRead(int(beat.value)), now, out)
+        if self.state.phase is not Phase.MONITOR:
+            self._look(now, out)
+
+    def _authority(self, now: Now, out: list[Effect]) -> None:
+        ours = self.sight.authority(self.facts(now))
+        if ours is not None:
+            self._tell(told.RemoteSeen() if ours else told.LocalSeen(), now, out)
+
+    def _indications(self, event: events.IinReceived, now: Now, out: list[Effect]) -> None:
+        before, self._iin = self._iin, event.names
+        if "DEVICE_RESTART" in event.names - before:
+            self._tell(told.Restarted(), now, out)
+        if "LOCAL_CONTROL" in event.names ^ before:
+            self._authority(now, out)
+
+    def _session(
+        self, event: events.SessionUp | events.SessionDown, now: Now, out: list[Effect]
+    ) -> None:
+        up = isinstance(event, events.SessionUp)
+        if up:
+            self._authority(now, out)
+        self._tell(told.SessionUp() if up else told.SessionDown(), now, out)
+        self._look(now, out)
+
+    def _polled(self, event: events.PollDone, now: Now, out: list[Effect]) -> None:
+        if event.kind not in ("critical", "integrity"):
+            return
+        for id_, one in tuple(self._executions.items()):
+            read = FeedbackRead(event.ok, self._echoes(one, now))
+            self._drive(id_, read, now, out)
+
+    def _look(self, now: Now, out: list[Effect]) -> None:
+        """Judge interlocks and limits afresh, and let the executors see the field."""
+        self._look_at = now.mono_s + LOOK_S
+        soc = self.sight.soc_pct(now)
+        if soc is not None:
+            self.window = self.window.handle(soc)
+        self._judge(now, out)
+        ceiling = self.ceiling(now)
+        if ceiling != self._ceiling:
+            self._ceiling = ceiling
+            for id_ in tuple(self._executions):
+                self._drive(id_, LimitsMoved(ceiling), now, out)
+            self._tell(told.LimitsChanged(ceiling.charge_w, ceiling.discharge_w), now, out)
+        for id_, one in tuple(self._executions.items()):
+            self._drive(id_, self._looked(one, now), now, out)
+
+    def _judge(self, now: Now, out: list[Effect]) -> None:
+        dispatch, power_w = self.dispatch, 0.0
+        facts = self.facts(now)
+        if dispatch is not None:
+            accepted = dispatch.accepted
+            power_w = accepted.job.power_w or 0.0
+            window = self.window.narrowed(accepted.min_soc_pct, accepted.max_soc_pct)
+            facts = replace(facts, window=window)
+        reasons = self.sight.interlocks(facts, power_w)
+        if reasons != self.state.interlocks:
+            self._tell(told.InterlocksChanged(reasons), now, out)
+
+    def _looked(self, one: Execution, now: Now) -> Looked:
+        return Looked(self._echoes(one, now), self.sight.power_w(now))
+
+    def _echoes(self, one: Execution, now: Now) -> dict[str, Any]:
+        progress = one.executor.now
+        points = {write.echo for write in progress.queue} | progress.made.keys()
+        return self.sight.echoes(points, now)
+
+    # --- outputs -------------------------------------------------------------------------------
+
+    def _done(self, now: Now, out: list[Effect]) -> list[Effect]:
+        """End every pass: let the next control go, tell what became of idles."""
+        while True:
+            held = self.state.dispatch
+            if held is not None and self.dispatch is None:  # nobody looks after it any more
+                self._tell(told.DispatchFailed(held.command_id, "superseded in vain"), now, out)
+            order, stopped = self._lane.send(now.mono_s, lambda _: self._may(now, out))
+            if order is not None:
+                out.append(order)
+            if not stopped:
+                break
+            for output in stopped:
+                self._withheld(output, now, out)
+        if self._idling:
+            self._settle(now, out)
+        return out
+
+    def _may(self, now: Now, out: list[Effect]) -> bool:
+        self._judge(now, out)
+        return self.state.objection(now.mono_s) is None
+
+    def _withheld(self, output: Output, now: Now, out: list[Effect]) -> None:
+        objection = self.state.objection(now.mono_s)
+        cause = "state" if objection is None else objection[0].value
+        if output.owner in self._executions:
+            self._end(output.owner, ResultState.ABORTED, cause, now, out)
+        elif output.owner in WriteKind.__members__:
+            kind = WriteKind[output.owner]
+            self._tell(told.WriteDone(kind, output.token, WriteResult.FAILED), now, out)
+
+    def _operated(self, event: events.Operated, now: Now, out: list[Effect]) -> None:
+        output = self._lane.answered(event.token, event.outcome)
+        if output is not None:
+            self._answered(output, event.outcome, now, out)
+
+    def _answered(self, output: Output, outcome: Outcome, now: Now, out: list[Effect]) -> None:
+        if output.owner in WriteKind.__members__:
+            kind = WriteKind[output.owner]
+            result = self._result(kind, outcome, now, out)
+            if kind is WriteKind.HEARTBEAT and result is WriteResult.ACCEPTED:
+                self.beats, self.beat_at = self.beats + 1, now.mono_s
+            self._tell(told.WriteDone(kind, output.token, result), now, out)
+        elif output.owner in self._executions:
+            self._drive(output.owner, Operated(output.token, outcome), now, out)
+
+    def _result(
+        self, kind: WriteKind, outcome: Outcome, now: Now, out: list[Effect]
+    ) -> WriteResult:
+        if kind is WriteKind.IDLE:
+            return self._idle_result(outcome, now, out)
+        if outcome.kind is OutcomeKind.SUCCESS:
+            return WriteResult.ACCEPTED
+        if outcome.kind is OutcomeKind.FAILED:
+            return WriteResult.FAILED
+        if outcome.kind is OutcomeKind.NO_ANSWER:
+            return WriteResult.UNKNOWN
+        number = outcome.statuses[-1].number if outcome.statuses else None
+        if kind is WriteKind.SETPOINT and number in _LOCAL_STATUSES:
+            return WriteResult.LOCAL
+        return WriteResult.REFUSED
+
+    def _idle_result(self, outcome: Outcome, now: Now, out: list[Effect]) -> WriteResult:
+        found = after_idle(outcome)
+        if found is IdleNext.VERIFY:
+            return WriteResult.ACCEPTED
+        if found is IdleNext.LOCAL:
+            return WriteResult.LOCAL
+        if found is not IdleNext.RETRY and not self._alarmed:
+            self._alarmed = True
+            status = outcome.statuses[-1].name if outcome.statuses else outcome.kind.value
+            text = f"zero power is refused with {status}: it is ordered again until it is verified"
+            out.append(self._clerk.event("alarm", "critical", text, now, code="idle_refused"))
+            out.append(self._clerk.log(logging.ERROR, text, "watchdog"))
+            if found is IdleNext.RETRY_ALARM_LATCH:
+                out += self._monitor.refused(f"the map's zero is refused with {status}", now)
+        if outcome.kind is OutcomeKind.FAILED:
+            return WriteResult.FAILED
+        unanswered = outcome.kind is OutcomeKind.NO_ANSWER
+        return WriteResult.UNKNOWN if unanswered else WriteResult.REFUSED
+
+    def _put(self, kind: WriteKind, token: int, writes: tuple[Write, ...]) -> None:
+        controls = tuple((write.control, write.sbo) for write in writes)
+        output = Output(rank=_RANKS[kind], owner=kind.name, token=token, controls=controls)
+        self._lane.put(output)
+
+    # --- the watchdog --------------------------------------------------------------------------
+
+    def _tell(self, event: told.Event, now: Now, out: list[Effect]) -> None:
+        self.state, orders = machine.handle(self.state, event, now)
+        for order in orders:
+            self._perform(order, now, out)
+
+    def _perform(self, order: ordered.Effect, now: Now, out: list[Effect]) -> None:  # noqa: C901, PLR0912 - one arm for each effect
+        match order:
+            case ordered.WriteIdle(token):
+                base = self.sight.base(now)
+                self._write(
+                    WriteKind.IDLE,
+                    token,
+                    lambda: plan.idle_writes(self._map, base, release=self._releasing),
+                    now,
+                    out,
+                )
+            case ordered.WriteSetpoint(token, command_id, setpoint_w):
+                if command_id != self._asking:  # a limit shrank: the executor does not know yet
+                    base = self.sight.base(now)
+                    self._write(
+                        WriteKind.SETPOINT,
+                        token,
+                        lambda: plan.power_writes(self._map, setpoint_w, base),
+                        now,
+                        out,
+                    )
+            case ordered.WriteHeartbeat(token, value):
+                self._write(
+                    WriteKind.HEARTBEAT,
+                    token,
+                    lambda: (plan.heartbeat_write(self._map, value),),
+                    now,
+                    out,
+                )
+            case ordered.RefreshReversion(token):
+                seconds = self.safety.settings.watchdog.reversion_s
+                self._write(
+                    WriteKind.REVERSION,
+                    token,
+                    lambda: (plan.reversion_write(self._map, seconds),),
+                    now,
+                    out,
+                )
+            case ordered.WriteStop():
+                self._stop, self._stop_at = order, now.mono_s + STOP_S
+                if self._stop_token == 0:
+                    self._send_stop(now, out)
+            case ordered.ReadEcho():
+                out.append(Poll(self._asset.id, "critical"))
+            case ordered.IssueChallenge():
+                pass  # the fleet publishes each number once: see ``state.lease.newest``
+            case ordered.KeepPhase(phase, stop_owed):
+                self._keep(phase, stop_owed=stop_owed, out=out)
+            case ordered.PhaseChanged():
+                self._changed(order, now, out)
+            case ordered.Abort(command_id, cause):
+                self._aborted(command_id, cause, now, out)
+            case ordered.Refuse():
+                self._refusal(order, now, out)
+            case ordered.Carried(command_id):
+                self._carried(command_id, now, out)
+            case ordered.MayExit():
+                self.may_exit = True
+
+    def _write(
+        self,
+        kind: WriteKind,
+        token: int,
+        writes: Callable[[], tuple[Write, ...]],
+        now: Now,
+        out: list[Effect],
+    ) -> None:
+        try:
+            found = writes()
+        except plan.PlanError as error:
+            out.append(self._clerk.log(logging.ERROR, f"{kind.name.lower()}: {error}", "watchdog"))
+            self._tell(told.WriteDone(kind, token, WriteResult.FAILED), now, out)
+            return
+        self._put(kind, token, found)
+
+    def _send_stop(self, now: Now, out: list[Effect]) -> None:
+        """Let the stop go: it is durable, or it has waited long enough."""
+        stop, self._stop, self._stop_at, self._stop_token = self._stop, None, math.inf, 0
+        if stop is None:
+            return
+        writes = plan.stop_writes(self._map)
+        if writes:
+            self._put(WriteKind.STOP, stop.token, writes)
+            return
+        text = "the map has no stop: zero power is ordered, and nothing feeds the dead-man"
+        out.append(self._clerk.log(logging.WARNING, text, "watchdog"))
+        self._tell(told.WriteDone(WriteKind.STOP, stop.token, WriteResult.ACCEPTED), now, out)
+
+    def _keep(self, phase: Phase | None, *, stop_owed: bool, out: list[Effect]) -> None:
+        token = next(self._tokens)
+        if phase is Phase.ESTOP and not stop_owed:
+            self._stop_token = token
+        fact = {f"{self._asset.id}/phase": words.kept_phase(phase, stop_owed=stop_owed)}
+        name = "none" if phase is None else phase.name
+        body: dict[str, object] = {"phase": name, "stopOwed": stop_owed}
+        out.append(self._clerk.audited(words.GATEWAY, "kept", body, token=token, facts=fact))
+
+    def _recorded(self, event: events.Recorded, now: Now, out: list[Effect]) -> None:
+        if event.token == self._stop_token:
+            self._send_stop(now, out)
+        accepted = self._accepted.pop(event.token, None)
+        if accepted is None:
+            return
+        if event.ok:
+            self._start(accepted, now, out)
+            return
+        report = Report(ResultState.FAILED, "not_durable", None, None, (event.cause,))
+        self._report(accepted.job.id, report, accepted, now, out)
+
+    def _changed(self, change: ordered.PhaseChanged, now: Now, out: list[Effect]) -> None:
+        out += self._clerk.phase(change, now)
+        if change.cause is not Cause.VERIFIED:
+            self.cause = f"{change.cause}: {change.detail}" if change.detail else change.cause.value
+        self._monitor.battery.controlled(change.after.name, now)
+        if change.after is not Phase.IDLING:
+            self._alarmed = False
+        if change.after in (Phase.IDLE, Phase.MONITOR):
+            self._releasing = False
+        if change.after not in (Phase.ARMED, Phase.ACTIVE):
+            for token, accepted in tuple(self._accepted.items()):
+                del self._accepted[token]
+                report = Report(ResultState.ABORTED, change.cause.value, None, None, ())
+                self._report(accepted.job.id, report, accepted, now, out)
+            for id_, one in tuple(self._executions.items()):
+                if not one.power:
+                    self._end(id_, ResultState.ABORTED, change.cause.value, now, out)
+
+    # --- orders without power ------------------------------------------------------------------
+
+    def _refusal(self, refuse: ordered.Refuse, now: Now, out: list[Effect]) -> None:
+        if refuse.command_id == self._asking:
+            self._refused = refuse
+            return
+        actor = self._orders.pop(refuse.command_id, None)
+        if actor is None:
+            return
+        report = Report(ResultState.REJECTED, refuse.cause.value, None, None, (refuse.detail,))
+        out += self._clerk.result(refuse.command_id, report, None, actor, now)
+
+    def _carried(self, command_id: str, now: Now, out: list[Effect]) -> None:
+        actor = self._orders.pop(command_id, None)
+        if actor is None:
+            return
+        state = ResultState.SUCCEEDED
+        if self.state.phase is not Phase.ARMED:
+            state, self._idling[command_id] = ResultState.EXECUTING, actor
+        out += self._clerk.result(command_id, Report(state, None, None, None, ()), None, actor, now)
+
+    def _settle(self, now: Now, out: list[Effect]) -> None:
+        """An ordered idle succeeds when zero is verified."""
+        phase, reason = self.state.phase, None
+        if self.state.demand is None:
+            state = ResultState.SUCCEEDED
+        elif phase is Phase.LATCHED:
+            state, reason = ResultState.FAILED, Cause.UNVERIFIED.value
+        elif phase in (Phase.LOCAL, Phase.BLIND):
+            state, reason = ResultState.ABORTED, phase.name.lower()
+        else:
+            return
+        report = Report(state, reason, None, self.sight.power_w(now), ())
+        for id_, actor in self._idling.items():
+            out += self._clerk.result(id_, report, None, actor, now)
+        self._idling.clear()
+
+    # --- executors -----------------------------------------------------------------------------
+
+    def _start(self, accepted: Accepted, now: Now, out: list[Effect]) -> None:
+        job = accepted.job
+        if job.power_w is not None:
+            before = self.dispatch
+            if before is not None:
+                self._end(before.accepted.job.id, ResultState.SUPERSEDED, "superseded", now, out)
+            held = self.state.dispatch
+            job = replace(job, start_w=0.0 if held is None else held.setpoint_w)
+        self._ceiling = self.ceiling(now)
+        executor, orders = Executor.start(job, self._ceiling, now.mono_s)
+        self._executions[job.id] = Execution(accepted, executor)
+        self._tell(told.LimitsChanged(self._ceiling.charge_w, self._ceiling.discharge_w), now, out)
+        self._order(job.id, orders, now, out)
+        self._drive(job.id, Remembered(), now, out)
+
+    def _drive(self, id_: str, event: JobEvent, now: Now, out: list[Effect]) -> None:
+        one = self._executions.get(id_)
+        if one is None:
+            return
+        at = now.mono_s
+        one.executor, orders = one.executor.handle(event, at)
+        self._order(id_, orders, now, out)
+
+    def _order(self, id_: str, orders: tuple[Order, ...], now: Now, out: list[Effect]) -> None:
+        for order in orders:
+            one = self._executions.get(id_)
+            if one is None:
+                return
+            match order:
+                case Operate():
+                    self._operate(one, order, now, out)
+                case ReadFeedback():
+                    out.append(Poll(self._asset.id, "critical"))
+                case Report():
+                    self._report(id_, order, one.accepted, now, out)
+                case Finish():
+                    self._finish(one, order, now, out)
+                case FeedbackDiffered(point, expected):
+                    seen = self.sight.echoes((point,), now)[point]
+                    found = None if seen is None else seen.value
+                    out += self._monitor.differed(point, expected=expected, found=found, now=now)
+        one = self._executions.get(id_)
+        if one is not None and one.executor.phase.name == "OVER":
+            del self._executions[id_]
+            self._lane.drop(id_)
+
+    def _operate(self, one: Execution, order: Operate, now: Now, out: list[Effect]) -> None:
+        self._judge(now, out)
+        id_ = one.accepted.job.id
+        if order.power_w is not None and not self._licensed(one, order.power_w, now, out):
+            return
+        if self._executions.get(id_) is not one:
+            return  # what we saw while asking has ended it
+        output = Output(
+            rank=Rank.POWER, owner=id_, token=order.token, controls=((order.control, order.sbo),)
+        )
+        self._lane.put(output)
+
+    def _licensed(self, one: Execution, power_w: float, now: Now, out: list[Effect]) -> bool:
+        """Ask the watchdog for this setpoint; without its leave the command ends."""
+        id_, held = one.accepted.job.id, self.state.dispatch
+        if held is not None and held.command_id == id_ and held.setpoint_w == power_w:
+            return True
+        event: told.Event = told.SetpointWanted(id_, power_w)
+        if held is None or held.command_id != id_:
+            left_s = one.executor.now.ends_at - now.mono_s
+            event = told.DispatchAccepted(id_, power_w, left_s, one.accepted.job.expires_at)
+        self._asking, self._refused = id_, None
+        self._tell(event, now, out)
+        self._asking = None
+        refused: ordered.Refuse | None = self._refused
+        if refused is None:
+            return id_ in self._executions
+        self._tell(told.DispatchFailed(id_, refused.detail), now, out)
+        self._end(id_, ResultState.FAILED, refused.cause.value, now, out)
+        return False
+
+    def _finish(self, one: Execution, finish: Finish, now: Now, out: list[Effect]) -> None:
+        id_ = one.accepted.job.id
+        match finish.aftermath:
+            case Aftermath.LOCAL:
+                self._tell(told.LocalSeen(), now, out)
+            case Aftermath.YIELD:
+                self._tell(told.OtherMasterSeen(), now, out)
+            case Aftermath.SUSPECT:
+                out += self._monitor.refused(f"a command was answered with {finish.cause}", now)
+        if not one.power:
+            self._tell(told.IdleOrdered(""), now, out)
+        elif finish.cause == "duration":
+            self._tell(told.Tick(), now, out)
+        else:
+            self._tell(told.DispatchFailed(id_, finish.cause), now, out)
+
+    def _aborted(self, command_id: str, cause: Cause, now: Now, out: list[Effect]) -> None:
+        self._lane.drop(command_id)
+        self._lane.drop(WriteKind.SETPOINT.name)
+        self._lane.drop(WriteKind.REVERSION.name)
+        one = self._executions.get(command_id)
+        if one is None or one.executor.phase.name == "OVER":
+            return
+        if cause is Cause.DURATION:  # its own clock ends at the same instant, but for rounding
+            late = now._replace(mono_s=max(now.mono_s, one.executor.now.ends_at))
+            self._drive(command_id, self._looked(one, now), late, out)
+            return
+        self._end(command_id, _ENDS.get(cause, ResultState.ABORTED), cause.value, now, out)
+
+    def _end(self, id_: str, state: ResultState, cause: str, now: Now, out: list[Effect]) -> None:
+        self._drive(id_, Ended(state, cause), now, out)
+
+    def _report(
+        self, id_: str, report: Report, accepted: Accepted, now: Now, out: list[Effect]
+    ) -> None:
+        self.last, self.last_id = report, id_
+        if report.state is ResultState.SUCCEEDED and id_ in self._executions:
+            self._monitor.agreed(self._executions[id_].executor.now.made)
+        if accepted.cloud:
+            out += self._clerk.result(id_, report, accepted.requested_w, accepted.actor, now)
+
+
+_HANDLERS: dict[type, Callable[[Controller, Any, Now, list[Effect]], None]] = {
+    events.FragmentStored: Controller._fragment,  # noqa: SLF001 - its own table
+    events.SessionUp: Controller._session,  # noqa: SLF001
+    events.SessionDown: Controller._session,  # noqa: SLF001
+    events.IinReceived: Controller._indications,  # noqa: SLF001
+    events.PollDone: Controller._polled,  # noqa: SLF001
+    events.Operated: Controller._operated,  # noqa: SLF001
+    events.Recorded: Controller._recorded,  # noqa: SLF001
+}

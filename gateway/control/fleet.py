@@ -1,0 +1,262 @@
+"""Control of every asset of the gateway: who is told what, and the questions on the box. Pure.
+
+The challenges are the gateway's: every asset counts the same numbers, and each number is published
+once. A genuine answer is told to all.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from typing import TYPE_CHECKING
+
+from gateway import events, portrait
+from gateway.audit.chain import TROUBLE
+from gateway.control import box
+from gateway.control.asset import AssetControl, Ground
+from gateway.dispatch.heartbeat import Heartbeat, verify_heartbeat
+from gateway.dispatch.limits import FULL_PCT
+from gateway.effects import Answer, Effect, Publish, Record
+from gateway.uplink import messages
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from gateway.clock import Now
+    from gateway.monitor import Monitor
+    from gateway.settings import AssetSettings
+    from gateway.site import Past, Site
+    from gateway.uplink.topics import Topics
+
+
+class Fleet:
+    """All ``AssetControl``; none of an asset without a good safety file."""
+
+    def __init__(self, site: Site, session: str, topics: Topics, past: Past, epoch: str) -> None:
+        self._session, self._topics, self._past = session, topics, past
+        self._facts = dict(past.facts)
+        self._lost = bool(past.trouble)
+        self._tokens = itertools.count(1)
+        self._controls: dict[str, AssetControl] = {}
+        self._challenged = 0  # number of the newest challenge published
+        self._due = math.inf  # least wake_at of all
+        self._free_pct = 0.0
+        self._stopping = False
+        self._epoch = epoch
+        self._enrol(site)
+
+    def _enrol(self, site: Site) -> None:
+        self._site = site
+        self._assets = {one.id: one for one in site.settings.assets}
+        gateway = site.settings.gateway_id
+        self._commands = {self._topics.own(f"{name}/cmd"): name for name in self._assets}
+        self._answers = self._topics.own("hb/down")
+        self._gateway = gateway
+
+    # --- begin and change ----------------------------------------------------------------------
+
+    def refusal(self, new: Site) -> str:
+        """Why a reload must wait, "" if it need not: it changes an asset under power."""
+        assets = {one.id: one for one in new.settings.assets}
+        for name, control in self._controls.items():
+            same = assets.get(name) == self._assets.get(name) and (
+                name in new.maps and new.maps[name].digest == self._site.maps[name].digest
+            )
+            if control.unsettled and not same:
+                phase = control.controller.phase.name
+                return f"asset {name} is {phase} and its settings change: idle it first"
+        return ""
+
+    def become(self, site: Site, monitors: Mapping[str, Monitor], now: Now) -> list[Effect]:
+        """Control the assets of ``site`` through these monitors: at the start, and on a reload."""
+        before = self._assets
+        old, kept = self._site, self._controls
+        self._enrol(site)
+        self._controls, out = {}, []
+        for name, asset in self._assets.items():
+            control = kept.get(name)
+            same = before.get(name) == asset and (old.maps[name].digest == site.maps[name].digest)
+            if control is not None and same:
+                self._controls[name] = control
+                faulty = bool(site.safety_faults)
+                out += control.become(site.safety, faulty=faulty, now=now)
+            elif site.safety is not None:
+                self._controls[name] = self._begin(asset, site, monitors[name], now)
+        return self._out(out, now)
+
+    def _begin(self, asset: AssetSettings, site: Site, monitor: Monitor, now: Now) -> AssetControl:
+        assert site.safety is not None
+        beside = next(iter(self._controls.values()), None)
+        state = None if beside is None else beside.controller.state
+        ground = Ground(
+            asset=asset,
+            points_map=site.maps[asset.id],
+            matched=asset.id not in site.unmatched,
+            safety=site.safety,
+            gateway=self._gateway,
+            session=self._session,
+            topics=self._topics,
+            epoch=self._epoch,
+            facts=self._facts,
+            log_lost=self._lost,
+            latest_ms=self._past.latest_ms,
+            newest=self._challenged if state is None else state.lease.newest,
+            challenge_at=now.mono_s if state is None else state.challenge_at,
+        )
+        control = AssetControl(ground, monitor, self._tokens, now)
+        control.controller.free(self._free_pct)
+        self._due = now.mono_s
+        return control
+
+    # --- what happens --------------------------------------------------------------------------
+
+    @property
+    def wake_at(self) -> float:
+        """Monotonic s of the next ``tick``."""
+        return self._due
+
+    def handle(self, event: object, now: Now) -> list[Effect]:
+        """Take one event; the monitors have seen it before."""
+        out: list[Effect] = []
+        match event:
+            case events.Recorded():
+                for control in self._controls.values():
+                    out += control.recorded(event, now)
+            case events.MessageArrived() if event.topic == self._answers:
+                out = self._heartbeat(event, now)
+            case events.QueueReported():
+                depth = event.depth
+                self._free_pct = FULL_PCT * depth.free_bytes / max(1, depth.disk_bytes)
+                for control in self._controls.values():
+                    control.controller.free(self._free_pct)
+            case _:
+                asset = getattr(event, "asset", None)
+                if asset in self._controls:
+                    out = self._controls[asset].handle(event, now)
+        return self._out(out, now)
+
+    def tick(self, now: Now) -> list[Effect]:
+        """Let time pass, where it is due."""
+        out: list[Effect] = []
+        for control in self._controls.values():
+            if now.mono_s >= control.wake_at:
+                out += control.tick(now)
+        return self._out(out, now)
+
+    def command(self, event: events.MessageArrived, now: Now) -> list[Effect] | None:
+        """Take a message of a command topic; None where that asset has no control."""
+        control = self._controls.get(self._commands.get(event.topic, ""))
+        return None if control is None else self._out(control.command(event, now), now)
+
+    def _heartbeat(self, event: events.MessageArrived, now: Now) -> list[Effect]:
+        safety = self._site.safety
+        if safety is None:
+            return []
+        found = verify_heartbeat(
+            event.payload,
+            safety.trust,
+            now,
+            gateway=self._gateway,
+            session=self._session,
+            retained=event.retained,
+        )
+        if not isinstance(found, Heartbeat):
+            return []
+        out: list[Effect] = []
+        for control in self._controls.values():
+            out += control.heartbeat(self._session, found.challenge, now)
+        return out
+
+    def stop(self, now: Now) -> list[Effect]:
+        """SIGTERM: idle every battery and verify it."""
+        self._stopping = True
+        out: list[Effect] = []
+        for control in self._controls.values():
+            out += control.stop(now)
+        return self._out(out, now)
+
+    @property
+    def may_exit(self) -> bool:
+        """Whether nothing is left to be verified."""
+        return all(one.controller.may_exit for one in self._controls.values())
+
+    def follow(self, epoch: str) -> None:
+        """The queue counts in another epoch."""
+        self._epoch = epoch
+        for control in self._controls.values():
+            control.clerk.epoch = epoch
+
+    def _out(self, found: Iterable[Effect], now: Now) -> list[Effect]:
+        """Publish each challenge once, remember the facts, note who is due next."""
+        out = list(found)
+        for effect in out:
+            if isinstance(effect, Record):
+                for key, value in effect.facts.items():
+                    if value is None:
+                        self._facts.pop(key, None)
+                    else:
+                        self._facts[key] = value
+        leases = (one.controller.state.lease for one in self._controls.values())
+        newest = max((lease.newest for lease in leases), default=0)
+        if newest > self._challenged:
+            self._challenged = newest
+            out.insert(0, self._challenge(newest, now))
+        self._due = min((one.wake_at for one in self._controls.values()), default=math.inf)
+        return out
+
+    def _challenge(self, number: int, now: Now) -> Publish:
+        body = messages.challenge(
+            gateway=self._gateway,
+            epoch=self._epoch,
+            session=self._session,
+            number=number,
+            issued_ms=now.unix_ms,
+        )
+        return Publish(0, self._topics.challenge, body, qos=0, retain=False)
+
+    # --- the operator --------------------------------------------------------------------------
+
+    def ask(self, event: events.LocalAsked, now: Now) -> list[Effect] | None:
+        """Answer a question about control; None where it is not one."""
+        found = box.ask(event, self._controls, tuple(self._assets), now)
+        if found is None:
+            return None
+        out, body = found
+        return [*self._out(out, now), Answer(event.token, body)]
+
+    def reset(self, assets: Iterable[str], user: str, now: Now) -> list[Effect]:
+        """An operator lets these out of LATCHED and ESTOP, with idle first."""
+        out: list[Effect] = []
+        for name in assets:
+            if name in self._controls:
+                out += self._controls[name].reset(user, now)
+        if self._lost and not any(one.log_lost for one in self._controls.values()):
+            self._lost = False
+            out.append(Record(0, (), {TROUBLE: None}))
+        return self._out(out, now)
+
+    # --- how it is described -------------------------------------------------------------------
+
+    def portrait(self, asset: str) -> dict[str, object]:
+        """Control of ``asset`` for ``bess.birth/1``."""
+        control = self._controls.get(asset)
+        return self._without(asset) if control is None else control.portrait()
+
+    def summary(self, asset: str, now: Now) -> dict[str, object]:
+        """Control of ``asset`` for ``status``."""
+        control = self._controls.get(asset)
+        return self._without(asset) if control is None else control.summary(now)
+
+    def line(self) -> str:
+        """A few words for systemd's status line."""
+        phases = {name: one.controller.phase.name for name, one in self._controls.items()}
+        if not phases or set(phases.values()) == {"MONITOR"}:
+            return "control off"
+        return "control " + ", ".join(f"{name} {phase}" for name, phase in phases.items())
+
+    def _without(self, asset: str) -> dict[str, object]:
+        del asset
+        faulty = bool(self._site.safety_faults)
+        return portrait.uncontrolled(
+            ("SAFETY_CONFIG_INVALID",) if faulty else ("SAFETY_CONFIG_MISSING",)
+        )

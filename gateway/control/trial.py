@@ -1,0 +1,126 @@
+"""Carries out a commissioning test on one asset: gives the machine its sight, does its orders.
+
+Pure. The test's power goes the way of every command's: limits, interlocks, lease, watchdog.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from gateway.control import commission
+from gateway.control.commission import Commissioning, Kind, Plan, Sight
+from gateway.dispatch.command import Command, Verb
+from gateway.watchdog import events as told
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from gateway.clock import Now
+    from gateway.control.controller import Controller
+    from gateway.control.desk import Desk
+    from gateway.effects import Effect
+
+
+class Trial:
+    """One test, from its order to its verdict."""
+
+    def __init__(
+        self, kind: Kind, plan: Plan, user: str, controller: Controller, desk: Desk
+    ) -> None:
+        self.kind, self.user = kind, user
+        self.lines: list[str] = []
+        self.ok: bool | None = None  # None while it runs
+        self.figures: Mapping[str, float | str] = {}
+        self.enabled = False  # control is on for this test alone
+        self._machine = Commissioning(plan)
+        self._controller, self._desk = controller, desk
+        self._dispatches = 0
+
+    @property
+    def wake_at(self) -> float:
+        """Monotonic s of the next ``advance``."""
+        return math.inf if self.ok is not None else self._machine.wake_at
+
+    def advance(self, now: Now) -> list[Effect]:
+        """Let the test see the field; called after everything that happens."""
+        if self.ok is not None:
+            return []
+        self._machine, orders = self._machine.handle(self._sight(now), now.mono_s)
+        return self._do(orders, now)
+
+    def abort(self, why: str, now: Now) -> list[Effect]:
+        """End it."""
+        if self.ok is not None:
+            return []
+        self._machine, orders = self._machine.abort(why)
+        return self._do(orders, now)
+
+    def progress(self) -> dict[str, object]:
+        """For whoever looks on."""
+        return {
+            "running": self.ok is None,
+            "lines": list(self.lines),
+            "ok": self.ok,
+            "figures": dict(self.figures),
+        }
+
+    def _sight(self, now: Now) -> Sight:
+        controller = self._controller
+        state = controller.state
+        return Sight(
+            phase=state.phase,
+            lease_s=state.lease.unbroken_s(now.mono_s),
+            interlocks=state.interlocks,
+            echo_w=state.echo_w,
+            echo_at=state.echo_at,
+            power_w=controller.sight.power_w(now),
+            setpoint_w=None if state.dispatch is None else state.dispatch.setpoint_w,
+            heartbeat_at=controller.beat_at,
+            beats=controller.beats,
+            cause=controller.cause,
+        )
+
+    def _do(self, orders: tuple[commission.Order, ...], now: Now) -> list[Effect]:
+        out: list[Effect] = []
+        for order in orders:
+            match order:
+                case commission.Enable():
+                    self.enabled = True
+                case commission.Disable():
+                    self.enabled = False
+                case commission.Arm():
+                    out += self._controller.tell(told.ArmOrdered(""), now)
+                case commission.Dispatch(power_w, duration_s):
+                    out += self._dispatch(power_w, duration_s, now)
+                case commission.HoldHeartbeats(hold_s):
+                    out += self._controller.tell(told.HeartbeatsHeld(hold_s), now)
+                case commission.Idle():
+                    out += self._controller.tell(told.IdleOrdered(""), now)
+                case commission.Say(text):
+                    self.lines.append(text)
+                case commission.Finished(ok, text, figures):
+                    self.ok, self.figures = ok, figures
+                    self.lines.append(f"{'passed' if ok else 'FAILED'}: {text}")
+        return out
+
+    def _dispatch(self, power_w: float, duration_s: float, now: Now) -> list[Effect]:
+        self._dispatches += 1
+        whole_w = math.trunc(power_w)
+        command = Command(
+            id=f"{self.kind.value}-{now.unix_ms}-{self._dispatches}",
+            gateway="",
+            asset="",
+            session="",
+            challenge=0,
+            seq=0,
+            issued_ms=now.unix_ms,
+            expires_ms=now.unix_ms,
+            map_digest="",
+            safety_digest="",
+            verb=Verb.SETPOINT,
+            power_w=whole_w,
+            duration_s=math.ceil(duration_s),
+        )
+        found = self._desk.trial(command, now)
+        return self.abort(found, now) if isinstance(found, str) else found
