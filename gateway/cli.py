@@ -30,7 +30,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one command and return its exit code (0, 1 degraded, 64, 70, 74, 78)."""
+    """Run one command and return its exit code (0, 1 degraded, 64, 69, 70, 74, 77, 78)."""
     parser = _parser()
     asked = parser.parse_args(arguments)
     try:
@@ -60,10 +60,10 @@ def _parser() -> argparse.ArgumentParser:
     watch = _add(commands, "watch", _watch, "the same, live, with the state and the raw points")
     watch.add_argument("--asset", default="", help="show only this asset")
     waiting = _add(commands, "queue", _queue, "what waits to be shipped")
-    reset = _add(commands, "reset", _reset, "operator: clear the verdict on an asset's map")
-    reset.add_argument("asset", metavar="ASSET", help="id of the asset")
     for one in (status, waiting):
         one.add_argument("--json", action="store_true", help="for programs")
+    _add_operator(commands)
+    _add_audit(commands)
     _add_maps(commands)
     _add_sim(commands)
     _add_dispatch(commands)
@@ -77,6 +77,18 @@ def _add(commands: Any, name: str, run: Any, text: str) -> argparse.ArgumentPars
     )
     parser.set_defaults(run=run)
     return parser
+
+
+def _add_operator(commands: Any) -> None:  # noqa: ANN401 - argparse's own type is private
+    from gateway import operatorcli
+
+    operatorcli.add_parser(commands)
+
+
+def _add_audit(commands: Any) -> None:  # noqa: ANN401 - argparse's own type is private
+    from gateway import auditcli
+
+    auditcli.add_parser(commands)
 
 
 def _add_maps(commands: Any) -> None:  # noqa: ANN401 - argparse's own type is private
@@ -156,11 +168,6 @@ def _queue(asked: argparse.Namespace) -> int:
         from gateway.local import views
 
         print(views.queue(answer))
-    return 0
-
-
-def _reset(asked: argparse.Namespace) -> int:
-    print(_ask(asked, "reset", asset=asked.asset)["done"])
     return 0
 
 

@@ -19,13 +19,18 @@ class NotRunningError(GatewayError):
     exit_code = 1
 
 
+class NotPermittedError(NotRunningError):
+    """The control socket is there, and not for this user."""
+
+
 def ask(
     path: Path, verb: str, arguments: dict[str, object] | None = None, *, wait_s: float = 6.0
 ) -> dict[str, Any]:
     """Ask the running daemon and return its answer.
 
     Raises:
-        NotRunningError: no daemon, or no right to talk to it; says which.
+        NotPermittedError: no right to talk to it.
+        NotRunningError: no daemon.
     """
     question = json.dumps({"verb": verb, "arguments": arguments or {}}) + "\n"
     try:
@@ -42,6 +47,7 @@ def ask(
         text = f"no daemon answers on {path}: is bess-gateway running?"
     except PermissionError:
         text = f"{path}: permission denied: must be root or a member of group bess-operators"
+        raise NotPermittedError(text) from None
     except (OSError, ValueError) as error:
         text = f"{path}: {error}"
     raise NotRunningError(text)

@@ -2,7 +2,35 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from gateway import clock
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+BOUNDS = {
+    "A": "cloud dead, the RTAC obeys",
+    "B": "gateway, host, power or link dead",
+    "C": "the RTAC answers but refuses zero",
+    "D": "no RTAC logic, link dead",
+}
+_NAMES = {  # of settings: what they are called, unit
+    "maxChargeW": ("largest charge", "W"),
+    "maxDischargeW": ("largest discharge", "W"),
+    "minSocPct": ("lowest state of charge", "%"),
+    "maxSocPct": ("highest state of charge", "%"),
+    "rampWPerS": ("ramp", "W/s"),
+    "leaseS": ("lease L", "s"),
+    "challengeS": ("challenge every", "s"),
+    "heartbeatS": ("RTAC heartbeat every", "s"),
+    "rtacDeadmanS": ("RTAC dead-man W", "s"),
+    "idleVerifyS": ("zero verified within V", "s"),
+    "reversionS": ("reversion timer", "s"),
+    "reversionRefreshS": ("refreshed every", "s"),
+    "maxDispatchS": ("longest dispatch", "s"),
+    "preempted": ("when pre-empted", ""),
+}
 
 
 def status(answer: dict[str, Any]) -> str:
@@ -32,9 +60,86 @@ def status(answer: dict[str, Any]) -> str:
         )
         points_map = asset["map"]
         lines.append(f"    map     {points_map['ref']}, {points_map['verdict']}")
-        reasons = ", ".join(control["reasons"])
-        lines.append(f"    control {control['state']}{_because(reasons)}")
+        lines += [f"    {line}" for line in control_lines(control)]
     return "\n".join(lines)
+
+
+def control_lines(control: Mapping[str, Any]) -> list[str]:
+    """Control of one asset; an older daemon says no more than state and reasons."""
+    first = f"control {control['state']}{_because(plain(', '.join(control['reasons'])))}"
+    if approval := control.get("approval"):
+        first += f", approval {approval}"
+    if control.get("enabled") and (lease_s := control.get("leaseS")) is not None:
+        first += f", lease {lease_s:.0f} s left" if lease_s > 0 else ", no lease"
+    lines = [first]
+    if dispatch := control.get("dispatch"):
+        left = f"{dispatch['leftS']:.0f} s left"
+        lines.append(f"  dispatch {plain(dispatch['id'])}: {watts(dispatch['powerW'])}, {left}")
+    if waiting := control.get("pending"):
+        lines.append(f"  pending  {waiting}: see `bess-gateway pending`")
+    if last := control.get("lastResult"):
+        because = _because(plain(last.get("reason") or ""))
+        lines.append(f"  last     {plain(last['id'])}: {last['state']}{because}")
+    if (days := control.get("deadmanTestDays")) is not None:
+        lines.append(f"  dead-man test {days:.0f} days ago")
+    lines += [f"  ! {plain(warning)}" for warning in control.get("warnings", ())]
+    return lines
+
+
+def pending(answer: Mapping[str, Any]) -> str:
+    """``bess-gateway pending``: what waits for an operator's word."""
+    if not answer["pending"]:
+        return "nothing waits for approval"
+    lines = [f"{'id':<28}{'asset':<14}{'verb':<11}{'power':>14}{'for':>10}{'left':>8}  issuer"]
+    for one in answer["pending"]:
+        power_w, duration_s = one.get("powerW"), one.get("durationS")
+        power = "-" if power_w is None else watts(power_w)
+        lasts = "-" if duration_s is None else f"{duration_s:.0f} s"
+        lines.append(
+            f"{plain(one['id']):<28}{plain(one['asset']):<14}{plain(one['verb']):<11}{power:>14}"
+            f"{lasts:>10}{one['leftS']:>6.0f} s  {plain(one['issuer'])}, {plain(one['issuedAt'])}"
+        )
+    return "\n".join(lines)
+
+
+def commissioning(asset: str, shown: Mapping[str, Any]) -> str:
+    """``bess-gateway commission show``: what control requires of an asset, and what is there."""
+    threshold_w = shown.get("approvalThresholdW")
+    above = f", above {watts(threshold_w)}" if threshold_w else ""
+    reasons = ", ".join(shown["reasons"])
+    lines = [
+        asset,
+        f"  control       {'off: ' + plain(reasons) if reasons else 'nothing stands against it'}",
+        f"  approval      {_fact(shown['approval'])}{above}",
+        f"  points map    {_fact(shown['mapDigest'])}",
+        f"  acknowledged  {_acknowledged(shown)}",
+        f"  sign test     {_when(shown['signTest'])}",
+        f"  dead-man test {_when(shown['deadmanTest'])}",
+    ]
+    if shown["safetyDigest"] and not shown.get("limits"):
+        lines.append("  limits        not told by this daemon: read safety.toml before you agree")
+    for title in ("limits", "watchdog", "risk"):
+        lines += _settings(title, shown.get(title))
+    if bounds := shown.get("bounds"):
+        lines.append("  a setpoint ends, plus the ramp to zero, at the latest after")
+        lines += [f"    {key} {bounds[key]:g} s: {BOUNDS.get(key, '')}" for key in sorted(bounds)]
+    lines.append(f"  safety file   {_fact(shown['safetyDigest'])}")
+    return "\n".join(lines)
+
+
+def figures(found: Mapping[str, Any]) -> str:
+    """What a commissioning test measured."""
+    return "\n".join(f"  {plain(name):<20} {_fact(value)}" for name, value in found.items())
+
+
+def watts(power_w: float) -> str:
+    """A power for people, + discharging."""
+    return f"{power_w:+,.0f} W"
+
+
+def plain(text: object) -> str:
+    """Text of others for a terminal: nothing in it can steer it."""
+    return "".join(one if one.isprintable() else "?" for one in str(text))
 
 
 def queue(answer: dict[str, Any]) -> str:
@@ -64,6 +169,39 @@ def span(seconds: float) -> str:
         if seconds < limit:
             return f"{seconds / unit:.0f} {name}"
     return f"{seconds / 86_400:.0f} d"
+
+
+def _settings(title: str, values: Mapping[str, Any] | None) -> list[str]:
+    lines = [f"  {title}"] if values else []
+    for key, value in (values or {}).items():
+        name, unit = _NAMES.get(key, (key, ""))
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        shown = f"{value:,}" if number else plain(value)
+        lines.append(f"    {name:<24} {shown} {unit}".rstrip())
+    return lines
+
+
+def _acknowledged(shown: Mapping[str, Any]) -> str:
+    found = shown["acknowledged"]
+    if isinstance(found, str) and found.startswith("sha256:"):
+        return "yes" if found == shown["safetyDigest"] else f"another file, {plain(found)}"
+    return _fact(found)
+
+
+def _when(value: object) -> str:
+    """Unix ms as a time; anything else as it is."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return clock.rfc3339(value)
+    return _fact(value)
+
+
+def _fact(value: object) -> str:
+    """Something on record, or that it is not; a group of facts as one line."""
+    if value is None or value is False:
+        return "no"
+    if isinstance(value, dict):
+        return ", ".join(f"{plain(key)} {plain(one)}" for key, one in value.items())
+    return "yes" if value is True else plain(value)
 
 
 def _because(cause: str) -> str:
