@@ -1,7 +1,7 @@
 """What the layers of the fingerprint look at: readings of one session against map and site.
 
 Pure functions of the evidence; when each is asked, and for how long a layer must be wrong before
-it counts, is ``fingerprint``'s business. L5, which has a memory of its own, is ``trend``'s.
+it counts, is ``fingerprint``'s business. L5, which has a memory of its own, is in ``trend``.
 """
 
 from __future__ import annotations
@@ -26,6 +26,10 @@ Value = float | bool | str  # a decoded value
 NAMEPLATE_TOLERANCE = 0.01
 POWER_LIMIT = 1.1  # of nameplate
 ENERGY_TOLERANCE = 0.05  # of capacity
+_ROLES = {
+    *("frequency", "soc", "soc_actual", "power", "config_revision"),
+    *("energy_stored", "energy_capacity", "der_heartbeat"),
+}
 RANGE_ROLES = {"frequency": (45.0, 65.0), "soc": (0.0, 100.0), "soc_actual": (0.0, 100.0)}
 
 
@@ -72,6 +76,12 @@ class Evidence:
     asset: AssetSettings
     latest: Mapping[str, RawPoint]
 
+    @property
+    def capacity_wh(self) -> float:
+        """What the map's point says, Wh > 0; else the site's configuration."""
+        reported_wh = self.number(self.map.row("energy_capacity"))
+        return reported_wh if reported_wh and reported_wh > 0 else self.asset.capacity_wh
+
     def usable(self, row: MapPoint | None) -> Value | None:
         """The decoded value; None if there is none or it is bad."""
         raw = self.latest.get(row.point) if row is not None else None
@@ -100,11 +110,10 @@ def watched_points(points_map: PointsMap) -> frozenset[str]:
     names = {check.point for check in checks.equals}
     names |= {check.point for check in checks.ranges}
     names |= {check.point for check in checks.nameplate}
-    roles = {*RANGE_ROLES, "power", "config_revision", "energy_stored", "energy_capacity"}
     return frozenset(checks.absent) | {
         row.point
         for row in points_map.points
-        if row.required or row.name in names or row.role in roles
+        if row.required or row.name in names or row.role in _ROLES
     }
 
 
@@ -188,12 +197,11 @@ def energy_gap(evidence: Evidence) -> Finding | None:
     """L4: stored energy is not capacity x SOC, at this moment."""
     row = evidence.map.row("energy_stored")
     stored_wh, soc_pct = evidence.number(row), evidence.number(evidence.map.row("soc"))
-    reported_wh = evidence.number(evidence.map.row("energy_capacity"))
-    capacity_wh = reported_wh or evidence.asset.capacity_wh
+    capacity_wh = evidence.capacity_wh
     if row is None or stored_wh is None or soc_pct is None:
         return None
     off_wh = abs(stored_wh - capacity_wh * soc_pct / 100.0)
-    if off_wh <= ENERGY_TOLERANCE * abs(capacity_wh):
+    if off_wh <= ENERGY_TOLERANCE * capacity_wh:
         return None
     text = f"{row.name} is {stored_wh:g} Wh but {soc_pct:g} % of {capacity_wh:g} Wh is stored"
     return Finding(Layer.ENERGY, Verdict.SUSPECT, row.point, text)
