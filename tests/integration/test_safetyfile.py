@@ -164,7 +164,6 @@ def replaced(path: Path, make: Callable[[Path], object]) -> object:
             lambda path: replaced(path, lambda new: new.mkdir()),
             "cannot be read: Is a directory",
         ),
-        (lambda path: replaced(path, os.mkfifo), "is not a regular file: must be one"),
         (
             lambda path: replaced(path, lambda new: new.symlink_to("ops-1.pem")),
             "cannot be read: Too many levels of symbolic links",
@@ -308,14 +307,18 @@ def test_a_link_to_itself_to_nothing_and_a_folder_are_faults(tmp_path: Path) -> 
     assert load(path) == (None, ["safety.toml:1: cannot be read: Is a directory"])
 
 
-def test_a_pipe_is_refused_and_never_waited_for(tmp_path: Path) -> None:
-    path = tmp_path / "safety.toml"
-    os.mkfifo(path)
-    found: list[object] = []
+@pytest.mark.parametrize("name", ["safety.toml", "keys/ops-1.pem"])
+def test_a_pipe_is_refused_and_never_waited_for(tmp_path: Path, name: str) -> None:
+    path = write_safety(tmp_path)
+    (tmp_path / name).unlink()
+    os.mkfifo(tmp_path / name)
+    found: list[tuple[object, list[str]]] = []
     reading = threading.Thread(target=lambda: found.append(load(path)), daemon=True)
     reading.start()
     reading.join(30)
-    assert found == [(None, ["safety.toml:1: is not a regular file: must be one"])]
+    (loaded,) = found
+    assert loaded[0] is None
+    assert [text.endswith(": is not a regular file: must be one") for text in loaded[1]] == [True]
 
 
 @pytest.mark.parametrize(
