@@ -172,12 +172,15 @@ class Writer:
 
     def wake_in_s(self, now: Now) -> float:
         """Seconds until something is due, 0 or more."""
+        if self._db is None:
+            return RETRY_S
         due = [self._care_s]
         if self._dirty:
             due.append(self._worked_s + _IDLE_S)
         if self._sign is not None:
-            asked_s = self._signed_s + RETRY_S if self._is_sign_asked else self._sign_due_s
-            due.append(max(asked_s, self._sign_due_s if self._unsigned else asked_s))
+            due.append(self._sign_due_s)
+            if self._is_sign_asked and not self._unsigned:
+                due.append(self._signed_s + RETRY_S)
         return max(0.0, min(due) - now.mono_s)
 
     def tend(self, *, is_sign_asked: bool, closing: bool) -> Record | None:
@@ -189,6 +192,8 @@ class Writer:
         now = self._now()
         self._is_sign_asked = self._is_sign_asked or is_sign_asked
         told: Record | None = None
+        if self._db is None:  # found damaged by one of these: nobody's order opens it again
+            self._begin_anew(now)
         try:
             self._sign_head(now, closing=closing)
             told = self._let_go(now)
@@ -220,6 +225,7 @@ class Writer:
                 self._tell("unsigned", f"the audit's head cannot be signed: {error}", now)
             return
         self._db.sign(SignedHead(head, now.unix_ms, jws), now)
+        self._works(now)
         self._sign_due_s = now.mono_s + SIGN_S
         self._is_sign_asked, self._dirty = False, True
         self._post(HeadSigned(head.n, jws, now, head.hash))

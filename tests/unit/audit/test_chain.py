@@ -68,7 +68,7 @@ def test_any_single_edit_is_found(data: st.DataObject, count: int) -> None:
     head, rows = chain(count)
     at = data.draw(st.integers(0, count - 1))
     name = data.draw(
-        st.sampled_from(["n", "ts", "mono", "actor", "event", "payload", "prev", "hash"])
+        st.sampled_from(["n", "ts", "mono", "actor", "event", "payload", "prev", "hash", "asset"])
     )
     kind: st.SearchStrategy[Any] = (
         st.integers() if name in ("n", "ts", "mono") else st.text("0123abcdef\u00e9")
@@ -132,6 +132,14 @@ def test_the_canonical_row_is_compact_json_of_every_column_but_the_hash() -> Non
     found = json.loads(canonical(row))
     assert sorted(found) == ["actor", "event", "mono", "n", "payload", "prev", "ts"]
     assert b" " not in canonical(row)
+
+
+def test_a_row_about_an_asset_has_it_in_its_canonical_form() -> None:
+    _, row = appended(
+        START, ts=1, mono=1, actor="ops-1", event="command", payload=b"", asset="bess-1"
+    )
+    assert json.loads(canonical(row))["asset"] == "bess-1"
+    assert kinds([replace(row, asset="bess-2")], Head(1, row.hash)) == {Tampering.EDITED}
 
 
 def test_the_heads_payload_names_the_gateway() -> None:
