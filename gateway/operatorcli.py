@@ -284,7 +284,7 @@ def _follow(asked: argparse.Namespace) -> int:
             progress = _commission(asked, "progress")
             for line in progress["lines"][shown:]:
                 _say(f"  {views.plain(line)}")
-            shown = len(progress["lines"])
+                shown += 1  # at once: Ctrl-C comes while a line is read
             if not progress["running"]:
                 return _ended(progress)
             time.sleep(PERIOD_S)
