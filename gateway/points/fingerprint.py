@@ -82,6 +82,7 @@ class Fingerprint:
             config_revision=None,
             strikes={},
             energy_off_since=None,
+            trend=self.trend and self.trend.anew,
             differed_echoes={},
         )
 
