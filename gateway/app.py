@@ -104,6 +104,7 @@ class Gateway:
             session=base64.urlsafe_b64encode(secrets.token_bytes(16)).decode().rstrip("="),
             epoch=self._store.epoch,
             started=started,
+            secret=secrets.token_bytes(32),
         )
         self._audit = AuditLog(
             folder,

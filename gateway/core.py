@@ -62,7 +62,7 @@ class Core:
         self._monitors = {asset.id: self._monitor(asset.id, now) for asset in site.settings.assets}
         self._monitors_at = min((one.wake_at for one in self._monitors.values()), default=math.inf)
         topics = self._presence.topics
-        self._fleet = Fleet(site, identity.session, topics, past, identity.epoch)
+        self._fleet = Fleet(site, identity, topics, past)
         self._begun = self._fleet.become(site, self._monitors, now)
         self._portraits: dict[str, dict[str, object]] = {}  # as last said in the birth message
         self._shipper = Shipper(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from gateway.effects import Effect, Log, Publish
@@ -30,6 +30,7 @@ class Identity:
     session: str  # boot nonce of this process: 16 random bytes, base64url
     epoch: str  # of the queue's database at the start
     started: Now
+    secret: bytes = field(default=b"", repr=False)  # of this process; see ``watchdog.lease``
 
 
 class Presence:

@@ -53,6 +53,7 @@ class Ground:
     safety: Safety
     gateway: str
     session: str  # boot nonce
+    secret: bytes  # of this boot
     topics: Topics
     epoch: str
     facts: Mapping[str, str]  # of the audit log
@@ -78,6 +79,7 @@ class AssetControl:
         kept, stop_owed = _kept(ground)
         start = Start(
             session=ground.session,
+            secret=ground.secret,
             enabled=not self._reasons(now),
             kept=kept,
             stop_owed=stop_owed,

@@ -81,6 +81,7 @@ class Start:
     """What a controller begins with."""
 
     session: str  # boot nonce
+    secret: bytes  # of this boot: what the challenges are made from
     enabled: bool
     kept: Phase | None
     stop_owed: bool
@@ -115,6 +116,7 @@ class Controller:
             enabled=start.enabled,
             kept=start.kept,
             stop_owed=start.stop_owed,
+            secret=start.secret,
         )
         lease = replace(self.state.lease, newest=start.newest)
         self.state = replace(self.state, lease=lease, challenge_at=start.challenge_at)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from gateway.clock import Now
     from gateway.monitor import Monitor
+    from gateway.presence import Identity
     from gateway.settings import AssetSettings
     from gateway.site import Past, Site
     from gateway.uplink.topics import Topics
@@ -32,8 +33,9 @@ if TYPE_CHECKING:
 class Fleet:
     """All ``AssetControl``; none of an asset without a good safety file."""
 
-    def __init__(self, site: Site, session: str, topics: Topics, past: Past, epoch: str) -> None:
-        self._session, self._topics, self._past = session, topics, past
+    def __init__(self, site: Site, identity: Identity, topics: Topics, past: Past) -> None:
+        self._session, self._secret = identity.session, identity.secret
+        self._topics, self._past = topics, past
         self._facts = dict(past.facts)
         self._lost = bool(past.trouble)
         self._tokens = itertools.count(1)
@@ -42,7 +44,7 @@ class Fleet:
         self._due = math.inf  # least wake_at of all
         self._free_pct = 0.0
         self._stopping = False
-        self._epoch = epoch
+        self._epoch = identity.epoch
         self._enrol(site)
 
     def _enrol(self, site: Site) -> None:
@@ -95,6 +97,7 @@ class Fleet:
             safety=site.safety,
             gateway=self._gateway,
             session=self._session,
+            secret=self._secret,
             topics=self._topics,
             epoch=self._epoch,
             facts=self._facts,

@@ -85,6 +85,7 @@ def start(
     enabled: bool,
     kept: Phase | None = None,
     stop_owed: bool = False,
+    secret: bytes = b"",
 ) -> State:
     """Begin after a start of the gateway. What is in force is unknown: idle will be first.
 
@@ -95,12 +96,13 @@ def start(
         enabled: everything that control requires is there.
         kept: the phase of the last ``KeepPhase``: LATCHED, ESTOP or None.
         stop_owed: of the last ``KeepPhase``.
+        secret: of this boot, so that nobody can tell the next challenge.
     """
     phase = kept or (Phase.STARTUP if enabled else Phase.MONITOR)
     return State(
         terms=terms,
         phase=phase,
-        lease=Lease(session, terms.lease_s),
+        lease=Lease(session, terms.lease_s, secret=secret),
         challenge_at=now.mono_s,
         enabled=enabled,
         stop_at=now.mono_s if stop_owed else None,

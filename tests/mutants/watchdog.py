@@ -61,6 +61,12 @@ _NAMED = (
         "test_the_first_output_after_a_start_is_idle",
     ),
     _lease(
+        "no challenge can be told in advance",
+        "number = self.newest + 1 + self._jump()",
+        "number = self.newest + 1",
+        "test_nobody_without_the_boots_secret_can_tell_the_next_challenge",
+    ),
+    _lease(
         "named: the session nonce",
         "if session != self.session:",
         "if False:",

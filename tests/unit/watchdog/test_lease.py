@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 from gateway.watchdog.lease import Lease
 
 
@@ -70,3 +72,22 @@ def test_a_command_may_quote_a_challenge_of_this_boot_no_older_than_one_lease() 
     assert not lease.knows("boot-1", 1, 130.1)
     assert not lease.knows("boot-0", 1, 110.0)
     assert not lease.knows("boot-1", 2, 110.0)
+
+
+def test_nobody_without_the_boots_secret_can_tell_the_next_challenge() -> None:
+    """Else a hostile broker asks the application in advance, and feeds us after its death."""
+
+    def numbers(secret: bytes) -> list[int]:
+        lease, found = Lease("boot-1", 30.0, secret=secret), []
+        for at in range(200):
+            lease = lease.issue(float(at))
+            found.append(lease.newest)
+        return found
+
+    ours, theirs = numbers(b"ours"), numbers(b"theirs")
+    assert ours == numbers(b"ours")
+    assert not set(ours) & set(theirs)
+    steps = [after - before for before, after in itertools.pairwise(ours)]
+    assert min(steps) > 0
+    assert len(set(steps)) == len(steps)
+    assert max(ours) < 2**53 / 10_000
