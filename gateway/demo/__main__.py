@@ -1,5 +1,7 @@
 """``make demo``: simulated RTAC, mosquitto with mutual TLS, the daemon, and a cloud stand-in.
 
+The battery is read, commissioned, armed, charged and discharged; then its cloud is killed.
+
 Everything listens on loopback, on ports the kernel chose, with keys made for this run alone; all
 of it lies in one temporary folder that goes with it.
 """
@@ -22,13 +24,14 @@ from rich.live import Live
 from gateway.demo import screen
 from gateway.demo.broker import Broker
 from gateway.demo.cloud import Cloud
+from gateway.demo.dispatch import DEADMAN_S, CloudSide, Story
 from gateway.demo.pki import Pki
 from gateway.errors import GatewayError
 from gateway.local.client import NotRunningError, ask
 from gateway.sim.launch import SimProcess
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 Daemon = subprocess.Popen[bytes]
 GATEWAY, ASSET = "gw-demo", "bess-1"
@@ -98,7 +101,14 @@ def _run(folder: Path, *, seconds: float, outage: bool) -> int:
         broker.start()
         stack.callback(broker.stop)
         rtac = stack.enter_context(
-            SimProcess(map="generic-rtac", address=10, cwd=folder, seed=1, scenario="daily")
+            SimProcess(
+                map="generic-rtac",
+                address=10,
+                cwd=folder,
+                seed=1,
+                scenario="daily",
+                deadman_s=DEADMAN_S,
+            )
         )
         cloud = _cloud(broker, pki)
         stack.callback(cloud.stop)
@@ -115,11 +125,14 @@ def _run(folder: Path, *, seconds: float, outage: bool) -> int:
                 key=key,
             )
         )
+        side = CloudSide(folder, pki=pki, broker=broker, gateway=GATEWAY, asset=ASSET)
         daemon = stack.enter_context(_daemon(site, folder / "daemon.log"))
-        show = _Show(console, cloud, folder / "state" / "control.sock", daemon)
+        socket = folder / "state" / "control.sock"
+        show = _Show(console, cloud, socket, daemon)
+        story = Story(side, rtac, socket, show.until, show.say)
         try:
             with show:
-                return _acts(show, broker, cloud, seconds=seconds, outage=outage)
+                return _acts(show, broker, cloud, story, seconds=seconds, outage=outage)
         finally:
             show.last_words()
 
@@ -145,11 +158,14 @@ def _daemon(site: Path, log: Path) -> Iterator[Daemon]:
                 sys.stderr.write(log.read_text())  # why it ended: the only place that knows
 
 
-def _acts(show: _Show, broker: Broker, cloud: Cloud, *, seconds: float, outage: bool) -> int:
-    started = time.monotonic()
+def _acts(
+    show: _Show, broker: Broker, cloud: Cloud, story: Story, *, seconds: float, outage: bool
+) -> int:
     if not show.until(lambda: bool(cloud.state), FIRST_STATE_S, "waiting for the first state"):
         show.failed("no state arrived within 30 s")
         return 1
+    story.tell()
+    started = time.monotonic()
     if outage:
         show.until(lambda: False, OUTAGE_START_S, "running")
         broker.stop()
@@ -176,6 +192,7 @@ class _Show:
         self._queue: dict[str, Any] = {}
         self._peak = 0
         self._failure = ""
+        self._said: list[str] = []
 
     def __enter__(self) -> Self:
         if self._console.is_terminal:
@@ -186,7 +203,13 @@ class _Show:
         if self._console.is_terminal:
             self._live.stop()
 
-    def until(self, done: Any, within_s: float, phase: str) -> bool:  # noqa: ANN401 - a predicate
+    def say(self, text: str) -> None:
+        """Keep a line about what happened."""
+        self._said.append(text)
+        if not self._console.is_terminal:
+            self._console.print(text)
+
+    def until(self, done: Callable[[], object], within_s: float, phase: str) -> bool:
         """Show ``phase`` until ``done()``; False when the time is over first."""
         end = time.monotonic() + within_s
         spoken = float("-inf")
@@ -198,7 +221,8 @@ class _Show:
                 return False
             self._look()
             if self._console.is_terminal:
-                self._live.update(screen.render(self._cloud, self._queue, phase), refresh=True)
+                frame = screen.render(self._cloud, self._queue, phase, self._said)
+                self._live.update(frame, refresh=True)
             elif time.monotonic() - spoken >= 5:  # noqa: PLR2004 - a line each 5 s
                 spoken = time.monotonic()
                 waiting = self._queue.get("readings", 0)
@@ -223,7 +247,7 @@ class _Show:
 
     def last_words(self) -> None:
         """What stays on the terminal."""
-        self._console.print(screen.render(self._cloud, self._queue, "the end"))
+        self._console.print(screen.render(self._cloud, self._queue, "the end", self._said))
         if self._peak:
             self._console.print(f"the queue held up to {self._peak:,} readings")
         self._console.print(f"gap check: {screen.verdict(self._cloud)}")

@@ -18,6 +18,26 @@ if TYPE_CHECKING:
 
 
 SESSION_S = 3600
+# What the gateway says; commands and answers to challenges are not ours to read.
+_TOPICS = (
+    "status",
+    "birth",
+    "event",
+    "audit",
+    "hb/up",
+    *(
+        f"+/{tail}"
+        for tail in (
+            "map",
+            "state",
+            "state/backfill",
+            "telemetry",
+            "event",
+            "cmd/ack",
+            "cmd/result",
+        )
+    ),
+)
 
 
 class Cloud:
@@ -59,7 +79,7 @@ class Cloud:
         self._client.loop_stop()
 
     def _connected(self, client: mqtt.Client, *_rest: object) -> None:
-        client.subscribe("bess/v1/#", qos=1)
+        client.subscribe([(f"bess/v1/+/{tail}", 1) for tail in _TOPICS])
 
     def _arrived(self, _client: object, _userdata: object, message: mqtt.MQTTMessage) -> None:
         with self.lock:

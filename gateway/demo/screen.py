@@ -8,10 +8,13 @@ from rich.columns import Columns
 from rich.console import Group
 from rich.panel import Panel
 from rich.table import Table
+from rich.text import Text
 
 from gateway.clock import rfc3339
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rich.console import RenderableType
 
     from gateway.demo.cloud import Cloud
@@ -27,17 +30,21 @@ FIELDS = (
     ("availableChargeRate", "W"),
     ("availableDischargeRate", "W"),
     ("capacity", "Wh"),
+    ("controlState", ""),
 )
 SHOWN_POINTS = 14
 
 
-def render(cloud: Cloud, queue: dict[str, Any], phase: str) -> RenderableType:
+def render(
+    cloud: Cloud, queue: dict[str, Any], phase: str, said: Sequence[str] = ()
+) -> RenderableType:
     """One frame. ``queue`` is the daemon's own answer on its control socket, or empty."""
     with cloud.lock:
         left = Group(_state(cloud), _shipping(cloud, queue))
         right = _points(cloud)
         header = f"{phase}   gateway {'online' if cloud.status.get('online') else 'offline'}"
-    return Panel(Columns([left, right]), title="bess-gateway demo", subtitle=header)
+    body = Group(Columns([left, right]), *(Text(f"- {line}") for line in said))
+    return Panel(body, title="bess-gateway demo", subtitle=header)
 
 
 def _state(cloud: Cloud) -> Table:
