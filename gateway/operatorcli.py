@@ -143,6 +143,9 @@ def _ask(asked: argparse.Namespace, verb: str, **arguments: object) -> dict[str,
         raise NotPermittedError(str(error)) from None
     except client.NotRunningError as error:
         raise UnavailableError(str(error)) from None
+    if not answer:
+        text = f"{verb}: the daemon hung up without an answer: see `status`"
+        raise UnavailableError(text)
     if "error" not in answer:
         return answer
     text = views.plain(answer["error"])
