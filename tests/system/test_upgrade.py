@@ -28,6 +28,43 @@ def test_an_upgrade_keeps_the_queue_and_an_edited_conffile(gateway: Machine, sit
     assert f"# new in {NEXT}" in gateway.run("cat", f"{EXAMPLE}.dpkg-dist")
 
 
+BROKEN = """\
+mkdir -p /tmp/broken/DEBIAN; cd /tmp
+printf 'Package: bess-gateway\\nVersion: 100.0\\nArchitecture: amd64\\n' >broken/DEBIAN/control
+printf 'Maintainer: a <a@b.c>\\nDescription: x\\n' >>broken/DEBIAN/control
+printf '#!/bin/sh\\nexit 1\\n' >broken/DEBIAN/preinst; chmod +x broken/DEBIAN/preinst
+dpkg-deb --build broken broken.deb >/dev/null
+"""
+
+
+def test_an_upgrade_that_fails_leaves_the_old_version_at_work(gateway: Machine, site: Site) -> None:
+    gateway.sh(BROKEN)
+    before = main_pid(gateway)
+    assert gateway.try_("dpkg", "-i", "/tmp/broken.deb").returncode != 0
+    assert main_pid(gateway) == before
+    site.quiet(gateway)
+
+
+def test_with_control_an_upgrade_stops_before_anything_is_replaced(
+    gateway: Machine, site: Site
+) -> None:
+    """A stop idles the battery; seen here from an upgrade that goes no further than that."""
+    gateway.sh(f"touch {ETC}/safety.toml")
+    before = main_pid(gateway)
+    assert gateway.try_("dpkg", "-i", "/tmp/broken.deb").returncode != 0
+    assert main_pid(gateway) != before
+    gateway.until(lambda: working(gateway), "the old version works again")
+    gateway.apt("install", "--reinstall", f"bess-gateway={NEXT}")
+    gateway.until(lambda: working(gateway), "it works after an installation that succeeds")
+    gateway.sh(f"systemctl stop {UNIT}")
+    gateway.apt("install", "--reinstall", f"bess-gateway={NEXT}")
+    assert gateway.show("ActiveState") == "inactive"
+    assert not gateway.has("/run/bess-gateway.upgrading")
+    gateway.sh(f"rm {ETC}/safety.toml")
+    start(gateway)
+    site.quiet(gateway)
+
+
 def test_a_rollback_keeps_the_queue_and_a_stopped_service_stopped(
     gateway: Machine, site: Site, version: str
 ) -> None:
