@@ -113,7 +113,7 @@ class Gateway:
             post=self._post,
         )
         self._audit.start()
-        past = Past(self._audit.facts(), self._audit.trouble)
+        past = Past(self._audit.facts(), self._audit.trouble, self._audit.latest_ms)
         self._core = Core(site, identity, past, started)
         self._uplink = Mqtt(
             settings, post=self._post, boot_id=identity.boot_id, epoch=identity.epoch

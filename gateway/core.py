@@ -95,6 +95,7 @@ class Core:
             events.QueueTroubled: self._queue_trouble,
             events.GapsRecorded: self._gaps,
             events.HeadSigned: self._head,
+            events.AuditTroubled: self._audit_trouble,
         }
 
     @property
@@ -242,6 +243,19 @@ class Core:
         return [
             self._event("queue", severity, event.text, event.at),
             Log(level, f"queue: {event.text}", "store"),
+        ]
+
+    def _audit_trouble(self, event: events.AuditTroubled, _now: Now) -> list[Effect]:
+        """Control's log: while it cannot be written no command is begun."""
+        ended = {"works": ("disk_full", "failed"), "signs": ("unsigned",)}.get(event.kind, ())
+        for kind in ended:
+            self._troubles.pop(f"audit {kind}", None)
+        if not ended:
+            self._troubles[f"audit {event.kind}"] = f"audit log: {event.text}"
+        severity, level = ("info", logging.INFO) if ended else ("critical", logging.ERROR)
+        return [
+            self._event("queue", severity, f"audit log: {event.text}", event.at),
+            Log(level, f"audit log: {event.text}", "store"),
         ]
 
     def _gaps(self, event: events.GapsRecorded, _now: Now) -> list[Effect]:

@@ -80,6 +80,7 @@ class Database:
         Everything older is ``audit verify``'s, so that a start costs the same every year.
         """
         rows = [row_of(columns) for columns in tail]
+        self.latest_ms = rows[-1].ts if rows else None  # Unix ms of the newest row at the start
         if rows and rows[0].n <= self.anchor.n + 1:
             before = self.anchor
         else:
@@ -176,13 +177,17 @@ class Database:
             self._core.exec_driver_sql(schema.LET_GO.sql, (anchor.head.n,))
             self._core.exec_driver_sql(schema.UNSIGN.sql, (anchor.head.n,))
             schema.save(self._core, "anchor", head_text(anchor.head))
+            self._thin(now, thin_s, anchor.head)
         self.anchor = anchor.head
-        self.thin(now, thin_s=thin_s)
 
     def thin(self, now: Now, *, thin_s: float) -> None:
         """Keep one signed head a day of those older than ``thin_s``."""
         with self._core.begin():
-            self._core.exec_driver_sql(schema.THIN.sql, (int(self.age_s(now) - thin_s),))
+            self._thin(now, thin_s, self.anchor)
+
+    def _thin(self, now: Now, thin_s: float, anchor: Head) -> None:
+        older = int(self.age_s(now) - thin_s)
+        self._core.exec_driver_sql(schema.THIN.sql, (older, anchor.n))
 
     def checkpoint(self) -> None:
         """Bring the log into the database and cut it off; a reader elsewhere may prevent it."""

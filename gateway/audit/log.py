@@ -78,6 +78,11 @@ class AuditLog:
         return self._writer.head
 
     @property
+    def latest_ms(self) -> int | None:
+        """Unix ms of the newest row at the start; None: there was none."""
+        return self._writer.latest_ms
+
+    @property
     def trouble(self) -> str:
         """Why the old file was set aside; "" if none was.
 

@@ -94,9 +94,9 @@ OLD_ENOUGH = Statement.of(
     tail=" LIMIT 1",
 )
 UNSIGN = Statement.of(signed.delete().where(signed.c.n < _UP_TO))
-# One a day is enough to anchor the log at, once they are two days old.
+# One a day is enough to anchor the log at, once they are two days old; ?2 is the anchor itself.
 THIN = Statement(
-    "DELETE FROM signed WHERE age_s < ?1 AND n NOT IN"
+    "DELETE FROM signed WHERE n > ?2 AND age_s < ?1 AND n NOT IN"
     " (SELECT max(n) FROM signed WHERE age_s < ?1 GROUP BY age_s / 86400)"
 )
 

@@ -75,6 +75,11 @@ class Writer:
         return START if self._db is None else self._db.head
 
     @property
+    def latest_ms(self) -> int | None:
+        """Unix ms of the newest row at the start; None: there was none."""
+        return None if self._db is None else self._db.latest_ms
+
+    @property
     def facts(self) -> dict[str, str]:
         """The facts as they are in the file."""
         return dict(self._known if self._db is None else self._db.facts)
@@ -184,35 +189,37 @@ class Writer:
         return max(0.0, min(due) - now.mono_s)
 
     def tend(self, *, is_sign_asked: bool, closing: bool) -> Record | None:
-        """Sign, let old rows go, cut the log off, each when it is due.
+        """Sign, let old rows go, or cut the log off: one thing that is due, for each takes syncs.
 
         Returns:
             What is to be recorded of it.
         """
         now = self._now()
         self._is_sign_asked = self._is_sign_asked or is_sign_asked
-        told: Record | None = None
         if self._db is None:  # found damaged by one of these: nobody's order opens it again
             self._begin_anew(now)
         try:
-            self._sign_head(now, closing=closing)
-            told = self._let_go(now)
+            if self._sign_head(now, closing=closing):
+                return None
+            if self._db is not None and now.mono_s >= self._care_s:
+                return self._let_go(self._db, now)
             if self._db is not None and self._dirty and now.mono_s >= self._worked_s + _IDLE_S:
                 self._dirty = False
-                with suppress(*schema.UNREADABLE):
+                with suppress(*schema.UNREADABLE):  # a reader is in the way, or the disk is full
                     self._db.checkpoint()
         except schema.UNREADABLE as error:
             self._failed(error, now)
-        return told
+        return None
 
-    def _sign_head(self, now: Now, *, closing: bool) -> None:
+    def _sign_head(self, now: Now, *, closing: bool) -> bool:
+        """Sign where it is due; whether it was."""
         if self._db is None or self._sign is None:
-            return
+            return False
         due = now.mono_s >= self._sign_due_s
         if self._is_sign_asked and not self._unsigned:
             due = due or closing or now.mono_s >= self._signed_s + RETRY_S
         if not due:
-            return
+            return False
         self._signed_s = now.mono_s
         self._sign_due_s = now.mono_s + RETRY_S  # if it fails
         head = self._db.head
@@ -223,7 +230,7 @@ class Writer:
             if not self._unsigned:
                 self._unsigned = True
                 self._tell("unsigned", f"the audit's head cannot be signed: {error}", now)
-            return
+            return True
         self._db.sign(SignedHead(head, now.unix_ms, jws), now)
         self._works(now)
         self._sign_due_s = now.mono_s + SIGN_S
@@ -232,15 +239,15 @@ class Writer:
         if self._unsigned:
             self._unsigned = False
             self._tell("signs", "the audit's head is signed again", now)
+        return True
 
-    def _let_go(self, now: Now) -> Record | None:
-        if self._db is None or now.mono_s < self._care_s:
-            return None
+    def _let_go(self, database: Database, now: Now) -> Record | None:
         self._care_s = now.mono_s + DAY_S
-        anchor = self._db.may_let_go(now, keep_s=KEEP_S)
+        self._worked_s, self._dirty = now.mono_s, True
+        anchor = database.may_let_go(now, keep_s=KEEP_S)
         if anchor is None:
-            self._db.thin(now, thin_s=THIN_S)
+            database.thin(now, thin_s=THIN_S)
             return None
-        self._db.let_go(anchor, now, thin_s=THIN_S)
+        database.let_go(anchor, now, thin_s=THIN_S)
         body = {"letGo": {"to": anchor.head.n, "hash": anchor.head.hash}, "keptDays": 400}
         return Record(0, (AuditEntry("gateway", "audit", "", json.dumps(body).encode()),))
