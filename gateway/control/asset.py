@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from gateway.clock import Now
     from gateway.monitor import Monitor
     from gateway.points.pointmap import PointsMap
+    from gateway.safety import LimitSettings, RiskAcceptance, WatchdogSettings
     from gateway.settings import AssetSettings
     from gateway.site import Safety
     from gateway.uplink.topics import Topics
@@ -297,11 +298,11 @@ class AssetControl:
             deadman_test=found.deadman_test or done.deadman_test,
         )
 
-    def progress(self) -> dict[str, object]:
+    def progress(self, now: Now) -> dict[str, object]:
         """How the newest test goes."""
         if self._trial is None:
             return {"running": False, "lines": [], "ok": None, "figures": {}}
-        return self._trial.progress()
+        return self._trial.progress(now)
 
     def abort(self, user: str, now: Now) -> list[Effect]:
         """End a running test."""
@@ -404,6 +405,10 @@ class AssetControl:
             "mapDigest": ground.points_map.digest,
             "reasons": list(self.reasons),
             "approval": settings.approval,
+            "approvalThresholdW": settings.approval_threshold_w,
+            "limits": _camel(settings.limits),
+            "watchdog": _camel(settings.watchdog),
+            "risk": None if settings.risk is None else _camel(settings.risk),
             "acknowledged": done.acknowledged,
             "signTest": None if done.sign_test is None else done.sign_test.unix_ms,
             "deadmanTest": None if done.deadman_test is None else done.deadman_test.unix_ms,
@@ -414,6 +419,15 @@ class AssetControl:
                 "D": found.reversion_s,
             },
         }
+
+
+def _camel(table: LimitSettings | WatchdogSettings | RiskAcceptance) -> dict[str, object]:
+    """A table of safety.toml with the names that go over the socket: max_charge_w is maxChargeW."""
+    return {
+        first + "".join(word.capitalize() for word in rest): getattr(table, name)
+        for name in table.__slots__
+        for first, *rest in [name.split("_")]
+    }
 
 
 def _kept(ground: Ground) -> tuple[Phase | None, bool]:

@@ -116,7 +116,7 @@ def _commission(  # noqa: PLR0911 - one return for each act
         case "show":
             return [], control.shown()
         case "progress":
-            return [], control.progress()
+            return [], control.progress(now)
         case "abort":
             return control.abort(event.user, now), {"done": f"{name}: aborted"}
         case "acknowledge":

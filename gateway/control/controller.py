@@ -18,7 +18,8 @@ from gateway import events
 from gateway.control import clerk as words
 from gateway.control.executions import Accepted, Execution
 from gateway.control.lane import Lane, Output, Rank
-from gateway.control.sight import Sight, heartbeat_of
+from gateway.control.readiness import has_reversion, heartbeat_kind
+from gateway.control.sight import Sight
 from gateway.dispatch import plan
 from gateway.dispatch.execute import Executor
 from gateway.dispatch.job import (
@@ -154,8 +155,8 @@ class Controller:
         return terms(
             self.safety.settings.watchdog,
             response_s=self._asset.dnp3.response_timeout_s,
-            heartbeat=heartbeat_of(self._map),
-            reversion=self._map.row("cmd_reversion_s") is not None,
+            heartbeat=heartbeat_kind(self._map),
+            reversion=has_reversion(self._map),
             tolerance_w=self.sight.tolerance_w(),
         )
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gateway.control.executions import Accepted
+from gateway.control.readiness import map_refusals
 from gateway.dispatch import verify
 from gateway.dispatch.approve import Approval, Pending
 from gateway.dispatch.command import Verb
@@ -81,7 +82,7 @@ class Desk:
         self._register = Register(seen)
         self._rate = RateWindow()
         self._pending = Pending()
-        self.verbs = offered(points_map)
+        self.verbs = offered(points_map, map_refusals(points_map))
 
     @property
     def wake_at(self) -> float:

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 from gateway.dispatch import limits, plan
 from gateway.dispatch.interlocks import IIN_LOCAL, Facts, Interlock, blocks
 from gateway.measured import Quality
-from gateway.watchdog.words import Heartbeat
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -29,15 +28,6 @@ if TYPE_CHECKING:
 _AUTHORITY = frozenset({Interlock.LOCAL, Interlock.AUTHORITY})
 # Lease and session are judged by the watchdog itself: a session may be down for 10 s.
 _WATCHDOGS = frozenset({Interlock.LEASE, Interlock.SESSION})
-
-
-def heartbeat_of(points_map: PointsMap) -> Heartbeat:
-    """How the map feeds the RTAC's dead-man: an echo where the RTAC's own count is the feedback."""
-    row = points_map.row("cmd_heartbeat")
-    if row is None:
-        return Heartbeat.NONE
-    beat = points_map.row("der_heartbeat")
-    return Heartbeat.ECHO if beat is not None and row.feedback == beat.name else Heartbeat.COUNTER
 
 
 class Sight:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from gateway.control.desk import Desk
     from gateway.effects import Effect
 
+UNWATCHED_S = 15.0  # whoever began the test asks how it goes more often than this
+
 
 class Trial:
     """One test, from its order to its verdict."""
@@ -36,6 +38,7 @@ class Trial:
         self._machine = Commissioning(plan)
         self._controller, self._desk = controller, desk
         self._dispatches = 0
+        self._watched_at = math.inf  # monotonic s at which somebody last asked how it goes
 
     @property
     def wake_at(self) -> float:
@@ -46,6 +49,10 @@ class Trial:
         """Let the test see the field; called after everything that happens."""
         if self.ok is not None:
             return []
+        if math.isinf(self._watched_at):
+            self._watched_at = now.mono_s
+        if now.mono_s - self._watched_at > UNWATCHED_S:
+            return self.abort("nobody looks on any more", now)
         self._machine, orders = self._machine.handle(self._sight(now), now.mono_s)
         return self._do(orders, now)
 
@@ -56,8 +63,9 @@ class Trial:
         self._machine, orders = self._machine.abort(why)
         return self._do(orders, now)
 
-    def progress(self) -> dict[str, object]:
-        """For whoever looks on."""
+    def progress(self, now: Now) -> dict[str, object]:
+        """For whoever looks on: a test that nobody follows is ended."""
+        self._watched_at = now.mono_s
         return {
             "running": self.ok is None,
             "lines": list(self.lines),

@@ -29,9 +29,14 @@ _NEEDS = {
 }
 
 
-def offered(points_map: PointsMap) -> frozenset[Verb]:
-    """Verbs that a map can do: none where control refuses it (M10, M17)."""
-    if control_refusals(points_map):
+def offered(points_map: PointsMap, refusals: tuple[str, ...] | None = None) -> frozenset[Verb]:
+    """Verbs that a map can do: none where control refuses it.
+
+    Args:
+        points_map: the asset's.
+        refusals: why control refuses it; None: M10 and M17, with no risk accepted.
+    """
+    if control_refusals(points_map) if refusals is None else refusals:
         return frozenset()
     lacking = {verb for verb, role in _NEEDS.items() if points_map.row(role) is None}
     return frozenset(Verb) - lacking
