@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -78,9 +79,14 @@ def reading(path: Path) -> Iterator[Reading]:
         NoInputError: there is none.
         StoreError: it is damaged, or may not be read.
     """
-    if not path.exists():
+    try:
+        path.stat()
+    except FileNotFoundError:
         text = f"{path}: there is no audit log: the daemon makes it when it first starts"
-        raise NoInputError(text)
+        raise NoInputError(text) from None
+    except OSError as error:
+        text = f"{path}: cannot be read by user {os.geteuid()}: {error.strerror}: ask as root"
+        raise StoreError(text) from None
     try:
         with _opened(path) as raw:
             yield Reading(path, raw)

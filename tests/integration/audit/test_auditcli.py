@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from gateway import cli
+from gateway.audit.reading import reading
 from gateway.effects import AuditEntry
+from gateway.errors import StoreError
 from tests.fixtures.audits import GATEWAY, Clock, Ledger, entry, signed_log
 
 if TYPE_CHECKING:
@@ -140,6 +143,20 @@ def test_a_log_that_a_killed_daemon_left_is_read_and_left_as_it_is(
     assert code == 0
     assert '"number": 1' in said
     assert (tmp_path / "control.db").read_bytes() == before
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to become somebody else")
+def test_who_may_not_look_into_the_folder_is_told_so(tmp_path: Path) -> None:
+    tmp_path.chmod(0o700)
+    os.seteuid(65534)
+    try:
+        with (
+            pytest.raises(StoreError, match="cannot be read by user 65534: Permission denied"),
+            reading(tmp_path / "control.db"),
+        ):
+            pass
+    finally:
+        os.seteuid(0)
 
 
 def test_what_is_missing_or_wrong_has_its_exit_code(
