@@ -259,6 +259,7 @@ class Gateway:
             self._store.resize(site.settings.queue)
             self._uplink.replace(site.settings)
             self._device.reload(site.settings.uplink)
+            self._audit.record(effects.Record(0, (), sign=True))  # with the certificate of now
 
     def _close(self) -> None:
         """End the field first (it writes to the store), the store last."""
