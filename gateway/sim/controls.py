@@ -64,6 +64,8 @@ class Controls:
         if execute and value is not None and status == CommandStatus.SUCCESS:
             after, status = site.rtac.order(role, value, at.mono_s, point=point)
             site.ordered(after, at)
+        elif (after := site.rtac.answered(role)) is not site.rtac:
+            site.ordered(after, at)
         self._recorder.add(
             "control",
             function=control.function.name,

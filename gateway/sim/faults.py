@@ -71,7 +71,8 @@ FAULTS: Mapping[str, FaultKind] = MappingProxyType(
         "half_frame": _once("the next frame is cut in half and the connection closed"),
         "bad_crc": _lasting("every frame carries a wrong CRC"),
         # the outstation
-        "restart": _once("the RTAC restarts: IIN1.7, no setpoint, events lost"),
+        "restart": _once("the RTAC restarts: IIN1.7, no setpoint (see resume_setpoint), events"
+                         " lost"),
         "overflow": _once("more events than the buffer holds: IIN2.3", Argument.NUMBER, "100"),
         "wrong_firmware": _lasting("another map's layout, or with no argument another version",
                                    Argument.WORD),
@@ -99,13 +100,17 @@ FAULTS: Mapping[str, FaultKind] = MappingProxyType(
         "deaf_heartbeat": _lasting("our heartbeat is accepted but not echoed"),
         "refuse_controls": _lasting("every control is answered with this status",
                                     Argument.STATUS, "9"),
+        "refuse_next": _once("the next control but a heartbeat is answered with this status",
+                             Argument.STATUS, "1"),
         "refuse_zero": _lasting("a zero setpoint is refused with this status",
                                 Argument.STATUS, "6"),
         "mute_controls": _lasting("controls are carried out but never answered"),
+        "mute_selects": _lasting("a SELECT is never answered; direct operates are"),
         "ignore_setpoint": _lasting("setpoints are accepted and echoed, power does not follow"),
         "stuck_echo": _lasting("the setpoint's echo stays where it is"),
         "preempt": _lasting("another master holds the setpoint at so many W", Argument.NUMBER,
                             "100000"),
+        "resume_setpoint": _lasting("after a restart the last remote setpoint is in force again"),
         "no_deadman": _lasting("the RTAC's dead-man logic is missing"),
     }
 )  # fmt: skip

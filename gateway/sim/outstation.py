@@ -76,6 +76,7 @@ class Outstation:
         self._scanned_at, self._measured_at = at.mono_s, at.mono_s
         self._image = Image()
         self._reported: dict[str, RawValue] = {}
+        self._in_force: tuple[float, float] = (0.0, 0.0)  # setpoint and target on record, W
         self.ledger = Ledger(recorder, capacity=settings.buffer, clock_ms=self._clock_ms)
         self._session = SimSession(
             self._image,
@@ -140,7 +141,25 @@ class Outstation:
             trouble="device_trouble" in self.rtac.faults,
             corrupt="config_corrupt" in self.rtac.faults,
         )
+        self._record_setpoint(at)
         self.listener.wake()
+
+    def _record_setpoint(self, at: Now) -> None:
+        """Put a setpoint that came into force, changed or ended on the record.
+
+        Not the site's own programme, which changes with every scan.
+        """
+        rtac = self.rtac
+        if rtac.habits.site_cycle_s and not rtac.ever_remote:
+            return
+        in_force = rtac.setpoint_w(at.mono_s), rtac.target_w(at.mono_s)
+        if in_force != self._in_force:
+            self._in_force = in_force
+            setpoint_w, target_w = in_force
+            power_w = self.battery.power_w
+            self._recorder.add(
+                "setpoint", setpoint_w=setpoint_w, target_w=target_w, power_w=power_w
+            )
 
     def _clock_ms(self) -> int:
         jump_s = float(self.rtac.faults.active.get("clock_jump", 0.0))
@@ -210,12 +229,15 @@ class Outstation:
         self.listener.faults = faults
         self._session.mute = "mute" in faults
         self._session.mute_controls = "mute_controls" in faults
+        self._session.mute_selects = "mute_selects" in faults
         self._refresh(at, report=True)
         self._recorder.flush()
 
     def _happen(self, name: str, argument: str) -> None:
         if name == "restart":
             self.restart()
+        elif name == "refuse_next":
+            self.rtac = replace(self.rtac, refuse_next=int(argument))
         elif name == "overflow":
             spec = next(one.spec for one in self.wiring.wires if one.spec.event_class)
             self.ledger.overflow(spec, self._image.raw[spec.point], beyond=round(float(argument)))

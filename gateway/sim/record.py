@@ -2,6 +2,7 @@
 
 Kinds: ``control`` (each select and operate, with both clocks), ``event`` (numbered from 1),
 ``lost`` and ``confirmed`` (event numbers), ``connection``, ``rtac`` (dead-man, reversion),
+``setpoint`` (the setpoint in force and what the inverter is asked for, whenever they change),
 ``fault``. Tests count losses and measure delays against it.
 """
 

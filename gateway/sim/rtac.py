@@ -3,7 +3,8 @@
 What a reader would get wrong: the dead-man does not restart when a setpoint is written, only
 when the heartbeat's value changes; after a trip the setpoint stays 0, however alive the
 heartbeat is again, until a new setpoint is written. On the way back from local to remote the
-last remote setpoint is in force again, as real RTACs do it: the master must expect that.
+last remote setpoint is in force again, as real RTACs do it, and with ``resume_setpoint`` after a
+restart too: the master must expect that.
 """
 
 from __future__ import annotations
@@ -73,6 +74,7 @@ class Rtac:
     trips: int = 0  # how often the dead-man or the reversion timer ended a setpoint
     last_trip: str = ""
     stuck_echo_w: float | None = None
+    refuse_next: int | None = None  # status for the next control but a heartbeat
     registers: Mapping[str, float] = field(default_factory=dict)  # other outputs, by point
     faults: Faults = field(default_factory=Faults)
 
@@ -143,14 +145,21 @@ class Rtac:
         return after
 
     def restarted(self, now: float) -> Rtac:
-        """After a power cycle: nothing remembered but what the fuses hold."""
-        return Rtac(
+        """After a power cycle: nothing remembered but what the fuses hold.
+
+        With ``resume_setpoint`` the setpoint was kept, and whether it was enabled.
+        """
+        fresh = Rtac(
             habits=self.habits,
             started_at=now,
             ever_remote=self.ever_remote,
             locked_out=self.locked_out,
             faults=self.faults,
         )
+        if "resume_setpoint" not in self.faults:
+            return fresh
+        kept = replace(fresh, remote_w=self.remote_w, latched=self.latched, enabled=self.enabled)
+        return kept.tick(now)
 
     def with_faults(self, faults: Faults, now: float) -> Rtac:
         """With other faults in force; a stuck echo sticks where it is now."""
@@ -171,6 +180,8 @@ class Rtac:
             limit: largest magnitude allowed; infinite where there is none.
         """
         refused = self.faults.status("refuse_controls")
+        if self.refuse_next is not None and role != "cmd_heartbeat":
+            refused = self.refuse_next
         if refused is not None:
             return refused
         if math.isnan(value) or abs(value) > limit * _SLACK:
@@ -186,6 +197,11 @@ class Rtac:
         if self.estopped:
             return Status.HARDWARE_ERROR
         return Status.AUTOMATION_INHIBIT if self.locked_out else Status.SUCCESS
+
+    def answered(self, role: str) -> Rtac:
+        """After a control of ``role`` was answered."""
+        spent = self.refuse_next is not None and role != "cmd_heartbeat"
+        return replace(self, refuse_next=None) if spent else self
 
     def order(
         self, role: str, value: float, now: float, *, point: str, limit: float = math.inf

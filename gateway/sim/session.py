@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from gateway.sim.image import Image
 
+_SELECT = FunctionCode.SELECT
 _OPERATES = (FunctionCode.OPERATE, FunctionCode.DIRECT_OPERATE)
 _SMALLEST_TIMED, _SMALLEST_RELATIVE = 8, 4  # octets of the smallest event, with its index
 
@@ -40,6 +41,7 @@ class SimSession(Session):
         self.forced_iin = IIN()  # OR-ed into every response
         self.mute = False  # the link answers, the application does not
         self.mute_controls = False  # operates are carried out and never answered
+        self.mute_selects = False
         self._image = image
 
     def force(self, *, local: bool, trouble: bool, corrupt: bool) -> None:
@@ -55,7 +57,8 @@ class SimSession(Session):
         if self.mute:
             return b""
         response = super()._handle_fragment(fragment)
-        if self.mute_controls and fragment[1:2] and fragment[1] in _OPERATES:
+        asked = fragment[1] if fragment[1:2] else None
+        if (self.mute_controls and asked in _OPERATES) or (self.mute_selects and asked == _SELECT):
             return b""
         return response
 

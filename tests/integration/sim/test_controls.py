@@ -133,3 +133,72 @@ def test_a_muted_control_is_carried_out_and_not_answered(
     sim.fault("mute_controls")
     assert master.operate(dnp3.AnalogOutputInt16(100), 0).summary != "SUCCESS"
     assert sim.controls("AO0")[0]["status"] == 0
+
+
+def test_a_muted_select_is_not_operated_and_direct_operates_are_answered(
+    sim: SimProcess, master: RecordingMaster
+) -> None:
+    sim.fault("mute_selects")
+    assert master.operate(dnp3.AnalogOutputInt16(100), 0, sbo=True).summary != "SUCCESS"
+    assert [one["function"] for one in sim.controls("AO0")] == ["SELECT"]
+    assert sim.state()["setpoint_w"] == 0.0
+    assert master.operate(dnp3.AnalogOutputInt16(100), 0) == SUCCESS
+
+
+@pytest.mark.parametrize("sbo", [False, True])
+def test_one_control_is_refused_and_the_next_one_taken(
+    sim: SimProcess, master: RecordingMaster, *, sbo: bool
+) -> None:
+    sim.fault("refuse_next=2")
+    assert master.operate(dnp3.AnalogOutputInt16(1), 1) == SUCCESS  # a heartbeat does not spend it
+    assert master.operate(dnp3.AnalogOutputInt16(100), 0, sbo=sbo).status == 2
+    assert sim.state()["setpoint_w"] == 0.0
+    assert master.operate(dnp3.AnalogOutputInt16(100), 0, sbo=sbo) == SUCCESS
+    assert sim.state()["setpoint_w"] == 100_000.0
+
+
+def test_a_restart_that_resumes_the_setpoint_keeps_it_until_the_deadman_trips(
+    sim: SimProcess, master: RecordingMaster
+) -> None:
+    master.operate(LATCH_ON, 0, sbo=True)
+    master.operate(dnp3.AnalogOutputInt16(500), 0)
+    sim.fault("resume_setpoint")
+    sim.fault("restart")
+    resumed = sim.state()
+    assert (resumed["setpoint_w"], resumed["enabled"]) == (500_000.0, True)
+    assert sim.wait_until(lambda state: state["trips"] == 1)["setpoint_w"] == 0.0
+
+
+def test_what_is_in_force_is_on_record_whenever_it_changes(
+    sim: SimProcess, master: RecordingMaster
+) -> None:
+    master.operate(dnp3.AnalogOutputInt16(1), 1)
+    master.operate(LATCH_ON, 0, sbo=True)
+    master.operate(dnp3.AnalogOutputInt16(500), 0)
+    sim.fault("local")
+    sim.clear("local")
+    sim.wait_until(lambda state: state["trips"] == 1)
+    rows = sim.records("setpoint")
+    assert [(row["setpoint_w"], row["target_w"]) for row in rows] == [
+        (500_000.0, 500_000.0),
+        (0.0, 0.0),
+        (500_000.0, 500_000.0),
+        (0.0, 0.0),
+    ]
+    assert [row["mono_s"] for row in rows] == sorted(row["mono_s"] for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("name", "stop", "reserve"),
+    [("generic-rtac", 1, (2, "AI11")), ("an2018-storage", 2, (100, "AI161"))],
+)
+def test_stop_and_reserve_are_taken_by_both_maps(
+    name: str, stop: int, reserve: tuple[int, str]
+) -> None:
+    with SimProcess(name) as sim, RecordingMaster(sim.port) as master:
+        master.integrity()
+        pulse = dnp3.ControlRelayOutputBlock(dnp3.OperationType.PULSE_ON)
+        assert master.operate(pulse, stop, sbo=True) == SUCCESS
+        assert sim.state()["stopped"]
+        assert master.operate(dnp3.AnalogOutputInt32(355), reserve[0]) == SUCCESS
+        assert master.integrity()[reserve[1]].raw.value == 355
