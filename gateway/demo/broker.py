@@ -56,6 +56,7 @@ class Broker:
         dispatchers: tuple[str, ...] = ("dispatcher",),
         server: tuple[Path, Path] | None = None,
         limits: Limits | None = None,
+        listen: str = "127.0.0.1",
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.port = 0
@@ -63,6 +64,7 @@ class Broker:
         self._pki = pki
         self._server = server or pki.broker()
         self._limits = limits or Limits()
+        self._listen = listen  # 0.0.0.0 where a client lives in another network namespace
         self._acl = acl(prefix, gateways=gateways, readers=readers, dispatchers=dispatchers)
         self._process: subprocess.Popen[str] | None = None
         self._lines: collections.deque[str] = collections.deque(maxlen=1000)
@@ -91,6 +93,16 @@ class Broker:
             return
         self.thaw()
         self._process.terminate()
+        self._reap()
+
+    def kill(self) -> None:
+        """SIGKILL: the kernel closes its connections, it says nothing itself."""
+        if self._process is not None:
+            self._process.kill()
+            self._reap()
+
+    def _reap(self) -> None:
+        assert self._process is not None
         try:
             self._process.wait(timeout=5)
         except subprocess.TimeoutExpired:
@@ -151,7 +163,7 @@ class Broker:
         if self._limits.max_packet_size is not None:
             options["max_packet_size"] = self._limits.max_packet_size
         listener: dict[str, object] = {
-            "listener": f"{port} 127.0.0.1",
+            "listener": f"{port} {self._listen}",
             "cafile": self._pki.ca,
             "certfile": cert,
             "keyfile": key,

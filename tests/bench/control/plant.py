@@ -1,0 +1,391 @@
+"""Many batteries under one gateway: a broker, as many simulated RTACs, the daemon, a dispatcher.
+
+Everything is a process of its own and talks through the kernel; with a namespace, the daemon is
+behind two cables that can be cut. ``ready`` brings every battery to an ACTIVE dispatch of real
+power, ``mended`` brings every one back to a verified zero.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Self
+
+from gateway import clock
+from gateway.demo.broker import Broker
+from gateway.demo.pki import Pki
+from gateway.dispatcher.client import Connection, DispatchError, Dispatcher, LinkError
+from gateway.dispatcher.heard import BAD_ENDS, Answer
+from gateway.local import client
+from gateway.sim.launch import SimProcess
+from tests.bench.control.tape import Tape
+from tests.fixtures import daemon as daemons
+from tests.fixtures.commands import signer
+from tests.fixtures.control_rig import commissioned, who, write_safety
+from tests.fixtures.daemon import GATEWAY, Asset
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from pathlib import Path
+
+    from gateway.dispatcher.heard import Challenge
+    from tests.bench.control.netns import Namespace
+    from tests.bench.control.shim import Shim
+
+POWER_W = 500_000
+STARTS_AT_ONCE = 4
+RIPE_S = 31.0  # an arm needs 30 s of unbroken lease
+LOOK_S = 0.05
+
+
+class PlantError(Exception):
+    """Something that a run needs did not come about; no verdict on a bound."""
+
+
+@dataclass(frozen=True, slots=True)
+class Times:
+    """The site's parameters, s; what they allow follows from them."""
+
+    lease_s: float = 10.0
+    response_s: float = 2.0
+    deadman_s: float = 6.0
+    verify_s: float = 8.0
+    reversion_s: float = 15.0
+    tick_s: float = 0.25
+    scan_s: float = 1.0  # of an RTAC's logic, at most
+
+
+class Daemon(daemons.Daemon):
+    """The daemon, started by other words than its own."""
+
+    before: tuple[str, ...] = ()
+
+    def launch(self) -> None:
+        """Start the process and return at once."""
+        assert self._child is None, "it runs already"
+        environment = {**os.environ, "PYTHONPATH": str(daemons.ROOT), **self._env}
+        environment.pop("NOTIFY_SOCKET", None)
+        command = [*self.before, *daemons.MODULE, "run", "--config", str(self.site)]
+        with self._log_file.open("ab") as log:
+            self._child = subprocess.Popen(
+                command, stderr=log, stdout=log, env=environment, start_new_session=True
+            )
+
+
+class Plant:
+    """The site; a context manager.
+
+    Args:
+        folder: for all files.
+        assets: how many batteries.
+        map: points map of each.
+        times: parameters of the site.
+        net: where the daemon lives; None: beside us.
+        shim: what is loaded into the daemon.
+        sim: options of every simulator.
+        queue: keys of [queue].
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        assets: int,
+        map: str = "generic-rtac",  # noqa: A002 - the option's name
+        times: Times | None = None,
+        net: Namespace | None = None,
+        shim: Shim | None = None,
+        sim: dict[str, Any] | None = None,
+        queue: dict[str, Any] | None = None,
+        watchdog: dict[str, float] | None = None,
+    ) -> None:
+        self.times = times or Times()
+        self.net, self.shim = net, shim
+        self.names = [f"bess-{number}" for number in range(1, assets + 1)]
+        self.answered: list[tuple[float, bytes]] = []  # issue of a challenge, our answer to it
+        self.issued_s = 0.0  # issue of the newest challenge that we answered, CLOCK_BOOTTIME
+        self._ripe_from = float("inf")
+        self._folder = folder
+        here = "127.0.0.1" if net is None else net.field_.here
+        broker_host = "localhost" if net is None else net.uplink.here
+        self.pki = Pki(folder / "pki")
+        with contextlib.ExitStack() as stack:
+            self.broker = Broker(
+                folder / "broker",
+                pki=self.pki,
+                gateways=(GATEWAY,),
+                dispatchers=("dispatcher", "pulse", "hostile"),
+                server=self.pki.broker(hosts=("localhost", "127.0.0.1", broker_host)),
+                listen="127.0.0.1" if net is None else "0.0.0.0",
+            )
+            self.broker.start()
+            stack.callback(self.broker.stop)
+            self.sims = self._sims(stack, map, {"host": here, **(sim or {})})
+            quick = {
+                "event_poll_s": 1.0,
+                "link_check_s": 2.0,
+                "response_timeout_s": self.times.response_s,
+            }
+            self.daemon = stack.enter_context(
+                Daemon(
+                    folder / "daemon",
+                    pki=self.pki,
+                    broker_port=self.broker.port,
+                    assets=[
+                        Asset(one.port, id=name, map=f"{map}@1.0.0", host=here, dnp3=quick)
+                        for name, one in zip(self.names, self.sims, strict=True)
+                    ],
+                    uplink={"host": broker_host},
+                    queue=queue,
+                    env={} if shim is None else shim.env,
+                )
+            )
+            self.daemon.before = () if net is None else net.enter
+            write_safety(
+                folder / "daemon",
+                lease_s=self.times.lease_s,
+                idle_verify_s=self.times.verify_s,
+                rtac_deadman_s=self.times.deadman_s,
+                **(watchdog or {}),
+            )
+            self.dispatcher = Dispatcher(
+                self.connection("dispatcher"),
+                gateway=GATEWAY,
+                signers=who("ops-1"),
+                heartbeat=who("pulse-1")[0],
+                keep=5000,
+            )
+            self.dispatcher.on_challenge = self._reply
+            self._stack = stack.pop_all()
+        self.tapes = [Tape(one.record_file) for one in self.sims]
+        self.replies: Callable[[bytes], Iterable[Answer]] = _at_once
+
+    def _sims(
+        self, stack: contextlib.ExitStack, points_map: str, options: dict[str, Any]
+    ) -> list[SimProcess]:
+        chosen = {"deadman_s": self.times.deadman_s, "scan_s": 0.25, "measure_s": 2.0, **options}
+
+        def start(number: int) -> SimProcess:
+            folder = self._folder / f"sim-{number}"
+            folder.mkdir()
+            return SimProcess(points_map, seed=number, cwd=folder, **chosen)
+
+        with ThreadPoolExecutor(STARTS_AT_ONCE) as pool:
+            found = list(pool.map(start, range(len(self.names))))
+        for one in found:
+            stack.callback(one.close)
+        return found
+
+    def connection(self, name: str) -> Connection:
+        """To our broker, as this client."""
+        cert, key = self.pki.client(name)
+        return Connection("localhost", self.broker.port, self.pki.ca, cert, key, name)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    # --- heartbeats --------------------------------------------------------------------------
+
+    def _reply(self, asked: Challenge, signed: bytes) -> Iterable[Answer]:
+        issued = self._issued(asked)
+        if asked.at.mono_s - self.issued_s > self.times.lease_s / 2:
+            self._ripe_from = asked.at.mono_s
+        answers = tuple(self.replies(signed))
+        if any(not one.delay_s for one in answers):
+            self.issued_s = issued
+        del self.answered[:-200]
+        self.answered.append((issued, signed))
+        return answers
+
+    def _issued(self, asked: Challenge) -> float:
+        """CLOCK_BOOTTIME at which the newest challenge was issued, to the ms that it tells."""
+        heard = self.dispatcher.received[-1]
+        told = str(heard.body.get("issuedAt", ""))
+        issued_ms = _unix_ms(told) if told else asked.at.unix_ms
+        return asked.at.mono_s - (asked.at.unix_ms - issued_ms) / 1000
+
+    def pulse(self) -> subprocess.Popen[bytes]:
+        """``bess-gateway dispatch heartbeat``: answers in a process of its own, and in ours none.
+
+        Returns when it has answered for two challenges.
+        """
+        key = self._folder / "pulse.key"
+        key.touch(mode=0o600)
+        key.write_bytes(signer("pulse-1").private.export_to_pem(private_key=True, password=None))
+        one = self.connection("pulse")
+        words = {
+            "--host": "localhost",
+            "--port": str(one.port),
+            "--ca": str(one.ca),
+            "--cert": str(one.cert),
+            "--key": str(one.key),
+            "--gateway": GATEWAY,
+            "--heartbeat-key": str(key),
+            "--heartbeat-kid": "pulse-1",
+        }
+        options = [word for pair in words.items() for word in pair]
+        child = subprocess.Popen(
+            [sys.executable, "-m", "gateway", "dispatch", "heartbeat", *options],
+            env={**os.environ, "PYTHONPATH": str(daemons.ROOT)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+        assert child.stdout is not None
+        for line in child.stdout:
+            if b"answering" in line:
+                break
+        else:
+            text = f"the heartbeat process ended with {child.wait()}"
+            raise PlantError(text)
+        time.sleep(2.5)  # it answers now; two questions pass
+        self.dispatcher.answering = False
+        time.sleep(1.5)
+        return child
+
+    # --- to power and back -------------------------------------------------------------------
+
+    def start(self, *, first: bool = False) -> None:
+        """Start the daemon; returns when sessions and broker are up."""
+        if first:
+            commissioned(self.daemon.site, self.daemon.state)
+        self.daemon.start()
+        if first:
+            self._stack.enter_context(self.dispatcher)
+        self.daemon.up()
+
+    def until(self, holds: Callable[[], object], *, within_s: float, what: str) -> None:
+        """Wait until ``holds()``.
+
+        Raises:
+            PlantError: says ``what`` did not happen.
+        """
+        end = time.monotonic() + within_s
+        while not holds():
+            if time.monotonic() > end:
+                text = f"not within {within_s:g} s: {what}"
+                raise PlantError(text)
+            time.sleep(LOOK_S)
+
+    def follow(self) -> list[Tape]:
+        """Every tape, up to now."""
+        for tape in self.tapes:
+            tape.follow()
+        return self.tapes
+
+    def states(self) -> dict[str, str]:
+        """The watchdogs' states, as the daemon says on its socket."""
+        answer = self.daemon.ask("status")
+        return {name: one["control"]["state"] for name, one in answer["assets"].items()}
+
+    def wait_states(self, wanted: str, *, within_s: float) -> None:
+        """Wait until every watchdog is in one state."""
+        found: dict[str, str] = {}
+
+        def there() -> bool:
+            nonlocal found
+            with contextlib.suppress(client.NotRunningError):
+                found = self.states()
+            return set(found.values()) == {wanted}
+
+        try:
+            self.until(there, within_s=within_s, what="")
+        except PlantError:
+            others = {name: state for name, state in found.items() if state != wanted}
+            text = f"not all {wanted} within {within_s:g} s: {others}"
+            raise PlantError(text) from None
+
+    def order(
+        self, verb: str, wanted: str, *, within_s: float, tries: int = 3, **params: int
+    ) -> None:
+        """Send one command to every asset, and again where it fails.
+
+        Raises:
+            PlantError: an asset did not get there.
+        """
+        left = list(self.names)
+        why = ""
+        for _ in range(tries):
+            ids: dict[str, str] = {}
+            for name in left:
+                with contextlib.suppress(DispatchError, LinkError):
+                    ids[name] = self.dispatcher.send(name, verb, **params)
+            missed = [name for name in left if name not in ids]
+            end = time.monotonic() + within_s
+            for name, id_ in ids.items():
+                try:
+                    rest_s = max(0.1, end - time.monotonic())
+                    self.dispatcher.wait_for(id_, {wanted, *BAD_ENDS}, within_s=rest_s)
+                except DispatchError:
+                    pass
+                story = self.dispatcher.follow(id_)
+                if wanted not in story.states:
+                    missed.append(name)
+                    why = f"{story}: {story.last.get('detail', story.last)}"
+            left = missed
+            if not left:
+                return
+            time.sleep(2.5)  # one command per 2 s
+        text = f"{verb} of {', '.join(left)}: {why or 'not sent'}"
+        raise PlantError(text)
+
+    def ready(self, *, power_w: int = POWER_W, for_s: int = 600) -> None:
+        """Every battery follows a dispatch, with control ACTIVE."""
+        self.wait_states("IDLE", within_s=60)
+        self.until(
+            lambda: clock.now().mono_s - self._ripe_from > RIPE_S,
+            within_s=90,
+            what="30 s of unbroken lease",
+        )
+        self.order("arm", "succeeded", within_s=15, tries=5)
+        params = {"power_w": power_w, "duration_s": for_s}
+        self.order("setpoint", "succeeded", within_s=60, **params)
+
+    def reset(self) -> None:
+        """An operator lets every battery out of LATCHED."""
+        for name in self.names:
+            client.ask(self.daemon.socket, "reset", {"asset": name}, wait_s=20)
+
+    def answer_at_once(self) -> None:
+        """Every challenge, from now on."""
+        self.replies = _at_once
+
+    def faults(self, text: str) -> None:
+        """The same fault at every RTAC."""
+        for one in self.sims:
+            one.fault(text)
+
+    def clear(self, name: str) -> None:
+        """The end of it."""
+        for one in self.sims:
+            one.clear(name)
+
+    def end_silently(self) -> None:
+        """Kill the daemon behind cut cables: no FIN and no RST leaves the box."""
+        assert self.net is not None
+        self.net.field_.cut()
+        self.net.uplink.cut()
+        self.daemon.kill()
+
+    def terminate(self) -> int:
+        """SIGTERM; returns the exit code."""
+        self.daemon.signal(signal.SIGTERM)
+        return self.daemon.wait(within_s=60)
+
+
+def _at_once(signed: bytes) -> Iterable[Answer]:
+    return (Answer(0.0, signed),)
+
+
+def _unix_ms(told: str) -> int:
+    from datetime import datetime  # noqa: PLC0415
+
+    return round(datetime.fromisoformat(told).timestamp() * 1000)
