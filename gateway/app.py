@@ -229,7 +229,7 @@ class Gateway:
             self._dark = dark
             if dark:
                 log.warning("no progress of %s: systemd is not fed", ", ".join(dark))
-        if not dark:
+        if not dark and not self._core.failing:
             notify.send(WATCHDOG="1")
 
     def _wait_for_signals(self) -> None:

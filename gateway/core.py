@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from gateway.streams import QueueDepth
 
 DRAIN_S = 2.0  # SIGTERM: how long what is in flight may still be acknowledged; the exit is <= 5 s
+GIVE_UP_S = 7.0  # a thread failed: so long zero may take, less than systemd's WatchdogSec
 STATUS_PERIOD_S = 5.0
 SHRINKING = ("quota", "age", "thinned")  # reasons of a gap that the queue's limits are behind
 CERTIFICATE_WARN_DAYS = (30, 14, 7, 3, 1, 0)
@@ -82,6 +83,7 @@ class Core:
         self._status_at = now.mono_s
         self._stop_at: float | None = None
         self._stop_cause = ""
+        self._given_up_at: float | None = None  # a thread failed: mono_s at which we end anyhow
         self._handlers: dict[type, Callable[[Any, Now], list[Effect]]] = {
             events.LocalAsked: self._asked,
             events.StopAsked: self._stop,
@@ -102,9 +104,13 @@ class Core:
     def wake_at(self) -> float:
         """``mono_s`` of the next thing that is due by itself."""
         due = [self._status_at, self._shipper.wake_at, self._monitors_at, self._fleet.wake_at]
-        if self._stop_at is not None:
-            due.append(self._stop_at)
+        due += [at for at in (self._stop_at, self._given_up_at) if at is not None]
         return min(due)
+
+    @property
+    def failing(self) -> bool:
+        """Whether a thread failed: nobody shall tell systemd that we live."""
+        return self._given_up_at is not None
 
     def handle(self, event: object | None, now: Now) -> list[Effect]:
         """Take one event (``None`` is a tick) and return what shall be done, in order."""
@@ -145,6 +151,9 @@ class Core:
             line = self._overview(now).line(self._monitors.values(), self._fleet.line())
             effects.append(ReportStatus(line))
             effects += self._certificate(now)
+        given_up_at = self._given_up_at
+        if given_up_at is not None and (self._fleet.may_exit or now.mono_s >= given_up_at):
+            effects.append(Stop(70, self._stop_cause))
         if self._stop_at is not None and self._fleet.may_exit:
             self._stop_at = min(self._stop_at, now.mono_s + DRAIN_S)
             drained = self._shipper.idle
@@ -294,9 +303,14 @@ class Core:
             return [*idled, Log(logging.INFO, f"stopping: {event.cause}"), ReportStatus(text)]
         return []
 
-    def _fault(self, event: events.ThreadFault, _now: Now) -> list[Effect]:
+    def _fault(self, event: events.ThreadFault, now: Now) -> list[Effect]:
+        """Idle what can be idled, then exit to be restarted: no limping."""
+        if self._given_up_at is not None:
+            return []
         text = f"thread {event.thread} failed: {event.text}"
-        return [Log(logging.ERROR, f"{text}: exiting to be restarted"), Stop(70, text)]
+        self._given_up_at, self._stop_cause = now.mono_s + GIVE_UP_S, text
+        idled = self._fleet.stop(now)
+        return [*idled, Log(logging.ERROR, f"{text}: exiting to be restarted")]
 
     def _reload(self, event: events.ReloadAsked, now: Now) -> list[Effect]:
         """Check, then swap: a bad file keeps the old settings and says so."""

@@ -377,3 +377,10 @@ def test_an_operator_clears_the_verdict_on_a_map_and_nobody_else() -> None:
     (record,) = [one for one in bodies(found, Stream.EVENT) if one["type"] == "operator"]
     assert record["user"] == "ann"
     assert not [why for why in ask(made, "status", later(5))["reasons"] if "mismatch" in why]
+
+
+def test_a_failed_thread_ends_the_process_at_once_where_nothing_is_under_command() -> None:
+    made = core()
+    found = made.handle(events.ThreadFault("mqtt", "boom"), later(1))
+    assert [one.exit_code for one in found if isinstance(one, Stop)] == [70]
+    assert made.failing
