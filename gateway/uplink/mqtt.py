@@ -94,6 +94,15 @@ class Mqtt:
         self._site = site
         self._changed.set()
 
+    def follow(self, epoch: str) -> None:
+        """Reconnect, as the queue began a new epoch: the broker has the will since CONNECT.
+
+        From any thread; never waits.
+        """
+        if epoch != self._epoch:
+            self._epoch = epoch
+            self._changed.set()
+
     def close(self, within_s: float) -> None:
         """Wait for what is in flight, disconnect, end the thread; ``within_s`` seconds at most."""
         self._close_by = time.monotonic() + within_s
@@ -122,14 +131,14 @@ class Mqtt:
     def _session(self, site: SiteSettings) -> tuple[str, bool]:
         """One connection. Returns why it ended, and whether it was of use."""
         topics = Topics(site.uplink.prefix, site.gateway_id)
-        connection = None
+        connection, epoch = None, self._epoch
         try:
             connection = Connection(
                 site.uplink,
                 tls.client_context(site.uplink),
                 gateway=site.gateway_id,
                 inbound=topics.inbound(asset.id for asset in site.assets),
-                will=(topics.status, self._will(site.gateway_id)),
+                will=(topics.status, self._will(site.gateway_id, epoch)),
                 post=self._post,
                 stalled_s=self._stalled_s,
             )
@@ -137,7 +146,7 @@ class Mqtt:
             self._connection = connection
             connection.open()
             self._fallback = None
-            return self._stay(connection), True
+            return self._stay(connection, epoch), True
         except ConfigError as error:
             return str(error), False
         except Ended as end:
@@ -147,24 +156,25 @@ class Mqtt:
             if connection is not None:
                 connection.drop()
 
-    def _will(self, gateway: str) -> bytes:
+    def _will(self, gateway: str, epoch: str) -> bytes:
         return messages.status(
             gateway=gateway,
-            epoch=self._epoch,
+            epoch=epoch,
             online=False,
             boot_id=self._boot_id,
             since_ms=self._since_ms,
             unix_ms=clock.now().unix_ms,
         )
 
-    def _stay(self, connection: Connection) -> str:
+    def _stay(self, connection: Connection, epoch: str) -> str:
         """Serve the connection until somebody wants another; raises ``Ended`` if it ends before."""
         while not self._changed.is_set() and self._close_by is None:
             connection.turn()
             self.beat = clock.now().mono_s
         if self._close_by is None:
             connection.bid_farewell(time.monotonic() + 1.0)
-            return "the settings were replaced"
+            anew = epoch != self._epoch
+            return "the queue began a new epoch" if anew else "the settings were replaced"
         while not connection.empty() and time.monotonic() < self._close_by:
             connection.turn()
         connection.bid_farewell(max(self._close_by, time.monotonic() + 0.1))

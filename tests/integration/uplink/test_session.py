@@ -95,6 +95,27 @@ def test_the_will_says_offline_when_the_gateway_vanishes(
         broker.stop()
 
 
+def test_the_will_follows_the_queue_into_a_new_epoch(pki: Pki, broker: Broker) -> None:
+    inbox, epoch = Inbox(), "01JDNEWEP0CH00000000000000"
+    with (
+        Subscriber(pki, broker.port) as platform,
+        session(site(pki, broker.port), inbox) as mqtt,
+    ):
+        inbox.wait(BrokerUp)
+        mqtt.follow(epoch)
+        assert inbox.wait(BrokerDown).cause == "the queue began a new epoch"
+        inbox.wait(BrokerUp)
+        mqtt.follow(epoch)  # known already: the connection stays
+        mqtt.publish(order(1))
+        inbox.wait(PublishAcknowledged)
+        connection = mqtt._connection
+        assert connection is not None
+        connection._client.socket().shutdown(2)  # type: ignore[union-attr]  # as a cut cable
+        status = json.loads(platform.on("bess/v1/gw-17/status").payload)
+        check(status)
+        assert (status["online"], status["epoch"]) == (False, epoch)
+
+
 def test_closing_waits_for_what_is_in_flight_and_sends_no_will(pki: Pki, broker: Broker) -> None:
     inbox = Inbox()
     with Subscriber(pki, broker.port) as platform:
