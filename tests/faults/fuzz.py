@@ -19,8 +19,15 @@ import zstandard
 
 from gateway import consumer
 from gateway.demo.pki import Pki
+from gateway.effects import Publish
 from gateway.errors import ConfigError, PayloadError
-from gateway.events import BrokerUp, ThreadFault
+from gateway.events import (
+    BrokerDown,
+    BrokerUp,
+    PublishAcknowledged,
+    PublishRefused,
+    ThreadFault,
+)
 from gateway.mapfiles import load_map
 from gateway.sitefile import load_site
 from gateway.streams import Gap, Row, Stream
@@ -36,6 +43,7 @@ if TYPE_CHECKING:
 
 GROWTH = 96 << 20  # bytes that a process may grow while it is fuzzed
 LATE_S = 60.0
+STALLED_S = 2.0  # without a PUBACK; 60 as shipped
 BACKED_OFF_S = 180.0  # after that many refusals the next attempt is up to a minute away, twice
 
 
@@ -89,47 +97,94 @@ def _report(child: subprocess.Popen[str]) -> dict[str, Any]:
     return said
 
 
-def mqtt(seconds: float, seed: int) -> str:  # noqa: C901 - one broker, packet by packet
-    """A broker that sends what is not MQTT; the session must reconnect to a good one."""
-    rng, said, good = random.Random(seed), 0, False
+def mqtt(seconds: float, seed: int) -> str:
+    """A broker that sends what is not MQTT; then it behaves, and a message must reach it.
 
-    def serve(connection: ssl.SSLSocket) -> None:
-        nonlocal said
+    It keeps a connection that it had spoilt: the session has to leave that one by itself.
+    """
+    spoiler = _Spoiler(random.Random(seed))
+    with tempfile.TemporaryDirectory() as folder:
+        pki, inbox = Pki(Path(folder)), Inbox()
+        with (
+            FakeBroker(pki, spoiler.serve) as broker,
+            session(site(pki, broker.port), inbox, stalled_s=STALLED_S) as client,
+        ):
+            end = time.monotonic() + seconds
+            while time.monotonic() < end:
+                with contextlib.suppress(AssertionError):  # until the keep-alive ends it
+                    inbox.wait(object)
+                if any(isinstance(each, BrokerUp) for each in inbox.seen) and spoiler.rng.randrange(
+                    4
+                ):
+                    client.publish(_message(1))
+                _no_faults(inbox)
+                inbox.seen.clear()
+            spoiler.good, token = True, 1
+            end = time.monotonic() + BACKED_OFF_S
+            while not spoiler.answered:
+                assert time.monotonic() < end, f"never came back: {inbox.seen}"
+                token += 1
+                client.publish(_message(token))
+                if _outcome(inbox, token) is PublishRefused:  # not connected
+                    with contextlib.suppress(AssertionError):
+                        inbox.wait(BrokerUp)
+            _no_faults(inbox)
+    return f"{spoiler.said} packets, {spoiler.connections} connections"
+
+
+class _Spoiler:
+    """The broker, packet by packet; ``good`` from then on."""
+
+    def __init__(self, rng: random.Random) -> None:
+        self.rng = rng
+        self.good = False
+        self.answered = False  # a PUBLISH, while good
+        self.said = self.connections = 0
+
+    def serve(self, connection: ssl.SSLSocket) -> None:
+        """Answer until the end of a connection."""
+        self.connections += 1
         for kind, body in packets(connection):
-            said += 1
+            self.said += 1
             if kind == 1:
-                connection.sendall(CONNACK if good or rng.random() < 0.8 else _packet(rng))
+                self._say(connection, CONNACK, most=0.95)
+            elif kind == 3 and self.good:
+                at = 2 + int.from_bytes(body[:2], "big")
+                connection.sendall(b"\x40\x02" + body[at : at + 2])
+                self.answered = True
             elif kind == 8:
-                connection.sendall(suback(body) if good or rng.random() < 0.9 else _packet(rng))
-                if not good:
-                    for _ in range(rng.randrange(30)):
-                        connection.sendall(_packet(rng))
-                        said += 1
-                    if rng.random() < 0.8:  # else half a packet may wait for more
+                self._say(connection, suback(body), most=0.95)
+                if not self.good:
+                    for _ in range(self.rng.randrange(30)):
+                        self._say(connection, b"", most=0.0)
+                    if self.rng.random() < 0.8:  # else half a packet may wait for more
                         return
             elif kind == 12:
                 connection.sendall(b"\xd0\x00")
 
-    with tempfile.TemporaryDirectory() as folder:
-        pki = Pki(Path(folder))
-        with FakeBroker(pki, serve) as broker:
-            inbox = Inbox()
-            with session(site(pki, broker.port), inbox):
-                end = time.monotonic() + seconds
-                while time.monotonic() < end:
-                    with contextlib.suppress(AssertionError):  # until the keep-alive ends it
-                        inbox.wait(object)
-                    assert not [one for one in inbox.seen if isinstance(one, ThreadFault)]
-                    inbox.seen.clear()
-                good = True
-                end = time.monotonic() + BACKED_OFF_S
-                while not any(isinstance(one, BrokerUp) for one in inbox.seen):
-                    with contextlib.suppress(AssertionError):
-                        inbox.wait(BrokerUp)
-                    assert time.monotonic() < end, "never came back"
-                faults = [each for each in inbox.seen if isinstance(each, ThreadFault)]
-                assert not faults, faults
-    return f"{said} packets"
+    def _say(self, connection: ssl.SSLSocket, answer: bytes, *, most: float) -> None:
+        said = self.good or self.rng.random() < most
+        connection.sendall(answer if said else _packet(self.rng))
+        self.said += 1
+
+
+def _message(token: int) -> Publish:
+    return Publish(token, "bess/v1/gw-17/status", b"{}", qos=1, retain=False)
+
+
+def _outcome(inbox: Inbox, token: int) -> type:
+    """What became of a message; the session ends a connection on which nothing moves."""
+
+    def settles(event: object) -> bool:
+        own = isinstance(event, PublishAcknowledged | PublishRefused) and event.token == token
+        return own or isinstance(event, BrokerDown)
+
+    return type(inbox.wait(object, settles))
+
+
+def _no_faults(inbox: Inbox) -> None:
+    faults = [each for each in inbox.seen if isinstance(each, ThreadFault)]
+    assert not faults, faults
 
 
 def _packet(rng: random.Random) -> bytes:
@@ -189,6 +244,9 @@ def _files(seconds: float, seed: int, seeds: list[bytes], read: Callable[[Path],
     rng, done, accepted = random.Random(seed), 0, 0
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "fuzzed.toml"
+        (path.parent / "tls").mkdir()
+        for name in ("ca.pem", "gateway.pem", "gateway.key"):  # those of etc/site.toml.example
+            (path.parent / "tls" / name).touch()
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             octets = _mutate(rng, seeds)
