@@ -39,6 +39,10 @@ class Counts:
         self.readings = max(0, self.readings + readings)
         self.bytes = max(0, self.bytes + size)
 
+    def is_as_much_as(self, other: Counts) -> bool:
+        """Whether the same waits, to the byte; whatever the next number is."""
+        return (self.rows, self.readings, self.bytes) == (other.rows, other.readings, other.bytes)
+
 
 @dataclass(slots=True)
 class Book:
@@ -70,11 +74,16 @@ class Book:
         counts.next += n
         return first
 
-    def skip(self, other: Book) -> list[Gap]:
+    def behind(self, other: Book | None) -> bool:
+        """Whether ``other`` is of a later commit of the same epoch."""
+        return other is not None and other.epoch == self.epoch and other.commits > self.commits
+
+    def skip(self, other: Book | None) -> list[Gap]:
         """Give no number out that ``other`` has given out; returns those that are left out."""
-        if other.epoch != self.epoch:
+        if other is None or other.epoch != self.epoch:
             return []
         self.next_id = max(self.next_id, other.next_id)
+        self.commits = max(self.commits, other.commits)
         gaps = []
         for stream, counts in self.streams.items():
             behind = other.streams[stream].next
@@ -131,6 +140,12 @@ class Book:
             reason = f"counters of the queue cannot be read: {error}"
             raise PayloadError(reason) from error
         return book
+
+
+def newest(*books: Book | None) -> Book | None:
+    """The one of the latest commit; names of epochs sort by time."""
+    known = [book for book in books if book is not None]
+    return max(known, key=lambda book: (book.epoch, book.commits), default=None)
 
 
 def found_in(octets: bytes) -> Book | None:

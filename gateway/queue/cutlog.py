@@ -35,30 +35,42 @@ def torn_books(octets: bytes, log: walfile.Log) -> list[Book] | None:
     return [book for each in pages if (book := found_in(each)) is not None]
 
 
-def is_in_the_file(path: Path, octets: bytes, log: walfile.Log) -> bool:
-    """Whether counters of the torn transaction were copied to the database: it was synced."""
+def is_in_the_file(path: Path, octets: bytes, log: walfile.Log, shown: Book) -> bool:
+    """Whether counters newer than those that SQLite shows were copied to the database.
+
+    They were in the torn transaction, then: it was synced before.
+    """
     with path.open("rb") as file:
         for at in log.torn:
-            page = walfile.page_of(octets, at, page=schema.PAGE)
             number = walfile.page_number(octets, at, page=schema.PAGE)
-            if log.fits[at] and found_in(page) is not None:
-                file.seek((number - 1) * schema.PAGE)
-                if file.read(schema.PAGE) == page:
-                    return True
+            file.seek((number - 1) * schema.PAGE if number else 0)
+            if shown.behind(found_in(file.read(schema.PAGE))):
+                return True
     return False
 
 
-def mend(path: Path, octets: bytes, log: walfile.Log, *, aside: Path) -> None:
+def end_of(octets: bytes, log: walfile.Log, noted: Book | None) -> int:
+    """The frame that ends the commit of these counters, or the last that may be one; -1 if none."""
+    marks = [at for at, mark in enumerate(log.marks) if mark]
+    for at in reversed(range(len(log.fits))):
+        book = found_in(walfile.page_of(octets, at, page=schema.PAGE))
+        if book is not None and noted is not None and book.text() == noted.text():
+            return next((mark for mark in marks if mark >= at), -1)
+    return marks[-1] if marks else -1
+
+
+def mend(path: Path, octets: bytes, log: walfile.Log, *, aside: Path, last: int) -> None:
     """Let SQLite read all of a damaged log; a copy as it was stays beside ``aside``.
 
-    After a crash from here on, the damaged page is met like one of the database.
+    After a crash from here on, the damaged page is met like one of the database. ``last``
+    is the frame that ends the last commit, where more is known than the log shows, or -1.
     """
     file = path.with_name(path.name + "-wal")
     with suppress(OSError):  # for people, if there is room
         aside.with_name(aside.name + "-wal.damaged").write_bytes(octets)
     fresh = file.with_name(file.name + ".mended")
     with fresh.open("wb") as opened:
-        opened.write(walfile.mended(octets, log, page=schema.PAGE))
+        opened.write(walfile.mended(octets, log, page=schema.PAGE, last=last))
         opened.flush()
         os.fsync(opened.fileno())
     path.with_name(path.name + "-shm").unlink(missing_ok=True)  # the index of the shorter log

@@ -16,11 +16,9 @@ if TYPE_CHECKING:
     from gateway.queue.book import Book
     from gateway.streams import Row
 
-_NEAR = 16  # rows looked at on either side
 
-
-def damaged_gap(core: sa.engine.Connection, key: int, book: Book) -> Gap:
-    """The gap of a damaged row; its own columns count only where its neighbours allow them.
+def damaged_gap(core: sa.engine.Connection, key: int, book: Book) -> Gap | None:
+    """The gap of a damaged row, if its own columns and its neighbours agree.
 
     Args:
         core: inside a transaction.
@@ -37,32 +35,27 @@ def damaged_gap(core: sa.engine.Connection, key: int, book: Book) -> Gap:
         text = f"key {key}: is read in passing and not found"
         raise schema.corruption(text)
     own = Place(*found[0])
-    before = _sound(core, schema.FETCH_BACK.sql, (lo, key - 1, _NEAR))
-    behind = _sound(core, schema.FETCH.sql, (key + 1, hi, _NEAR))
+    if not (isinstance(own.seq0, int) and isinstance(own.n, int) and own.n >= 1):
+        return None
+    before = _sound(core, schema.FETCH_BACK.sql, (lo, key - 1))
+    behind = _sound(core, schema.FETCH.sql, (key + 1, hi))
     known = behind or before
-    epoch = known.epoch if known is not None else book.epoch
-    first = before.seq0 + before.batch.n if before is not None and before.epoch == epoch else 1
-    last = book.streams[stream].next - 1
-    if behind is not None:
-        last = behind.seq0 - 1
-    elif epoch != book.epoch:
-        last = max(first, own.seq0 if isinstance(own.seq0, int) else first)
-    inside = (
-        isinstance(own.seq0, int)
-        and isinstance(own.n, int)
-        and own.n >= 1
-        and first <= own.seq0
-        and own.seq0 + own.n - 1 <= last
-    )
-    if inside:
-        first, last = own.seq0, own.seq0 + own.n - 1
+    if known is None or own.epoch != known.epoch:
+        return None
+    last = own.seq0 + own.n - 1
+    next_one = behind.seq0 if behind is not None else book.streams[stream].next
+    fits = last + 1 == next_one and known.epoch == (book.epoch if behind is None else own.epoch)
+    if before is not None:
+        fits = fits and before.epoch == own.epoch and before.seq0 + before.batch.n == own.seq0
+    if not fits:
+        return None
     asset = own.asset if isinstance(own.asset, str) and own.asset.isprintable() else ""
-    return Gap(stream, asset, first, max(first, last), "corrupt", epoch)
+    return Gap(stream, asset, own.seq0, last, "corrupt", own.epoch)
 
 
-def _sound(core: sa.engine.Connection, sql: str, bounds: tuple[int, int, int]) -> Row | None:
-    """The nearest row whose CRC holds: damage seldom comes alone."""
-    for columns in core.exec_driver_sql(sql, bounds).fetchall():
+def _sound(core: sa.engine.Connection, sql: str, bounds: tuple[int, int]) -> Row | None:
+    """The next row, if its CRC holds."""
+    for columns in core.exec_driver_sql(sql, (*bounds, 1)).fetchall():
         with suppress(PayloadError):
             return row_of(columns)
     return None

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from gateway.errors import PayloadError
-from gateway.queue import fate, schema
+from gateway.queue import fate, missing, schema
 from gateway.queue.book import sealed
 from gateway.queue.damage import damaged_gap
 from gateway.queue.drops import Drops
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from gateway.settings import QueueSettings
     from gateway.streams import Batch
 
+COPY = "fact:"  # before the name of a fact's copy in ``meta``: on another page than the fact
 _CHECK_S = 0.5  # the disk is looked at this often, and whenever much was appended
 
 
@@ -78,6 +79,7 @@ class Database:
         self._raw = raw
         self._core = core
         self._ageing = ageing
+        self.note: Callable[[str, int], None] | None = None  # told of every commit: ``tally``
         self._drops = Drops(core)
         self._checked_s = 0.0  # when the limits were looked at, on the monotonic clock
         self._unchecked = 0  # bytes appended since
@@ -136,10 +138,13 @@ class Database:
             with self._core.begin():
                 yield
                 text = self.book.text()
-                self._core.exec_driver_sql(schema.SAVE.sql, ("book", text, sealed("book", text)))
+                crc = sealed("book", text)
+                self._core.exec_driver_sql(schema.SAVE.sql, ("book", text, crc))
         except BaseException:
             self.book = before
             raise
+        if self.note is not None:
+            self.note(text, crc)
 
     def _number(self, batch: Batch) -> Row:
         row_id = self.book.next_id
@@ -218,9 +223,11 @@ class Database:
         for name, value in facts.items():
             if value is None:
                 self._core.exec_driver_sql(schema.UNKEEP.sql, (name,))
+                self._core.exec_driver_sql(schema.UNSAVE.sql, (COPY + name,))
             else:
-                crc = sealed(name, value)
+                crc, copy = sealed(name, value), sealed(COPY + name, value)
                 self._core.exec_driver_sql(schema.KEEP.sql, (name, value, crc))
+                self._core.exec_driver_sql(schema.SAVE.sql, (COPY + name, value, copy))
 
     def _said_again(self, reason: str) -> list[Gap]:
         """What gap records among dropped events may have said, as one range for each stream.
@@ -294,13 +301,16 @@ class Database:
                     most = order.limit - len(rows)
                     found = self._core.exec_driver_sql(schema.FETCH.sql, (lo, hi, most)).fetchall()
                     for columns in found:
+                        if not lo <= columns[0] <= hi:  # a damaged tree may lead in circles
+                            text = f"key {columns[0]}: comes after {lo - 1}"
+                            raise schema.corruption(text)
+                        lo = columns[0] + 1
                         try:
                             rows.append(row_of(columns))
                         except PayloadError as error:
                             bad.append((columns[0], str(error)))
                     if len(found) < most:
                         break
-                    lo = found[-1][0] + 1
         return rows, bad
 
     def set_aside(
@@ -308,21 +318,58 @@ class Database:
     ) -> Written:
         """Move damaged rows to the quarantine and announce what they held."""
         with self._transaction(now):
-            gaps = []
+            gaps: list[Gap] = []
+            unsure: set[Stream] = set()
             for key, why in bad:
-                gaps.append(damaged_gap(self._core, key, self.book))
+                stream, gap = stream_of(key), damaged_gap(self._core, key, self.book)
+                if gap is not None:
+                    gaps.append(gap)
+                if gap is None or stream is Stream.EVENT:  # an event may have recorded a gap
+                    unsure.add(stream)
                 self._core.exec_driver_sql(schema.SET_ASIDE.sql, (now.unix_ms, why, key))
                 gone = self._core.exec_driver_sql(schema.FORGET.sql, (key, key)).fetchall()
                 if not gone:
                     text = f"key {key}: is found and cannot be deleted"
                     raise schema.corruption(text)
-                self._count_gone(
-                    stream_of(key), [(gaps[-1].last - gaps[-1].first + 1, gone[0][1] or 0)]
-                )
+                n, size = (each if isinstance(each, int) else 0 for each in gone[0])
+                self._count_gone(stream, [(n, size)])
+            if unsure:
+                gaps += self._not_waiting(set(Stream) if Stream.EVENT in unsure else unsure)
             self._core.exec_driver_sql(schema.TRIM.sql, (schema.QUARANTINE,))
             self.book.quarantined += len(bad)
             records = self._announce(gaps, now, gap_batch)
         return Written((), records, tuple(gaps))
+
+    def _not_waiting(self, streams: set[Stream]) -> list[Gap]:
+        """Every number of these streams that was given out and does not wait."""
+        numbers: missing.Ranges = {}
+        for stream in streams:
+            for place in self._drops.places(stream):
+                last = place.seq0 + place.n - 1
+                missing.note(numbers, stream, place.epoch, first=place.seq0, last=last)
+        older = missing.older(self.facts.get(missing.OLDER))
+        gaps = missing.gaps(numbers, book=self.book, older=older, whole=set())
+        return [gap for gap in gaps if gap.stream in streams]
+
+    def census(self) -> None:
+        """Count the rows: a damaged page can hide some, and SQLite says nothing.
+
+        Raises:
+            sqlite3.DatabaseError: they are not as many as the counters say.
+        """
+        with self._core.begin():
+            for stream, counts in self.book.streams.items():
+                end = key_of(stream, self.book.next_id)
+                lo, hi = keys_of(stream)
+                bounds = (lo, end - 1), (end, hi)
+                [found, beyond] = (
+                    self._core.exec_driver_sql(schema.COUNT.sql, each).fetchall()[0][0]
+                    for each in bounds
+                )
+                if found != counts.rows or beyond:
+                    found += beyond
+                    text = f"{counts.rows} rows of {stream} are counted and {found} are found"
+                    raise schema.corruption(text)
 
     def depth(self, space: fate.Space) -> QueueDepth:
         """What waits, from the counters; the oldest from the first row of each stream."""

@@ -72,6 +72,13 @@ class Drops:
                 raise schema.corruption(text)
         return places
 
+    def places(self, stream: Stream) -> Iterator[Place]:
+        """Every row of a stream."""
+        lo, hi = keys_of(stream)
+        while page := self._places(lo, hi):
+            yield from page
+            lo = page[-1].key + 1
+
     def _oldest(self, stream: Stream, wanted: Callable[[Place], bool]) -> list[Place]:
         lo, hi = keys_of(stream)
         gone: list[Place] = []

@@ -10,31 +10,39 @@ the corrupt one gives up its name, and takes that name last.
 
 from __future__ import annotations
 
+import json
 import os
 import sqlite3
 import stat
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from gateway.errors import DiskFullError, PayloadError, StoreError
-from gateway.queue import cutlog, fate, schema, walfile
-from gateway.queue.book import Book, sealed
-from gateway.queue.database import Database
+from gateway.queue import cutlog, fate, schema, tally, walfile
+from gateway.queue.book import Book, newest, sealed
+from gateway.queue.database import COPY, Database
 from gateway.queue.epoch import new_epoch
 from gateway.queue.salvage import salvage
+from gateway.streams import Gap, Stream
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
     from gateway.clock import Now
-    from gateway.streams import Gap
 
 # A constraint fails only where the counters and the rows are not of the same moment.
 CORRUPT = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CONSTRAINT)
 FULL = (sqlite3.SQLITE_FULL,)
 # Our statements fit our tables: if they do not, the text of the tables is damaged.
-RENAMED = ("no such column", "no such table", "table batch has no column", "table meta has no col")
+SPOILT = (
+    *("no such column", "no such table", "table batch has no column", "table meta has no col"),
+    "unsupported file format",  # one octet of the first page
+)
+GAPS = "queue:gaps"  # a fact: gaps that a salvage found, until they are announced
+_CENSUS = 256 << 20  # bytes of a file whose rows are counted when it is opened: a second at most
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +59,7 @@ def is_corrupt(error: BaseException) -> bool:
     if isinstance(error, PayloadError | UnicodeDecodeError):
         return True
     text = str(getattr(error, "orig", error))
-    return schema.error_code(error) & 0xFF in CORRUPT or text.startswith(RENAMED)
+    return schema.error_code(error) & 0xFF in CORRUPT or text.startswith(SPOILT)
 
 
 def is_full(error: BaseException) -> bool:
@@ -74,37 +82,49 @@ def open_queue(path: Path, now: Now, *, least_id: int = 1) -> Opened:
     rescued = path.with_name(path.name + ".salvaged")
     if not path.exists() and rescued.exists():
         rescued.rename(path)  # a crash came between the last two steps of ``recover``
-    octets, log, damaged = b"", walfile.NONE, False
+    octets, log, noted = b"", walfile.NONE, tally.read(path)
+    mend_to: int | None = None  # the frame of the log that ends what was kept, -1 if only it knows
     try:
         if not path.exists():
             _move_log(path, _aside(path, now))  # a log without its database belongs to nobody
             return Opened(_create(path, now))
         octets = cutlog.read(path)
         log = walfile.parse(octets, page=schema.PAGE)
-        damaged = log.cut_off
-        version = schema.found_version(path)
+        mend_to = -1 if log.cut_off else None
+        version, counters = schema.found_version(path)
         if version:
             schema.refuse_newer(path, version)
             torn = cutlog.torn_books(octets, log)
-            damaged = damaged or cutlog.is_in_the_file(path, octets, log)
-            if not damaged:
-                return _load_torn(path, now, version, torn)
+            shown = Book.parse(counters)
+            vanished = torn is not None and shown.behind(noted)
+            if vanished or cutlog.is_in_the_file(path, octets, log, shown):
+                mend_to = cutlog.end_of(octets, log, noted)
+            if mend_to is None:
+                opened = _load_torn(path, now, version, torn, noted)
+                noted = newest(noted, *(torn or ()))
+                return _counted(opened)
         why = "it is not a database of this gateway"
     except (*schema.UNREADABLE, PayloadError, OSError) as error:
         if not is_corrupt(error):
             raise _unusable(path, error) from error
         why = str(getattr(error, "orig", error))
     try:
-        if damaged:
+        if mend_to is not None:
             why = f"frame {log.end + 1} of its log is damaged"
-            cutlog.mend(path, octets, log, aside=_aside(path, now))
-        return recover(path, now, why=why, least_id=least_id)
+            cutlog.mend(path, octets, log, aside=_aside(path, now), last=mend_to)
+        return recover(path, now, why=why, least_id=least_id, noted=noted)
     except (*schema.UNREADABLE, OSError) as error:
         raise _unusable(path, error) from error
 
 
 def recover(
-    path: Path, now: Now, *, why: str, least_id: int = 1, known: Database | None = None
+    path: Path,
+    now: Now,
+    *,
+    why: str,
+    least_id: int = 1,
+    known: Database | None = None,
+    noted: Book | None = None,
 ) -> Opened:
     """Set a corrupt file aside; every connection to it must be closed.
 
@@ -114,6 +134,7 @@ def recover(
         why: what SQLite or a CRC said, for people.
         least_id: the first id that the new database may give out.
         known: the database as it was open until now: its counters and facts are the best there are.
+        noted: the counters that lay beside it, for where they are newer than its own.
 
     Raises:
         sqlite3.Error, sqlalchemy.exc.DBAPIError, OSError: the disk does not allow it.
@@ -121,7 +142,12 @@ def recover(
     rescued = path.with_name(path.name + ".salvaged")
     _remove(rescued)
     fresh = _create(rescued, now)
-    found = salvage(path, fresh, now=now, least_id=least_id, known=known)
+    found = salvage(path, fresh, now=now, least_id=least_id, known=known, noted=noted)
+    gaps = [
+        (str(one.stream), one.asset, one.first, one.last, one.reason, one.epoch)
+        for one in found.gaps
+    ]
+    fresh.save(found.facts | {GAPS: json.dumps(gaps)})
     fresh.close()
     aside = _aside(path, now)
     _move_log(path, aside)
@@ -132,7 +158,7 @@ def recover(
         f"{path}: {why}; set aside as {aside.name}; {found.rows} batches with"
         f" {found.readings} readings salvaged, a new epoch begins"
     )
-    return Opened(_load(path, now, schema.VERSION), text, tuple(found.gaps))
+    return _opened(_load(path, now, schema.VERSION), trouble=text)
 
 
 def _create(path: Path, now: Now) -> Database:
@@ -179,13 +205,25 @@ def _load(path: Path, now: Now, version: int, *, write: bool = True) -> Database
                     schema.SAVE.sql,
                     ("schema", str(schema.VERSION), sealed("schema", str(schema.VERSION))),
                 )
-        facts = read_sealed(meta), read_sealed(kept)
-        book = Book.parse(facts[0].get("book", ""))
+        counters, facts = read_sealed(meta), read_sealed(kept)
+        book = Book.parse(counters.get("book", ""))
+        copies = {
+            key.removeprefix(COPY): value for key, value in counters.items() if key.startswith(COPY)
+        }
+        if copies and copies != facts:
+            text = f"the facts {sorted(facts)} and their copies {sorted(copies)} differ"
+            raise PayloadError(text)  # noqa: TRY301 - as a damaged one is treated
+        ageing = fate.Ageing.resume(aged_s=book.aged_s, wall_ms=book.wall_ms, now=now)
+        database = Database(path, raw, core, book=book, facts=facts, ageing=ageing)
+        if facts and not copies and write:  # as older gateways wrote them
+            database.save(facts)
     except BaseException:
+        with suppress(*schema.UNREADABLE):
+            core.close()
+        core.engine.dispose()
         raw.close()
         raise
-    ageing = fate.Ageing.resume(aged_s=book.aged_s, wall_ms=book.wall_ms, now=now)
-    return Database(path, raw, core, book=book, facts=facts[1], ageing=ageing)
+    return database
 
 
 def read_sealed(rows: object) -> dict[str, str]:
@@ -231,21 +269,44 @@ def _aside(path: Path, now: Now) -> Path:
     return path.with_name(name)
 
 
-def _load_torn(path: Path, now: Now, version: int, torn: list[Book] | None) -> Opened:
-    """Load, and give no number out again that the torn transaction may have given out.
+def _load_torn(
+    path: Path, now: Now, version: int, torn: list[Book] | None, noted: Book | None
+) -> Opened:
+    """Load, and give no number out again that a commit which is not there may have given out.
 
     If a power cut tore it, nobody was told of its numbers, and a gap is announced too many. If a
     bit flipped in it, it had been kept. Where its counters are damaged as well, a new epoch
-    begins. Nothing is written here: numbers and gaps are kept with the next commit, or the torn
-    transaction is found again.
+    begins, unless those beside the database show that it never ended. Nothing is written here:
+    numbers and gaps are kept with the next commit, or the torn transaction is found again.
     """
     if torn is None:
-        return Opened(_load(path, now, version))
+        database = _load(path, now, version)
+        return _opened(database, gaps=database.book.skip(noted))
     database = _load(path, now, version, write=False)
     if torn:
-        return Opened(database, gaps=tuple(database.book.skip(torn[-1])))
-    database.book.begin(new_epoch(now.unix_ms))
-    return Opened(database)
+        return _opened(database, gaps=database.book.skip(torn[-1]))
+    if noted is None or noted.text() != database.book.text():
+        database.book.begin(new_epoch(now.unix_ms))
+    return _opened(database)
+
+
+def _opened(database: Database, *, trouble: str = "", gaps: Iterable[Gap] = ()) -> Opened:
+    """With the gaps that a salvage left to be announced: a crash may have come before."""
+    kept = json.loads(database.facts.get(GAPS, "[]"))
+    found = tuple(Gap(Stream(stream), *rest) for stream, *rest in kept)
+    return Opened(database, trouble, (*found, *gaps))
+
+
+def _counted(opened: Opened) -> Opened:
+    """Look whether SQLite finds every row; a file that takes long is looked at while it drains."""
+    database = opened.database
+    try:
+        if database.path.stat().st_size <= _CENSUS:
+            database.census()
+    except BaseException:
+        database.close()
+        raise
+    return opened
 
 
 def _move_log(path: Path, aside: Path) -> None:

@@ -9,9 +9,9 @@ which were acknowledged before, and a consumer recognises them. A row counts onl
 
 from __future__ import annotations
 
+import os
 import shutil
 import sqlite3
-from collections import Counter
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -19,10 +19,11 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 
 from gateway.errors import PayloadError
-from gateway.queue import schema
-from gateway.queue.book import Book, sealed
+from gateway.queue import cutlog, missing, schema, walfile
+from gateway.queue.book import Book, Counts, sealed
 from gateway.queue.carve import carve, log_pages
-from gateway.queue.rows import MOST_RANGES, key_of, keys_of, row_of
+from gateway.queue.database import COPY
+from gateway.queue.rows import MAX_ID, key_of, keys_of, row_of
 from gateway.streams import Gap, Row, Stream
 
 if TYPE_CHECKING:
@@ -47,46 +48,55 @@ class Salvaged:
     aged_s: int = 0
     book: Book | None = None
     facts: dict[str, str] = field(default_factory=dict)
+    copies: dict[str, str] = field(default_factory=dict)  # of facts
     keys: set[int] = field(default_factory=set)
-    numbers: dict[tuple[Stream, str], list[tuple[int, int]]] = field(default_factory=dict)
-    waiting: Counter[Stream] = field(default_factory=Counter)  # readings
+    numbers: missing.Ranges = field(default_factory=dict)
+    waiting: dict[Stream, Counts] = field(default_factory=dict)
     gaps: list[Gap] = field(default_factory=list)
 
     def count(self, row: Row, aged_s: int) -> None:
         """Add a row that was carried over."""
         self.rows += 1
         self.readings += row.batch.n
-        self.waiting[row.batch.stream] += row.batch.n
+        counts = self.waiting.setdefault(row.batch.stream, Counts())
+        counts.add(rows=1, readings=row.batch.n, size=len(row.batch.body))
         self.last_id = max(self.last_id, row.id)
         self.aged_s = max(self.aged_s, aged_s)
-        taken = self.numbers.setdefault((row.batch.stream, row.epoch), [])
-        taken.append((row.seq0, row.seq0 + row.batch.n - 1))
+        last = row.seq0 + row.batch.n - 1
+        missing.note(self.numbers, row.batch.stream, row.epoch, first=row.seq0, last=last)
 
 
 def salvage(
-    old: Path, into: Database, *, now: Now, least_id: int, known: Database | None
+    old: Path,
+    into: Database,
+    *,
+    now: Now,
+    least_id: int,
+    known: Database | None,
+    noted: Book | None,
 ) -> Salvaged:
     """Carry every readable row over, count them in ``into.book``, find what is missing.
 
     Args:
         old: the corrupt file; it is only read.
-        into: a new, empty database; its book is saved when all is in.
+        into: a new, empty database; saving its book and the facts is left to the caller.
         now: both clocks.
         least_id: the first id it may give out.
         known: the database as it was open until now, if it was.
+        noted: the counters that lay beside it.
     """
-    found = Salvaged()
-    if known is not None:
-        found.book, found.facts = known.book, dict(known.facts)
-    mended = old.with_name(old.name + ".mended")
+    found, mended = Salvaged(), old.with_name(old.name + ".mended")
     try:
-        if not _carry(old, into, found):
+        if not _carry(old, into, found, noted):
             with suppress(OSError):  # no room for a copy: what was found is what there is
                 _mend(old, mended, like=into)
-                _carry(mended, into, found)
+                _carry(mended, into, found, noted)
     finally:
         for tail in ("", "-wal", "-shm"):
             mended.with_name(mended.name + tail).unlink(missing_ok=True)
+    _agree(found, noted)
+    if known is not None:
+        found.book, found.facts = known.book, dict(known.facts)
     before = found.book
     expected = sum(counts.rows for counts in before.streams.values()) if before else 1
     if 2 * found.rows < expected:
@@ -95,13 +105,36 @@ def salvage(
     book.next_id = max(least_id, found.last_id + 1, before.next_id if before else 1)
     book.aged_s = max(found.aged_s, before.aged_s if before else 0)
     book.wall_ms = before.wall_ms if before else now.unix_ms
-    found.gaps = _missing(found)
-    into.save(found.facts)
+    older = found.facts.get(missing.OLDER)
+    found.gaps = missing.gaps(
+        found.numbers, book=before, older=missing.older(older), whole=_whole(found)
+    )
+    found.facts[missing.OLDER] = missing.ended(older, before)
     return found
 
 
-def _carry(old: Path, into: Database, found: Salvaged) -> bool:
-    """Carry rows over; False if the file cannot be read at all."""
+def _agree(found: Salvaged, noted: Book | None) -> None:
+    """Choose between counters and noted ones, facts and copies: an old page may have come back."""
+    stale = found.book is None or found.book.behind(noted)
+    one, other = (found.copies, found.facts) if stale else (found.facts, found.copies)
+    found.facts = {**one, **other}
+    if stale:
+        found.book = noted
+
+
+def _whole(found: Salvaged) -> set[Stream]:
+    """Streams of which everything that was counted was found, to the byte."""
+    book = found.book
+    return {
+        stream
+        for stream in Stream
+        if book is not None
+        and found.waiting.get(stream, Counts()).is_as_much_as(book.streams[stream])
+    }
+
+
+def _carry(old: Path, into: Database, found: Salvaged, noted: Book | None) -> bool:
+    """Carry rows over; False if not every table of the file can be read."""
     try:
         raw = sqlite3.connect(schema.only_read(old), uri=True, timeout=schema.BUSY_S)
     except schema.UNREADABLE:
@@ -113,22 +146,42 @@ def _carry(old: Path, into: Database, found: Salvaged) -> bool:
             raw.execute("SELECT key FROM batch LIMIT 0").fetchone()
         except schema.UNREADABLE:
             return False
-        for table, target in (("meta", None), ("fact", found.facts)):
-            with suppress(*schema.UNREADABLE, PayloadError):
-                for key, value, crc in raw.execute(f"SELECT key, value, crc FROM {table}"):  # noqa: S608 - our own names
-                    if not isinstance(value, str) or sealed(key, value) != crc:
-                        continue
-                    if target is not None:
-                        target.setdefault(key, value)
-                    elif key == "book" and found.book is None:
-                        found.book = Book.parse(value)
+        tables = _kept(raw, found)
+        books = [book for book in (found.book, noted) if book is not None]
+        most_id = max((book.next_id for book in books), default=MAX_ID)
         together: list[Columns] = []
-        for columns in _readable(raw, found.book):
-            together.append(columns)
+        for columns in _readable(raw, most_id):
+            if columns[0] not in found.keys:
+                together.append(columns)
             if len(together) == _TOGETHER and not _adopt(together, into, found):
                 return True
         _adopt(together, into, found)
-    return True
+    return tables
+
+
+def _kept(raw: sqlite3.Connection, found: Salvaged) -> bool:
+    """Read counters, facts and their copies; False if SQLite cannot read one of the tables."""
+    whole = True
+    for table in ("meta", "fact"):
+        try:
+            for key, value in _sealed(raw, table):
+                if table == "fact":
+                    found.facts.setdefault(key, value)
+                elif key.startswith(COPY):
+                    found.copies.setdefault(key.removeprefix(COPY), value)
+                elif key == "book" and found.book is None:
+                    with suppress(PayloadError):
+                        found.book = Book.parse(value)
+        except schema.UNREADABLE:
+            whole = False
+    return whole
+
+
+def _sealed(raw: sqlite3.Connection, table: str) -> Iterator[tuple[str, str]]:
+    """Keys and values whose CRC holds, until SQLite stumbles."""
+    for key, value, crc in raw.execute(f"SELECT key, value, crc FROM {table}"):  # noqa: S608 - our own names
+        if isinstance(key, str) and isinstance(value, str) and sealed(key, value) == crc:
+            yield key, value
 
 
 def _adopt(together: list[Columns], into: Database, found: Salvaged) -> bool:
@@ -146,11 +199,10 @@ def _adopt(together: list[Columns], into: Database, found: Salvaged) -> bool:
     return True
 
 
-def _readable(raw: sqlite3.Connection, book: Book | None) -> Iterator[Columns]:
+def _readable(raw: sqlite3.Connection, most_id: int) -> Iterator[Columns]:
     for stream in sorted(Stream, key=lambda s: s.prio):
         lo, hi = keys_of(stream)
-        if book is not None:
-            hi = min(hi, lo + book.next_id)
+        hi = min(hi, lo + most_id)
         behind = yield from _forwards(raw, lo, hi)
         if behind is None:
             continue
@@ -200,20 +252,24 @@ def _sound(columns: Columns) -> Iterator[Columns]:
 
 
 def _mend(old: Path, mended: Path, *, like: Database) -> None:
-    """Copy ``old`` and give the copy the first page of ``like``.
+    """Copy ``old`` with its log in it, and give the copy the first page of ``like``.
 
     Source: SQLite, Database File Format, 1.3: size in pages at 28, freelist at 32 and 36.
     """
     like.checkpoint()
     shutil.copyfile(old, mended)
-    log = old.with_name(old.name + "-wal")
-    if log.exists():
-        shutil.copyfile(log, mended.with_name(mended.name + "-wal"))
+    octets = cutlog.read(old)
+    log = walfile.parse(octets, page=schema.PAGE)
     page = bytearray(like.path.read_bytes()[: schema.PAGE])
-    pages = max(1, mended.stat().st_size // schema.PAGE)
-    page[28:32] = pages.to_bytes(4, "big")
-    page[32:40] = bytes(8)
     with mended.open("r+b") as file:
+        for at in range(log.committed):
+            number = walfile.page_number(octets, at, page=schema.PAGE)
+            file.seek((number - 1) * schema.PAGE)
+            file.write(walfile.page_of(octets, at, page=schema.PAGE))
+        pages = file.seek(0, os.SEEK_END) // schema.PAGE
+        page[28:32] = pages.to_bytes(4, "big")
+        page[32:40] = bytes(8)
+        file.seek(0)
         file.write(page)
 
 
@@ -242,37 +298,3 @@ def _carve(old: Path, into: Database, found: Salvaged) -> None:
             if len(together) >= _TOGETHER and not _adopt(together, into, found):
                 return
         _adopt(together, into, found)
-
-
-def _missing(found: Salvaged) -> list[Gap]:
-    """What the old counters say was waiting and was not found, as few ranges as may be.
-
-    Numbers acknowledged out of order lie inside such a range too: announcing them once more
-    costs nothing, missing one would be a silent loss.
-    """
-    gaps: list[Gap] = []
-    taken = dict(found.numbers)
-    book = found.book
-    for stream in Stream:
-        if book is not None and book.streams[stream].next > 1:
-            taken.setdefault((stream, book.epoch), [])
-    for (stream, epoch), ranges in taken.items():
-        ranges.sort()
-        first = ranges[0][0] if ranges else None
-        last = ranges[-1][1] if ranges else 0
-        if book is not None and epoch == book.epoch:
-            counts = book.streams[stream]
-            if counts.readings > found.waiting[stream]:
-                first = 1  # what was acknowledged out of order makes any other bound too high
-            last = counts.next - 1
-        if first is None:
-            continue
-        holes = []
-        for begin, end in [*ranges, (last + 1, last)]:
-            if begin > first:
-                holes.append((first, begin - 1))
-            first = max(first, end + 1)
-        if len(holes) > MOST_RANGES:
-            holes = [*holes[: MOST_RANGES - 1], (holes[MOST_RANGES - 1][0], holes[-1][1])]
-        gaps += [Gap(stream, "", begin, end, "corrupt", epoch) for begin, end in holes]
-    return gaps

@@ -98,8 +98,10 @@ PLACE_BACK = Statement.of(sa.select(*_PLACE).where(_IN).order_by(batch.c.key.des
 OLDEST = Statement.of(sa.select(batch.c.t_min).where(_IN).order_by(batch.c.key), tail=" LIMIT 1")
 DELETE = Statement.of(batch.delete().where(_IN))
 # SQLAlchemy 1.4 cannot write RETURNING for SQLite.
+COUNT = Statement.of(sa.select(sa.func.count()).select_from(batch).where(_IN))
 FORGET = Statement(DELETE.sql + " RETURNING n, length(body)")
 SAVE = Statement("INSERT OR REPLACE INTO meta (key, value, crc) VALUES (?, ?, ?)")
+UNSAVE = Statement.of(meta.delete().where(meta.c.key == sa.bindparam("key")))
 LOAD = Statement.of(sa.select(meta.c.key, meta.c.value, meta.c.crc))
 KEEP = Statement("INSERT OR REPLACE INTO fact (key, value, crc) VALUES (?, ?, ?)")
 UNKEEP = Statement.of(fact.delete().where(fact.c.key == sa.bindparam("name")))
@@ -151,8 +153,10 @@ def readable(text: bytes) -> str:
     return text.decode("utf-8", "replace")
 
 
-def found_version(path: Path) -> int:
-    """Version of the schema in a file, read without changing it; 0 if it holds no table yet.
+def found_version(path: Path) -> tuple[int, str]:
+    """Version of the schema in a file, and its counters, read without changing it.
+
+    Version 0 if it holds no table yet; counters "" where there are none.
 
     Every version, also a newer one, keeps the table ``meta`` and its sealed row ``schema``.
 
@@ -164,15 +168,16 @@ def found_version(path: Path) -> int:
     try:
         tables = raw.execute("SELECT name FROM sqlite_master WHERE name = 'meta'").fetchall()
         if not tables:
-            return 0
+            return 0, ""
         row = raw.execute("SELECT value, crc FROM meta WHERE key = 'schema'").fetchone()
         if row is None:
-            return 0
+            return 0, ""
         value, crc = row
         if not isinstance(value, str) or sealed("schema", value) != crc:
             text = f"schema version {value!r} does not match its CRC"
             raise corruption(text)
-        return int(value)
+        books = raw.execute("SELECT value FROM meta WHERE key = 'book'").fetchall()
+        return int(value), str(books[0][0]) if books else ""
     finally:
         raw.close()
 

@@ -67,9 +67,14 @@ class Log:
         return next((at for at, fit in enumerate(self.fits) if not fit), len(self.fits))
 
     @property
+    def committed(self) -> int:
+        """How many frames SQLite reads, up to the last commit among them."""
+        return max((at + 1 for at in range(self.end) if self.marks[at]), default=0)
+
+    @property
     def torn(self) -> range:
         """Frames of the first commit that SQLite leaves out: torn by a power cut, or damaged."""
-        begin = max((at + 1 for at in range(self.end) if self.marks[at]), default=0)
+        begin = self.committed
         for at in range(self.end, len(self.marks)):
             if self.marks[at]:
                 return range(begin, at + 1)
@@ -138,7 +143,7 @@ def _frames(log: bytes, salts: bytes, order: str, *, page: int, whole: bool) -> 
     return Log(whole=whole, order=order, salts=salts, fits=tuple(fits), marks=tuple(marks))
 
 
-def mended(log: bytes, found: Log, *, page: int) -> bytes:
+def mended(log: bytes, found: Log, *, page: int, last: int = -1) -> bytes:
     """The log up to its last commit, with checksums that SQLite accepts.
 
     Damaged pages stay as they are: what is in them has checksums of its own.
@@ -147,13 +152,15 @@ def mended(log: bytes, found: Log, *, page: int) -> bytes:
         log: the file's bytes; some commit is cut off or torn.
         found: what it said.
         page: bytes of a page.
+        last: the frame that ends the last commit, where more is known than the log shows.
     """
     known = [
         at
         for at, mark in enumerate(found.marks)
         if mark and (found.fits[at] or (at + 1 < len(found.fits) and found.fits[at + 1]))
     ]
-    last = known[-1] if known else found.torn[-1]
+    last = max(last, *known[-1:], -1)
+    last = found.torn[-1] if last < 0 else last
     frames, pages = last + 1, found.marks[last]
     fresh = bytearray(log[: HEADER + frames * (FRAME + page)])
     pack_into(">III", fresh, 0, _BIG if found.order == ">" else _LITTLE, 3_007_000, page)

@@ -287,7 +287,7 @@ def test_a_newer_schema_is_refused_and_untouched(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="schema version"):
         peek(tmp_path)
     assert path.read_bytes() == before
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["queue.db", "queue.lock"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["queue.db", "queue.lock", "queue.tally"]
 
 
 def test_a_missing_folder_is_named(tmp_path: Path) -> None:

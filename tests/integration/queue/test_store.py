@@ -387,7 +387,11 @@ def test_a_closed_queue_refuses_and_says_so(tmp_path: Path) -> None:
 def test_the_log_is_cut_off_at_the_end(tmp_path: Path) -> None:
     with Shelf(tmp_path) as shelf:
         shelf.append(batch(500, size=3400))
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["queue.db", "queue.lock"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "queue.db",
+        "queue.lock",
+        "queue.tally",
+    ]
 
 
 def test_peek_reads_while_the_gateway_runs_and_changes_nothing(tmp_path: Path) -> None:

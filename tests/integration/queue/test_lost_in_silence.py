@@ -1,0 +1,229 @@
+"""What SQLite does not notice: rows that a page hides, commits that are gone, a gap record lost."""
+
+from __future__ import annotations
+
+import sqlite3
+from struct import pack_into, unpack_from
+from typing import TYPE_CHECKING
+
+import pytest
+
+from gateway import clock
+from gateway.events import QueueTroubled
+from gateway.queue import tally
+from gateway.queue.opening import open_queue
+from gateway.queue.schema import PAGE
+from gateway.queue.walfile import FRAME, HEADER, parse
+from gateway.streams import Stream
+from tests.fixtures.queues import Shelf, batch, gaps
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+LEAF = 0x0D
+
+
+def waiting(shelf: Shelf) -> set[int]:
+    """Numbers of telemetry of the first epoch that wait or are announced as gaps."""
+    shelf.fetch()
+    found: set[int] = set()
+    rows = shelf.fetch()
+    oldest = min(row.epoch for row in rows)
+    for row in rows:
+        if row.batch.stream is Stream.TELEMETRY and row.epoch == oldest:
+            found |= set(range(row.seq0, row.seq0 + row.batch.n))
+    for gap in gaps(rows):
+        if gap.epoch == oldest:
+            found |= set(range(gap.first, gap.last + 1))
+    return found
+
+
+def hide_rows(path: Path) -> None:
+    """Let a page of rows say that it holds one row less."""
+    octets = bytearray(path.read_bytes())
+    for at in range(PAGE, len(octets), PAGE):
+        (cells,) = unpack_from(">H", octets, at + 3)
+        if octets[at] == LEAF and 3 < cells < 60:
+            pack_into(">H", octets, at + 3, cells - 1)
+            path.write_bytes(octets)
+            return
+    pytest.fail("no such page")
+
+
+def killed(folder: Path, source: Path) -> Path:
+    """A copy of a queue while it runs, as a kill leaves it."""
+    place = folder / "killed"
+    place.mkdir()
+    for name in ("queue.db", "queue.db-wal", "queue.tally"):
+        (place / name).write_bytes((source / name).read_bytes())
+    return place
+
+
+@pytest.mark.parametrize("running", [False, True])
+def test_rows_that_a_damaged_page_hides_are_announced(tmp_path: Path, *, running: bool) -> None:
+    with Shelf(tmp_path) as shelf:
+        for number in range(60):
+            shelf.append(batch(3, text=f"{number:04d}" + "y" * 300))
+        if running:
+            database = shelf.store._writer._db
+            assert database is not None
+            database.checkpoint()
+            database._raw.execute("PRAGMA cache_size = 1").fetchall()
+            hide_rows(tmp_path / "queue.db")
+            shelf.fetch()
+            assert shelf.inbox.wait(QueueTroubled).kind == "corrupt"
+            assert waiting(shelf) == set(range(1, 181))
+    if not running:
+        hide_rows(tmp_path / "queue.db")
+        with Shelf(tmp_path) as shelf:
+            assert shelf.inbox.wait(QueueTroubled).kind == "corrupt"
+            assert waiting(shelf) == set(range(1, 181))
+
+
+def test_a_log_that_is_gone_is_announced_and_its_numbers_are_not_used_again(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "queue").mkdir()
+    with Shelf(tmp_path / "queue") as shelf:
+        shelf.append(batch(3, text="in the file"))
+        database = shelf.store._writer._db
+        assert database is not None
+        database.checkpoint()
+        shelf.append(batch(5, text="in the log alone"))
+        place = killed(tmp_path, tmp_path / "queue")
+    (place / "queue.db-wal").unlink()
+    with Shelf(place) as shelf:
+        shelf.append(batch(2, text="new"))
+        rows = shelf.fetch()
+        assert [row.seq0 for row in rows if row.batch.body == b"new"] == [9]
+        assert [(gap.first, gap.last, gap.reason) for gap in gaps(rows)] == [(4, 8, "corrupt")]
+        assert len({row.id for row in rows}) == len(rows)
+
+
+def test_a_last_commit_that_is_damaged_is_mended_if_it_had_been_kept(tmp_path: Path) -> None:
+    (tmp_path / "queue").mkdir()
+    with Shelf(tmp_path / "queue") as shelf:
+        for number in range(5):
+            shelf.append(batch(3, text=f"{number:04d}" + "y" * 3000))
+        place = killed(tmp_path, tmp_path / "queue")
+    log = bytearray((place / "queue.db-wal").read_bytes())
+    frames = parse(bytes(log), page=PAGE)
+    marks = [at for at, mark in enumerate(frames.marks) if mark]
+    at = log.rindex(b"0004yyyy")  # a page of the last commit, and not its rows
+    assert (at - HEADER) // (FRAME + PAGE) > marks[-2]
+    log[at + 8] ^= 1
+    (place / "queue.db-wal").write_bytes(log)
+    with Shelf(place) as shelf:
+        shelf.fetch()
+        rows = shelf.fetch()
+        assert {row.batch.body[:4] for row in rows} >= {b"0000", b"0001", b"0002", b"0003"}
+        assert waiting(shelf) == set(range(1, 16))
+        assert shelf.inbox.wait(QueueTroubled).kind == "corrupt"
+
+
+def test_an_older_copy_of_the_queue_gives_no_number_out_twice(tmp_path: Path) -> None:
+    path = tmp_path / "queue.db"
+    with Shelf(tmp_path) as shelf:
+        shelf.append(batch(3, text="old"))
+    copy = path.read_bytes()
+    with Shelf(tmp_path) as shelf:
+        shelf.append(batch(4, text="newer"))
+    path.write_bytes(copy)
+    with Shelf(tmp_path) as shelf:
+        shelf.append(batch(1, text="new"))
+        rows = shelf.fetch()
+        assert [row.seq0 for row in rows if row.batch.body == b"new"] == [8]
+        assert [(gap.first, gap.last) for gap in gaps(rows)] == [(4, 7)]
+        assert not shelf.inbox.of(QueueTroubled)
+
+
+@pytest.mark.parametrize("octets", [b"", b"\0" * 1024, b"garbage", b"0123abcd {}"])
+def test_a_tally_that_cannot_be_read_is_no_trouble(tmp_path: Path, octets: bytes) -> None:
+    with Shelf(tmp_path) as shelf:
+        shelf.append(batch(3, text="kept"))
+    assert tally.read(tmp_path / "queue.db") is not None
+    (tmp_path / "queue.tally").write_bytes(octets)
+    assert tally.read(tmp_path / "queue.db") is None
+    with Shelf(tmp_path) as shelf:
+        assert [row.batch.body for row in shelf.fetch()] == [b"kept"]
+        assert not shelf.inbox.of(QueueTroubled)
+
+
+def test_a_tally_that_the_disk_refuses_stops_nothing(tmp_path: Path) -> None:
+    (tmp_path / "queue.tally").mkdir()
+    with Shelf(tmp_path) as shelf:
+        shelf.append(batch(3, text="kept"))
+        assert len(shelf.fetch()) == 1
+
+
+def test_what_a_damaged_gap_record_said_is_said_again(tmp_path: Path) -> None:
+    with Shelf(tmp_path) as shelf:
+        shelf.append(batch(3, text="first"))
+        shelf.store.lost(Stream.TELEMETRY, "bess-1", 5, "store_timeout")
+        shelf.append(batch(3, text="second"))
+        shelf.settle()
+    raw = sqlite3.connect(tmp_path / "queue.db")
+    with raw:
+        raw.execute("UPDATE batch SET body = CAST('{}' AS BLOB) WHERE stream = 'event'")
+    raw.close()
+    with Shelf(tmp_path) as shelf:
+        shelf.fetch()
+        rows = shelf.fetch()
+        assert shelf.inbox.wait(QueueTroubled).kind == "corrupt"
+        assert waiting(shelf) == set(range(1, 12))
+        assert {row.batch.body for row in rows if row.batch.stream is Stream.TELEMETRY} == {
+            b"first",
+            b"second",
+        }
+
+
+@pytest.mark.parametrize("table", ["fact", "meta"])
+def test_a_fact_survives_in_its_copy(tmp_path: Path, table: str) -> None:
+    with Shelf(tmp_path) as shelf:
+        shelf.store.keep("latched", "bess-1")
+        shelf.store.keep("gone", "x")
+        shelf.store.keep("gone", None)
+        shelf.append(batch(3, text="kept"))
+    raw = sqlite3.connect(tmp_path / "queue.db")
+    with raw:
+        raw.execute(f"DELETE FROM {table} WHERE key LIKE '%latched'")
+        if table == "meta":
+            raw.execute("UPDATE meta SET crc = crc + 1 WHERE key = 'book'")
+    raw.close()
+    with Shelf(tmp_path) as shelf:
+        assert shelf.inbox.wait(QueueTroubled).kind == "corrupt"
+        assert shelf.store.kept("latched") == "bess-1"
+        assert shelf.store.kept("gone") is None
+        assert b"kept" in {row.batch.body for row in shelf.fetch()}
+
+
+def test_facts_of_an_older_gateway_get_their_copies(tmp_path: Path) -> None:
+    with Shelf(tmp_path) as shelf:
+        shelf.store.keep("latched", "bess-1")
+    raw = sqlite3.connect(tmp_path / "queue.db")
+    with raw:
+        raw.execute("DELETE FROM meta WHERE key LIKE 'fact:%'")
+    raw.close()
+    with Shelf(tmp_path) as shelf:
+        assert shelf.store.kept("latched") == "bess-1"
+        assert not shelf.inbox.of(QueueTroubled)
+    raw = sqlite3.connect(tmp_path / "queue.db")
+    assert raw.execute("SELECT value FROM meta WHERE key = 'fact:latched'").fetchone()
+    raw.close()
+
+
+def test_gaps_of_a_salvage_survive_a_kill_before_the_first_commit(tmp_path: Path) -> None:
+    with Shelf(tmp_path) as shelf:
+        for number in range(60):
+            shelf.append(batch(3, text=f"{number:04d}" + "y" * 300))
+    hide_rows(tmp_path / "queue.db")
+    found = []
+    for _ in range(2):
+        opened = open_queue(tmp_path / "queue.db", clock.now())
+        opened.database.close()
+        found.append(opened.gaps)
+    assert found[0]
+    assert found[0] == found[1]
+    with Shelf(tmp_path) as shelf:
+        assert waiting(shelf) == set(range(1, 181))
+        assert shelf.store.kept("queue:gaps") is None
