@@ -138,6 +138,7 @@ class Gateway:
             effects.Log: logs.write,
             effects.ReportStatus: lambda order: notify.send(STATUS=order.text),
             effects.ApplySettings: self._apply,
+            effects.FollowEpoch: lambda order: self._uplink.follow(order.epoch),
         }
         for asset in settings.assets:
             self._add(site, asset)

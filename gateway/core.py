@@ -20,6 +20,7 @@ from gateway.effects import (
     Answer,
     ApplySettings,
     Effect,
+    FollowEpoch,
     ForgetShipped,
     Log,
     Publish,
@@ -65,7 +66,6 @@ class Core:
         topics = self._presence.topics
         self._fleet = Fleet(site, identity, topics, past)
         self._begun = self._fleet.become(site, self._monitors, now)
-        self._portraits: dict[str, dict[str, object]] = {}  # as last said in the birth message
         self._shipper = Shipper(
             self._presence.topics,
             window=site.settings.uplink.window,
@@ -238,7 +238,8 @@ class Core:
             event.depth.epoch
         )  # a corrupt queue was set aside: numbers begin anew
         self._fleet.follow(event.depth.epoch)
-        return [self._birth(now)] if self._broker_up else []
+        born = [self._birth(now)] if self._broker_up else []
+        return [*born, FollowEpoch(event.depth.epoch)]
 
     def _queue_trouble(self, event: events.QueueTroubled, _now: Now) -> list[Effect]:
         ended = {"disk_ok": ("disk_full",), "works": ("slow", "failed")}.get(event.kind, ())
@@ -360,15 +361,12 @@ class Core:
         return []
 
     def _birth(self, now: Now) -> Publish:
-        self._portraits = {name: self._fleet.portrait(name) for name in self._monitors}
-        assets = [one.birth(self._portraits[name]) for name, one in self._monitors.items()]
+        assets = [one.birth(self._fleet.portrait(name)) for name, one in self._monitors.items()]
         return self._presence.birth(assets, now)
 
     def _rebirth(self, now: Now) -> list[Effect]:
         """Say anew who we are when what may be commanded has changed."""
-        if not self._broker_up or all(
-            self._fleet.portrait(name) == said for name, said in self._portraits.items()
-        ):
+        if not (self._broker_up and self._fleet.news):
             return []
         return [self._birth(now)]
 

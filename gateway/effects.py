@@ -135,6 +135,13 @@ class ApplySettings:
 
 
 @dataclass(frozen=True, slots=True)
+class FollowEpoch:
+    """The queue counts in this epoch from now on: the last will must name it."""
+
+    epoch: str
+
+
+@dataclass(frozen=True, slots=True)
 class Stop:
     """End the process with ``exit_code``; the core has drained what it could."""
 
@@ -155,5 +162,6 @@ Effect = (
     | Log
     | ReportStatus
     | ApplySettings
+    | FollowEpoch
     | Stop
 )

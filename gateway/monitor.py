@@ -334,6 +334,11 @@ class Monitor:
             found.append(f"map {self._map.ref} is {self._fingerprint.verdict.name.lower()}")
         return found
 
+    def controlled(self, phase: str, now: Now) -> None:
+        """Take the watchdog's phase: it is published as ``controlState``, soon."""
+        self.battery.controlled(phase, now)
+        self._publication = self._publication.noted(now.mono_s)
+
     def clear(self, user: str, now: Now) -> list[Effect]:
         """An operator looked at the map's verdict and takes it back."""
         before = self._fingerprint.verdict.name.lower()

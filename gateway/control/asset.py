@@ -97,6 +97,7 @@ class AssetControl:
         self._proofs: dict[int, str] = {}  # token of a record -> what it proves once durable
         self._standing_at = now.mono_s
         self.reasons = self._reasons(now)
+        self._said: tuple[object, ...] = ()
 
     # --- what happens --------------------------------------------------------------------------
 
@@ -354,6 +355,11 @@ class AssetControl:
     def unsettled(self) -> bool:
         """Whether a setpoint may be in force, or zero is not verified."""
         return self.controller.phase in (Phase.ARMED, Phase.ACTIVE, Phase.IDLING)
+
+    def is_news(self) -> bool:
+        """Whether the portrait is another than when this was asked last."""
+        before, self._said = self._said, (self.controller.phase, self.reasons, self._safety)
+        return before != self._said
 
     def portrait(self) -> dict[str, object]:
         """For ``bess.birth/1``."""

@@ -63,7 +63,8 @@ if TYPE_CHECKING:
     from gateway.site import Safety
     from gateway.watchdog.state import State
 
-LOOK_S = 0.25  # between two looks at the field by time alone; fragments are looked at as they come
+LOOK_S = 0.25  # between two looks at the field by time alone
+SOON_S = 0.05  # and between two that fragments ask for, however many they are
 STOP_S = 1.0  # longest that a stop waits for the disk
 BATCH_S = 0.005  # no tick sooner than this after another
 _LOCAL_STATUSES = frozenset({7, 13})
@@ -134,7 +135,7 @@ class Controller:
         self._ceiling = Ceiling(0.0, 0.0)
         self._disk_free_pct = 0.0
         self._iin: frozenset[str] = frozenset()
-        self._look_at = now.mono_s
+        self._looked_at, self._look_at = -math.inf, now.mono_s
         self._alarmed = False  # this demand's refusal was told
         self.last: Report | None = None
         self.last_id = ""
@@ -142,7 +143,7 @@ class Controller:
         self.beat_at: float | None = None  # monotonic s of the last one
         self.cause = ""  # of the last change of phase but "verified", for people
         self.may_exit = False
-        monitor.battery.controlled(self.state.phase.name, now)
+        monitor.controlled(self.state.phase.name, now)
 
     # --- what it is held to --------------------------------------------------------------------
 
@@ -268,7 +269,8 @@ class Controller:
             beat = sight.echoes((sight.beat_point,), now)[sight.beat_point]
             if beat is not None and isinstance(beat.value, int | float):
                 self._tell(told.DerHeartbeatRead(int(beat.value)), now, out)
-        if self.state.phase is not Phase.MONITOR:
+        self._look_at = min(self._look_at, self._looked_at + SOON_S)
+        if now.mono_s >= self._look_at and self.state.phase is not Phase.MONITOR:
             self._look(now, out)
 
     def _authority(self, now: Now, out: list[Effect]) -> None:
@@ -301,7 +303,7 @@ class Controller:
 
     def _look(self, now: Now, out: list[Effect]) -> None:
         """Judge interlocks and limits afresh, and let the executors see the field."""
-        self._look_at = now.mono_s + LOOK_S
+        self._looked_at, self._look_at = now.mono_s, now.mono_s + LOOK_S
         soc = self.sight.soc_pct(now)
         if soc is not None:
             self.window = self.window.handle(soc)
@@ -542,7 +544,7 @@ class Controller:
         out += self._clerk.phase(change, now)
         if change.cause is not Cause.VERIFIED:
             self.cause = f"{change.cause}: {change.detail}" if change.detail else change.cause.value
-        self._monitor.battery.controlled(change.after.name, now)
+        self._monitor.controlled(change.after.name, now)
         if change.after is not Phase.IDLING:
             self._alarmed = False
         if change.after in (Phase.IDLE, Phase.MONITOR):

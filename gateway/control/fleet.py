@@ -41,7 +41,9 @@ class Fleet:
         self._tokens = itertools.count(1)
         self._controls: dict[str, AssetControl] = {}
         self._challenged = 0  # number of the newest challenge published
-        self._due = math.inf  # least wake_at of all
+        self._wakes: dict[str, float] = {}  # when each asset wants its tick
+        self._due = math.inf  # the least of them
+        self.news = False  # what birth says of control may have changed
         self._free_pct = 0.0
         self._stopping = False
         self._epoch = identity.epoch
@@ -75,6 +77,7 @@ class Fleet:
         old, kept = self._site, self._controls
         self._enrol(site)
         self._controls, out = {}, []
+        self._wakes, self.news = {}, True
         for name, asset in self._assets.items():
             control = kept.get(name)
             same = before.get(name) == asset and (old.maps[name].digest == site.maps[name].digest)
@@ -134,17 +137,18 @@ class Fleet:
                     control.controller.free(self._free_pct)
             case _:
                 asset = getattr(event, "asset", None)
-                if asset in self._controls:
-                    out = self._controls[asset].handle(event, now)
+                if asset not in self._controls:
+                    return []
+                return self._out(self._controls[asset].handle(event, now), now, (asset,))
         return self._out(out, now)
 
     def tick(self, now: Now) -> list[Effect]:
         """Let time pass, where it is due."""
         out: list[Effect] = []
-        for control in self._controls.values():
-            if now.mono_s >= control.wake_at:
-                out += control.tick(now)
-        return self._out(out, now)
+        due = [name for name, at in self._wakes.items() if now.mono_s >= at]
+        for name in due:
+            out += self._controls[name].tick(now)
+        return self._out(out, now, due)
 
     def command(self, event: events.MessageArrived, now: Now) -> list[Effect] | None:
         """Take a message of a command topic; None where that asset has no control."""
@@ -189,23 +193,38 @@ class Fleet:
         for control in self._controls.values():
             control.clerk.epoch = epoch
 
-    def _out(self, found: Iterable[Effect], now: Now) -> list[Effect]:
-        """Publish each challenge once, remember the facts, note who is due next."""
+    def _out(
+        self, found: Iterable[Effect], now: Now, touched: Iterable[str] | None = None
+    ) -> list[Effect]:
+        """Publish each challenge once, remember the facts, note who is due next.
+
+        Args:
+            found: what the controls ordered.
+            now: both clocks.
+            touched: the assets it came from; None: any.
+        """
         out = list(found)
         for effect in out:
             if isinstance(effect, Record):
-                for key, value in effect.facts.items():
-                    if value is None:
-                        self._facts.pop(key, None)
-                    else:
-                        self._facts[key] = value
-        leases = (one.controller.state.lease for one in self._controls.values())
-        newest = max((lease.newest for lease in leases), default=0)
+                self._remember(effect)
+        newest = self._challenged
+        for name in self._controls if touched is None else touched:
+            control = self._controls[name]
+            self._wakes[name] = control.wake_at
+            newest = max(newest, control.controller.state.lease.newest)
+            self.news = self.news or control.is_news()
         if newest > self._challenged:
             self._challenged = newest
             out.insert(0, self._challenge(newest, now))
-        self._due = min((one.wake_at for one in self._controls.values()), default=math.inf)
+        self._due = min(self._wakes.values(), default=math.inf)
         return out
+
+    def _remember(self, record: Record) -> None:
+        for key, value in record.facts.items():
+            if value is None:
+                self._facts.pop(key, None)
+            else:
+                self._facts[key] = value
 
     def _challenge(self, number: int, now: Now) -> Publish:
         body = messages.challenge(
@@ -242,6 +261,7 @@ class Fleet:
 
     def portrait(self, asset: str) -> dict[str, object]:
         """Control of ``asset`` for ``bess.birth/1``."""
+        self.news = False
         control = self._controls.get(asset)
         return self._without(asset) if control is None else control.portrait()
 
