@@ -43,7 +43,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-MAX_INBOUND = 16 * 1024  # bytes of a payload that is posted; larger ones are dropped
+MAX_INBOUND = 16 * 1024  # bytes of a payload that is taken; of a larger one the rest is dropped
+MAX_OFFERED = 128 * 1024  # bytes of a payload that the broker may send: 1-function.md, section 5
 CONNECT_S = 10.0  # TCP and TLS; then CONNACK and SUBACK
 STALLED_S = 60.0  # messages are in flight and no PUBACK came: the broker is not well
 MAX_WAITING = 10_000  # messages handed over beyond the broker's Receive Maximum
@@ -142,7 +143,7 @@ class Connection:
         if self._v5:
             properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]  # paho 2.2
             properties.SessionExpiryInterval = 0
-            properties.MaximumPacketSize = MAX_INBOUND + _WORST_TOPIC
+            properties.MaximumPacketSize = MAX_OFFERED + _WORST_TOPIC
         try:
             self._client.connect(
                 host,
@@ -342,15 +343,14 @@ class Connection:
     def _on_message(self, _c: object, _u: object, message: paho.MQTTMessage) -> None:
         if len(message.payload) > MAX_INBOUND:
             log.warning(
-                "dropped a message of %d bytes on %s: %d are allowed",
+                "cut a message of %d bytes on %s: %d are allowed",
                 len(message.payload),
                 message.topic,
                 MAX_INBOUND,
             )
-            return
-        self._post(
-            MessageArrived(message.topic, bytes(message.payload), message.retain, clock.now())
-        )
+        # One byte too many is left: whoever sent it is told that it was too large.
+        payload = bytes(message.payload[: MAX_INBOUND + 1])
+        self._post(MessageArrived(message.topic, payload, message.retain, clock.now()))
 
     def _on_disconnect(
         self, _c: object, _u: object, flags: paho.DisconnectFlags, code: ReasonCode, _p: object
