@@ -46,14 +46,13 @@ def turn(scenario: Scenario, plant: Plant) -> list[Run]:
     cause_s = clock.now().mono_s
     scenario.cause(plant)
     _await_zero(scenario, plant, cause_s)
-    lease_s = plant.issued_s + plant.times.lease_s
     try:
         scenario.mend(plant)
         plant.wait_states("IDLE", within_s=60)
     finally:
         plant.follow()
         runs = [
-            _judged(scenario, plant, name, tape, cause_s, lease_s)
+            _judged(scenario, plant, name, tape, cause_s)
             for name, tape in zip(plant.names, plant.tapes, strict=True)
         ]
     return runs
@@ -74,7 +73,7 @@ def _await_zero(scenario: Scenario, plant: Plant, cause_s: float) -> None:
 
 
 def _judged(
-    scenario: Scenario, plant: Plant, name: str, tape: Tape, cause_s: float, lease_s: float
+    scenario: Scenario, plant: Plant, name: str, tape: Tape, cause_s: float
 ) -> Run:
     began_s = scenario.began_s(tape, cause_s)
     bound_s = scenario.bound_s(plant.times)
@@ -91,5 +90,12 @@ def _judged(
     late_s = None
     if scenario.lost_lease:
         idles = tape.written("cmd_power", after_s=cause_s, before_s=float("inf"))
-        late_s = next((one["at_mono_s"] - lease_s for one in idles if not one["value"]), None)
+        idle_s = next((one["at_mono_s"] for one in idles if not one["value"]), None)
+        late_s = None if idle_s is None else _late_s(plant, cause_s, idle_s)
     return Run(scenario.key, name, took_s, bound_s, zero.why, violation, late_s)
+
+
+def _late_s(plant: Plant, cause_s: float, idle_s: float) -> float | None:
+    """From the end of the lease to the idle; the last answer before the cause counts if it came."""
+    ends = [issued + plant.times.lease_s for issued, heard in plant.issued if heard < cause_s]
+    return next((idle_s - end for end in reversed(ends[-2:]) if end <= idle_s + 0.001), None)

@@ -8,6 +8,7 @@ power, ``mended`` brings every one back to a verified zero.
 from __future__ import annotations
 
 import contextlib
+import datetime as dt
 import os
 import signal
 import subprocess
@@ -27,14 +28,14 @@ from gateway.sim.launch import SimProcess
 from tests.bench.control.tape import Tape
 from tests.fixtures import daemon as daemons
 from tests.fixtures.commands import signer
-from tests.fixtures.control_rig import commissioned, who, write_safety
+from tests.fixtures.control_rig import KEYS, commissioned, who, write_safety
 from tests.fixtures.daemon import GATEWAY, Asset
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from pathlib import Path
 
-    from gateway.dispatcher.heard import Challenge
+    from gateway.dispatcher.heard import Challenge, Heard
     from tests.bench.control.netns import Namespace
     from tests.bench.control.shim import Shim
 
@@ -108,8 +109,9 @@ class Plant:
         self.times = times or Times()
         self.net, self.shim = net, shim
         self.names = [f"bess-{number}" for number in range(1, assets + 1)]
-        self.answered: list[tuple[float, bytes]] = []  # issue of a challenge, our answer to it
-        self.issued_s = 0.0  # issue of the newest challenge that we answered, CLOCK_BOOTTIME
+        self.answers: list[bytes] = []  # that we gave, for whoever replays them
+        self.issued: list[tuple[float, float]] = []  # of challenges: issued, heard; CLOCK_BOOTTIME
+        self._answered_s = 0.0  # when we last answered at once
         self._ripe_from = float("inf")
         self._folder = folder
         here = "127.0.0.1" if net is None else net.field_.here
@@ -162,6 +164,7 @@ class Plant:
                 keep=5000,
             )
             self.dispatcher.on_challenge = self._reply
+            self.dispatcher.on_heard = self._heard
             self._stack = stack.pop_all()
         self.tapes = [Tape(one.record_file) for one in self.sims]
         self.replies: Callable[[bytes], Iterable[Answer]] = _at_once
@@ -196,22 +199,20 @@ class Plant:
     # --- heartbeats --------------------------------------------------------------------------
 
     def _reply(self, asked: Challenge, signed: bytes) -> Iterable[Answer]:
-        issued = self._issued(asked)
-        if asked.at.mono_s - self.issued_s > self.times.lease_s / 2:
-            self._ripe_from = asked.at.mono_s
         answers = tuple(self.replies(signed))
         if any(not one.delay_s for one in answers):
-            self.issued_s = issued
-        del self.answered[:-200]
-        self.answered.append((issued, signed))
+            if asked.at.mono_s - self._answered_s > self.times.lease_s / 2:
+                self._ripe_from = asked.at.mono_s
+            self._answered_s = asked.at.mono_s
+        del self.answers[:-200]
+        self.answers.append(signed)
         return answers
 
-    def _issued(self, asked: Challenge) -> float:
-        """CLOCK_BOOTTIME at which the newest challenge was issued, to the ms that it tells."""
-        heard = self.dispatcher.received[-1]
-        told = str(heard.body.get("issuedAt", ""))
-        issued_ms = _unix_ms(told) if told else asked.at.unix_ms
-        return asked.at.mono_s - (asked.at.unix_ms - issued_ms) / 1000
+    def _heard(self, heard: Heard) -> None:
+        if heard.schema == "bess.challenge/1":
+            at, told = heard.at, dt.datetime.fromisoformat(str(heard.body["issuedAt"]))
+            age_s = at.unix_ms / 1000 - told.timestamp()
+            self.issued.append((at.mono_s - age_s, at.mono_s))
 
     def pulse(self) -> subprocess.Popen[bytes]:
         """``bess-gateway dispatch heartbeat``: answers in a process of its own, and in ours none.
@@ -220,7 +221,7 @@ class Plant:
         """
         key = self._folder / "pulse.key"
         key.touch(mode=0o600)
-        key.write_bytes(signer("pulse-1").private.export_to_pem(private_key=True, password=None))
+        key.write_bytes(signer("pulse-1", KEYS["pulse-1"][1]).private.export_to_pem(private_key=True, password=None))
         one = self.connection("pulse")
         words = {
             "--host": "localhost",
@@ -341,13 +342,17 @@ class Plant:
         """Every battery follows a dispatch, with control ACTIVE."""
         self.wait_states("IDLE", within_s=60)
         self.until(
-            lambda: clock.now().mono_s - self._ripe_from > RIPE_S,
+            self._ripe,
             within_s=90,
             what="30 s of unbroken lease",
         )
         self.order("arm", "succeeded", within_s=15, tries=5)
         params = {"power_w": power_w, "duration_s": for_s}
         self.order("setpoint", "succeeded", within_s=60, **params)
+
+    def _ripe(self) -> bool:
+        now_s = clock.now().mono_s
+        return now_s - self._answered_s < self.times.lease_s / 3 < RIPE_S < now_s - self._ripe_from
 
     def reset(self) -> None:
         """An operator lets every battery out of LATCHED."""
@@ -384,8 +389,3 @@ class Plant:
 def _at_once(signed: bytes) -> Iterable[Answer]:
     return (Answer(0.0, signed),)
 
-
-def _unix_ms(told: str) -> int:
-    from datetime import datetime  # noqa: PLC0415
-
-    return round(datetime.fromisoformat(told).timestamp() * 1000)

@@ -171,7 +171,7 @@ class HeartbeatsReplayed(Scenario):
         plant.dispatcher.answering = True
 
     def _replay(self, plant: Plant, over: threading.Event) -> None:
-        recorded = [signed for _, signed in plant.answered]
+        recorded = list(plant.answers)
         hostile = Dispatcher(plant.connection("hostile"), gateway=GATEWAY, keep=10)
         with hostile:
             for signed in itertools.cycle(recorded):
