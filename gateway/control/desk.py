@@ -266,7 +266,7 @@ class Desk:
         now: Now,
     ) -> Job:
         controller = self._controller
-        held = controller.state.dispatch
+        held, watchdog = controller.state.dispatch, controller.safety.settings.watchdog
         return power_job(
             command,
             applied_w=applied_w,
@@ -276,7 +276,8 @@ class Desk:
             points_map=self._map,
             of=controller.sight.base(now),
             nameplate_w=self._asset.nameplate_w,
-            yields=controller.safety.settings.watchdog.preempted == "yield",
+            yields=watchdog.preempted == "yield",
+            reversion_s=watchdog.reversion_s,
             warnings=warnings,
         )
 

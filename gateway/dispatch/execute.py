@@ -6,6 +6,7 @@
 | WRITING | accepted | the next control; none left: STEPPING, or ECHO |
 | WRITING | no answer to SELECT, status 1 or 2 | the same control once more, whole |
 | WRITING | any other doubt | READING; never the control again |
+| WRITING | it never left, because the limit shrank | STEPPING, a smaller setpoint |
 | READING | the echo shows it | as accepted; else failed, idle |
 | STEPPING | 2 s since the last step, and the echo shows it | WRITING, the next step of the ramp |
 | ECHO | every echo agrees | POWER; without power: succeeded |
@@ -36,11 +37,12 @@ from gateway.dispatch.job import (
     Operated,
     Order,
     Remembered,
+    Unsent,
 )
 from gateway.dispatch.progress import Phase, Progress, Step
 from gateway.dispatch.reasons import ResultState
 from gateway.dispatch.watching import looked, moved
-from gateway.dispatch.writing import answered, begin, feedback_read
+from gateway.dispatch.writing import answered, begin, feedback_read, unsent
 
 if TYPE_CHECKING:
     from gateway.dispatch.job import Job
@@ -93,6 +95,8 @@ def _handle(now: Progress, event: Event, now_s: float) -> Step:
             found = begin(now, now_s)
         case Operated() if now.phase is Phase.WRITING and event.token == now.token:
             found = answered(now, event, now_s)
+        case Unsent() if now.phase is Phase.WRITING and event.token == now.token:
+            found = unsent(now, now_s)
         case FeedbackRead() if now.phase is Phase.READING:
             found = feedback_read(now, event, now_s)
         case LimitsMoved():

@@ -9,7 +9,14 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from gateway.dispatch.plan import PlanError, Write, preparing_writes, reserve_write, switch_write
+from gateway.dispatch.plan import (
+    REVERSION_S,
+    PlanError,
+    Write,
+    preparing_writes,
+    reserve_write,
+    switch_write,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -65,6 +72,7 @@ def power_job(  # noqa: PLR0913 - a job is complete, so everything goes in
     of: Base,
     nameplate_w: float,
     yields: bool = True,
+    reversion_s: float = REVERSION_S,
     warnings: tuple[str, ...] = (),
 ) -> Job:
     """Plan a power command.
@@ -79,6 +87,7 @@ def power_job(  # noqa: PLR0913 - a job is complete, so everything goes in
         of: what percent are of.
         nameplate_w: for the dead band.
         yields: to whoever moves the setpoint; else idle is ordered again.
+        reversion_s: of the device's reversion timer, where the map has one.
         warnings: to be told with every result.
 
     Raises:
@@ -87,7 +96,7 @@ def power_job(  # noqa: PLR0913 - a job is complete, so everything goes in
     ramp = min(ceiling_ramp_w_per_s, command.ramp_w_per_s or ceiling_ramp_w_per_s)
     control = points_map.control
     order = control.order if control is not None else ("setpoint",)
-    ready = preparing_writes(points_map, ramp_w_per_s=ramp, of=of)
+    ready = preparing_writes(points_map, ramp_w_per_s=ramp, of=of, reversion_s=reversion_s)
     at = order.index("setpoint") if "setpoint" in order else len(order)
     by_rtac = "ramp" in order and "ramp" in ready
     power = points_map.row("power")
@@ -162,6 +171,13 @@ class Operated:
 
 
 @dataclass(frozen=True, slots=True)
+class Unsent:
+    """The ``Operate`` with this token never left: it had waited, and the limit shrank meanwhile."""
+
+    token: int
+
+
+@dataclass(frozen=True, slots=True)
 class FeedbackRead:
     """The read that ``ReadFeedback`` ordered has ended; ``ok`` False: it failed."""
 
@@ -192,7 +208,7 @@ class Ended:
     cause: str
 
 
-Event = Remembered | Operated | FeedbackRead | Looked | LimitsMoved | Ended
+Event = Remembered | Operated | Unsent | FeedbackRead | Looked | LimitsMoved | Ended
 
 
 # --- what it orders ------------------------------------------------------------------------

@@ -145,12 +145,16 @@ def power_writes(points_map: PointsMap, power_w: float, of: Base) -> tuple[Write
 
 
 def preparing_writes(
-    points_map: PointsMap, *, ramp_w_per_s: float | None, of: Base
+    points_map: PointsMap,
+    *,
+    ramp_w_per_s: float | None,
+    of: Base,
+    reversion_s: float = REVERSION_S,
 ) -> dict[str, tuple[Write, ...]]:
     """Writes for the words of the map's ``order``, less the setpoint, which the map has."""
     found: dict[str, tuple[Write, ...]] = {}
     if points_map.row("cmd_reversion_s") is not None:
-        found["reversion"] = (reversion_write(points_map),)
+        found["reversion"] = (reversion_write(points_map, reversion_s),)
     rows = points_map.by_role.get("cmd_ramp", ())
     if rows and ramp_w_per_s is not None:
         least_w = min((side for side in (of.charge_w, of.discharge_w) if side), default=None)

@@ -108,6 +108,11 @@ def answered(now: Progress, event: Operated, now_s: float) -> Step:
     return failed(now, cause, _AFTERMATH[found], doubt=False)
 
 
+def unsent(now: Progress, now_s: float) -> Step:
+    """Plan the setpoint anew: no part of it that is still to come may leave."""
+    return replace(now, phase=Phase.STEPPING, queue=(), sending_w=None, due_at=now_s), ()
+
+
 def read_back(now: Progress, now_s: float) -> Step:
     """The outcome is unknown: read the feedback once. A pulse leaves none, and goes once."""
     if now.queue[0].pulse:

@@ -224,3 +224,8 @@ def test_the_expected_echo_is_what_the_controller_understands() -> None:
     (write,) = power_writes(control_map(out), 1239.0, OF)
     assert write.control.value == 123
     assert write.expected == round_trip(1230.0, out) == 1230.0
+
+
+def test_a_dispatch_starts_the_reversion_timer_with_the_sites_time() -> None:
+    (write,) = preparing_writes(FULL, ramp_w_per_s=None, of=OF, reversion_s=15.0)["reversion"]
+    assert write.expected == 15.0
