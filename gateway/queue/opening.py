@@ -303,9 +303,11 @@ def _counted(opened: Opened) -> Opened:
     try:
         if database.path.stat().st_size <= _CENSUS:
             database.census()
-    except BaseException:
-        database.close()
-        raise
+    except schema.UNREADABLE as error:
+        if is_corrupt(error):
+            database.close()
+            raise
+        # A sector that cannot be read, or somebody's lock: met again when the rows are read.
     return opened
 
 

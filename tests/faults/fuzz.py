@@ -244,9 +244,13 @@ def _files(seconds: float, seed: int, seeds: list[bytes], read: Callable[[Path],
     rng, done, accepted = random.Random(seed), 0, 0
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "fuzzed.toml"
-        (path.parent / "tls").mkdir()
-        for name in ("ca.pem", "gateway.pem", "gateway.key"):  # those of etc/site.toml.example
-            (path.parent / "tls" / name).touch()
+        tls = path.parent / "tls"  # as etc/site.toml.example names them
+        tls.mkdir()
+        pki = Pki(tls)
+        for made, name in zip(
+            (pki.ca, *pki.client("gw")), ("ca.pem", "gateway.pem", "gateway.key"), strict=True
+        ):
+            made.replace(tls / name)
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             octets = _mutate(rng, seeds)
