@@ -21,6 +21,7 @@ from gateway.control.trial import Trial
 from gateway.effects import Effect, Record
 from gateway.safety import bounds
 from gateway.watchdog import events as told
+from gateway.watchdog.state import LASTING
 from gateway.watchdog.words import Phase
 
 if TYPE_CHECKING:
@@ -445,6 +446,7 @@ def _kept(ground: Ground) -> tuple[Phase | None, bool]:
         return None, False
     try:
         body = json.loads(found)
-        return Phase[body["phase"]], bool(body["stopOwed"])
+        phase, stop_owed = Phase[body["phase"]], bool(body["stopOwed"])
     except (ValueError, TypeError, KeyError):
         return Phase.LATCHED, False
+    return (phase, stop_owed) if phase in LASTING else (Phase.LATCHED, False)

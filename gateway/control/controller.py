@@ -35,6 +35,7 @@ from gateway.dispatch.job import (
     ReadFeedback,
     Remembered,
     Report,
+    Unsent,
 )
 from gateway.dispatch.limits import Ceiling, SocWindow, site_limits
 from gateway.dispatch.outcomes import IdleNext, after_idle
@@ -308,14 +309,18 @@ class Controller:
         if soc is not None:
             self.window = self.window.handle(soc)
         self._judge(now, out)
-        ceiling = self.ceiling(now)
-        if ceiling != self._ceiling:
-            self._ceiling = ceiling
-            for id_ in tuple(self._executions):
-                self._drive(id_, LimitsMoved(ceiling), now, out)
-            self._tell(told.LimitsChanged(ceiling.charge_w, ceiling.discharge_w), now, out)
+        self._limit(now, out)
         for id_, one in tuple(self._executions.items()):
             self._drive(id_, self._looked(one, now), now, out)
+
+    def _limit(self, now: Now, out: list[Effect]) -> None:
+        ceiling = self.ceiling(now)
+        if ceiling == self._ceiling:
+            return
+        self._ceiling = ceiling
+        for id_ in tuple(self._executions):
+            self._drive(id_, LimitsMoved(ceiling), now, out)
+        self._tell(told.LimitsChanged(ceiling.charge_w, ceiling.discharge_w), now, out)
 
     def _judge(self, now: Now, out: list[Effect]) -> None:
         dispatch, power_w = self.dispatch, 0.0
@@ -345,7 +350,7 @@ class Controller:
             held = self.state.dispatch
             if held is not None and self.dispatch is None:  # nobody looks after it any more
                 self._tell(told.DispatchFailed(held.command_id, "superseded in vain"), now, out)
-            order, stopped = self._lane.send(now.mono_s, lambda _: self._may(now, out))
+            order, stopped = self._lane.send(now.mono_s, lambda one: self._may(one, now, out))
             if order is not None:
                 out.append(order)
             if not stopped:
@@ -356,23 +361,49 @@ class Controller:
             self._settle(now, out)
         return out
 
-    def _may(self, now: Now, out: list[Effect]) -> bool:
+    def _may(self, output: Output, now: Now, out: list[Effect]) -> bool:
+        """Whether an output may leave at this instant; it may have waited since it was ordered."""
+        match output.rank:
+            case Rank.STOP:
+                return self.state.phase is Phase.ESTOP
+            case Rank.IDLE:
+                return self.state.owes_zero()
+            case Rank.HEARTBEAT:
+                return self.state.may_beat(now.mono_s)
         self._judge(now, out)
-        return self.state.objection(now.mono_s) is None
+        self._limit(now, out)
+        self._tell(told.Tick(), now, out)  # a duration, or another deadline, may be over
+        one = self._executions.get(output.owner)
+        if self.state.objection(now.mono_s) is not None or _is_late(one, now):
+            return False
+        if output.power_w is not None and not self._is_within(output.power_w):
+            return False
+        if one is not None:
+            one.begun = True
+        return True
+
+    def _is_within(self, power_w: float) -> bool:
+        return self.state.clamped_w(power_w) == power_w
 
     def _withheld(self, output: Output, now: Now, out: list[Effect]) -> None:
         objection = self.state.objection(now.mono_s)
-        cause = "state" if objection is None else objection[0].value
-        if output.owner in self._executions:
-            self._end(output.owner, ResultState.ABORTED, cause, now, out)
+        one = self._executions.get(output.owner)
+        if one is not None:
+            state, cause = ResultState.ABORTED, "state" if objection is None else objection[0].value
+            if objection is None and _is_late(one, now):
+                state, cause = ResultState.EXPIRED, "expired"
+            elif objection is None:  # the limit shrank while it waited: a smaller setpoint follows
+                self._drive(output.owner, Unsent(output.token), now, out)
+                return
+            self._end(output.owner, state, cause, now, out)
         elif output.owner in WriteKind.__members__:
             kind = WriteKind[output.owner]
             self._tell(told.WriteDone(kind, output.token, WriteResult.FAILED), now, out)
 
     def _operated(self, event: events.Operated, now: Now, out: list[Effect]) -> None:
-        output = self._lane.answered(event.token, event.outcome)
-        if output is not None:
-            self._answered(output, event.outcome, now, out)
+        over = self._lane.answered(event.token, event.outcome)
+        if over is not None:
+            self._answered(*over, now, out)
 
     def _answered(self, output: Output, outcome: Outcome, now: Now, out: list[Effect]) -> None:
         if output.owner in WriteKind.__members__:
@@ -419,9 +450,22 @@ class Controller:
         unanswered = outcome.kind is OutcomeKind.NO_ANSWER
         return WriteResult.UNKNOWN if unanswered else WriteResult.REFUSED
 
-    def _put(self, kind: WriteKind, token: int, writes: tuple[Write, ...]) -> None:
+    def _put(
+        self,
+        kind: WriteKind,
+        token: int,
+        writes: tuple[Write, ...],
+        power_w: float | None = None,
+    ) -> None:
         controls = tuple((write.control, write.sbo) for write in writes)
-        output = Output(rank=_RANKS[kind], owner=kind.name, token=token, controls=controls)
+        output = Output(
+            rank=_RANKS[kind],
+            owner=kind.name,
+            token=token,
+            controls=controls,
+            power_w=power_w,
+            newest=True,
+        )
         self._lane.put(output)
 
     # --- the watchdog --------------------------------------------------------------------------
@@ -451,6 +495,7 @@ class Controller:
                         lambda: plan.power_writes(self._map, setpoint_w, base),
                         now,
                         out,
+                        setpoint_w,
                     )
             case ordered.WriteHeartbeat(token, value):
                 self._write(
@@ -497,6 +542,7 @@ class Controller:
         writes: Callable[[], tuple[Write, ...]],
         now: Now,
         out: list[Effect],
+        power_w: float | None = None,
     ) -> None:
         try:
             found = writes()
@@ -504,7 +550,7 @@ class Controller:
             out.append(self._clerk.log(logging.ERROR, f"{kind.name.lower()}: {error}", "watchdog"))
             self._tell(told.WriteDone(kind, token, WriteResult.FAILED), now, out)
             return
-        self._put(kind, token, found)
+        self._put(kind, token, found, power_w)
 
     def _send_stop(self, now: Now, out: list[Effect]) -> None:
         """Let the stop go: it is durable, or it has waited long enough."""
@@ -554,9 +600,10 @@ class Controller:
                 del self._accepted[token]
                 report = Report(ResultState.ABORTED, change.cause.value, None, None, ())
                 self._report(accepted.job.id, report, accepted, now, out)
-            for id_, one in tuple(self._executions.items()):
-                if not one.power:
-                    self._end(id_, ResultState.ABORTED, change.cause.value, now, out)
+            # Also a dispatch that writes what comes before its setpoint: were it left alone, it
+            # would go on after the next ``arm``.
+            for id_ in tuple(self._executions):
+                self._end(id_, ResultState.ABORTED, change.cause.value, now, out)
 
     # --- orders without power ------------------------------------------------------------------
 
@@ -614,8 +661,8 @@ class Controller:
 
     def _drive(self, id_: str, event: JobEvent, now: Now, out: list[Effect]) -> None:
         one = self._executions.get(id_)
-        if one is None:
-            return
+        if one is None or one.executor.phase.name == "OVER":
+            return  # its last orders are being carried out: this happened because of them
         at = now.mono_s
         one.executor, orders = one.executor.handle(event, at)
         self._order(id_, orders, now, out)
@@ -651,7 +698,11 @@ class Controller:
         if self._executions.get(id_) is not one:
             return  # what we saw while asking has ended it
         output = Output(
-            rank=Rank.POWER, owner=id_, token=order.token, controls=((order.control, order.sbo),)
+            rank=Rank.POWER,
+            owner=id_,
+            token=order.token,
+            controls=((order.control, order.sbo),),
+            power_w=order.power_w,
         )
         self._lane.put(output)
 
@@ -695,7 +746,7 @@ class Controller:
         self._lane.drop(WriteKind.SETPOINT.name)
         self._lane.drop(WriteKind.REVERSION.name)
         one = self._executions.get(command_id)
-        if one is None or one.executor.phase.name == "OVER":
+        if one is None:
             return
         if cause is Cause.DURATION:  # its own clock ends at the same instant, but for rounding
             late = now._replace(mono_s=max(now.mono_s, one.executor.now.ends_at))
@@ -714,6 +765,11 @@ class Controller:
             self._monitor.agreed(self._executions[id_].executor.now.made)
         if accepted.cloud:
             out += self._clerk.result(id_, report, accepted.requested_w, accepted.actor, now)
+
+
+def _is_late(one: Execution | None, now: Now) -> bool:
+    """Whether nothing of ``one`` has left, and its command has expired by now."""
+    return one is not None and not one.begun and now.mono_s > one.accepted.job.expires_at
 
 
 _HANDLERS: dict[type, Callable[[Controller, Any, Now, list[Effect]], None]] = {

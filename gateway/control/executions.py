@@ -28,6 +28,7 @@ class Execution:
 
     accepted: Accepted
     executor: Executor
+    begun: bool = False  # an output of it has left
 
     @property
     def power(self) -> bool:

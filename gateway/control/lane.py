@@ -1,8 +1,13 @@
 """Puts the outputs of one asset in a row: one control at a time, what takes power away first. Pure.
 
-A stop goes before everything that waits, then zero, then the heartbeat, then power. A newer zero
-or heartbeat replaces one that still waits. Whether power may go is asked again at the very moment
-at which it would leave, because it may have waited for another control's answer.
+A stop goes before everything that waits, then zero, then the heartbeat, then power. A newer output
+of the watchdog replaces one of its kind that still waits. Whether an output may go is asked again
+at the very moment at which each control of it would leave, because it may have waited for another
+control's answer.
+
+What a reader would get wrong: of a zero every control is sent, whatever became of the one before,
+unless the site has the authority: where charge and discharge have a point each, an outstation that
+refuses the first must still be given the second.
 """
 
 from __future__ import annotations
@@ -13,6 +18,7 @@ from enum import IntEnum
 from typing import TYPE_CHECKING
 
 from gateway import effects
+from gateway.dispatch.outcomes import IdleNext, after_idle
 from gateway.field.ports import Outcome, OutcomeKind
 
 if TYPE_CHECKING:
@@ -35,12 +41,15 @@ class Rank(IntEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Output:
-    """Controls that belong together; the first that does not succeed ends them."""
+    """Controls that belong together; but for zero, the first that does not succeed ends them."""
 
     rank: Rank
     owner: str  # who is told: a kind of the watchdog's writes, or the id of a command
     token: int  # the owner's
     controls: tuple[tuple[Control, bool], ...]  # one or more, each with: select before operate
+    power_w: float | None = None  # setpoint that it makes, W; None: it is no setpoint
+    newest: bool = False  # it replaces what waits of its owner
+    fault: Outcome | None = None  # of a control of this zero that was not accepted
 
 
 class Lane:
@@ -55,8 +64,8 @@ class Lane:
         """
         self._asset = asset
         self._tokens = tokens
-        self._waiting: list[Output] = []
-        self._out: Output | None = None  # its first control is on its way, or about to be
+        self._waiting: list[Output] = []  # in order of arrival; a rest stands first
+        self._out: Output | None = None  # its first control is on its way
         self._token = 0  # of the control that is on its way; 0: none is
         self._lost_at = math.inf
 
@@ -66,17 +75,18 @@ class Lane:
         return self._lost_at
 
     def put(self, output: Output) -> None:
-        """Let ``output`` wait its turn; zero and heartbeat replace one that waits."""
-        if output.rank in (Rank.IDLE, Rank.HEARTBEAT):
-            self._waiting = [one for one in self._waiting if one.rank is not output.rank]
+        """Let ``output`` wait its turn; one that is ``newest`` replaces those of its owner."""
+        if output.newest and output.rank is Rank.POWER:
+            self.drop(output.owner)
+        elif output.newest:  # a zero that has begun is sent whole
+            self._waiting = [one for one in self._waiting if one.owner != output.owner]
         self._waiting.append(output)
 
     def drop(self, owner: str) -> None:
         """Forget what waits of ``owner``, and what of its present output is not sent yet."""
         self._waiting = [one for one in self._waiting if one.owner != owner]
         if self._out is not None and self._out.owner == owner:
-            sent = self._token != 0
-            self._out = replace(self._out, controls=self._out.controls[:1]) if sent else None
+            self._out = replace(self._out, controls=self._out.controls[:1])
 
     def send(
         self, at: float, may: Callable[[Output], bool]
@@ -85,49 +95,45 @@ class Lane:
 
         Args:
             at: monotonic s.
-            may: whether an output of rank POWER may leave now.
+            may: whether this output may leave now.
 
         Returns:
             The order, and outputs that may not leave and were dropped.
         """
         stopped: list[Output] = []
-        while self._token == 0 and (output := self._next()) is not None:
-            if output.rank is Rank.POWER and not may(output):
-                stopped.append(output)  # asking may have dropped it, or brought something better
-                self._forget(output)
+        while self._out is None and self._waiting:
+            output = min(self._waiting, key=lambda one: one.rank)  # the first of the least
+            allowed = may(output)
+            if not any(one is output for one in self._waiting):
+                continue  # asking has dropped it
+            self._waiting = [one for one in self._waiting if one is not output]
+            if not allowed:
+                stopped.append(output)
                 continue
             self._out = output
-            self._waiting = [one for one in self._waiting if one is not output]
             self._token, self._lost_at = next(self._tokens), at + ANSWER_S
             control, sbo = output.controls[0]
             return effects.Operate(self._asset, self._token, control, sbo), tuple(stopped)
         return None, tuple(stopped)
 
-    def _next(self) -> Output | None:
-        if self._out is not None:
-            return self._out
-        return min(self._waiting, key=lambda one: one.rank, default=None)
-
-    def _forget(self, output: Output) -> None:
-        self._waiting = [one for one in self._waiting if one is not output]
-        if self._out is output:
-            self._out = None
-
-    def answered(self, token: int, outcome: Outcome) -> Output | None:
+    def answered(self, token: int, outcome: Outcome) -> tuple[Output, Outcome] | None:
         """Take an answer; the output that is over with it, None while there is more of it.
 
         An answer that nobody waits for any more changes nothing.
         """
         if token == 0 or token != self._token or self._out is None:
             return None
-        self._token, self._lost_at = 0, math.inf
-        rest = self._out.controls[1:]
-        if outcome.kind is OutcomeKind.SUCCESS and rest:
-            # A newer zero need not wait for the rest of an older one: both say the same.
-            self._out = replace(self._out, controls=rest)
+        out, rest = self._out, self._out.controls[1:]
+        self._out, self._token, self._lost_at = None, 0, math.inf
+        good = outcome.kind is OutcomeKind.SUCCESS
+        if out.rank is Rank.IDLE:
+            good = after_idle(outcome) is not IdleNext.LOCAL
+            if out.fault is None and after_idle(outcome) is not IdleNext.VERIFY:
+                out = replace(out, fault=outcome)
+        if good and rest:
+            self._waiting.insert(0, replace(out, controls=rest))
             return None
-        out, self._out = self._out, None
-        return out
+        return out, (outcome if not good or out.fault is None else out.fault)
 
     def overdue(self, at: float) -> tuple[Output, Outcome] | None:
         """The output whose answer will not come any more at ``at`` (monotonic s)."""

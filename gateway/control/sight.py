@@ -10,7 +10,7 @@ import math
 from typing import TYPE_CHECKING
 
 from gateway.dispatch import limits, plan
-from gateway.dispatch.interlocks import IIN_LOCAL, Facts, Interlock, blocks
+from gateway.dispatch.interlocks import IIN_LOCAL, OURS, Facts, Interlock, blocks
 from gateway.measured import Quality
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from gateway.settings import AssetSettings
 
 _AUTHORITY = frozenset({Interlock.LOCAL, Interlock.AUTHORITY})
+_OURS: dict[str, tuple[object, ...]] = {"local": (False,), "control_authority": (True, OURS)}
 # Lease and session are judged by the watchdog itself: a session may be down for 10 s.
 _WATCHDOGS = frozenset({Interlock.LEASE, Interlock.SESSION})
 
@@ -137,9 +138,13 @@ class Sight:
             return True
         if IIN_LOCAL in facts.iin:
             return False
-        known = (facts.read(self.map.by_point[point]) for point in self.authority_points)
-        good = all(one is not None and one.quality <= Quality.DERIVED for one in known)
-        return False if good and self.authority_points else None
+        for role, ours in _OURS.items():  # one that says so is enough, whatever the other says
+            row = self.map.row(role)
+            measured = None if row is None else facts.read(row)
+            known = measured is not None and measured.quality <= Quality.DERIVED
+            if known and measured is not None and measured.value not in ours:
+                return False
+        return None
 
     def echo_w(self, now: Now) -> float | None:
         """The setpoint's echo, W, + discharging; None unless all of it is good and fresh."""

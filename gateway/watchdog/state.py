@@ -117,6 +117,11 @@ class State:
             self.demand is not None and self.phase in OWING and self.session_up and not self.local
         )
 
+    def may_beat(self, at: float) -> bool:
+        """Whether a heartbeat that waited to be written may still be written at ``at``."""
+        overdue = self.demand is not None and at >= self.demand.overdue_at
+        return not math.isinf(self.beats_from()) and at >= self.held_until and not overdue
+
     def beats_from(self) -> float:
         """From when on the RTAC heartbeat may be written (monotonic s); inf: withheld."""
         if self.phase not in BEATING or not self.session_up or self.yielded:
