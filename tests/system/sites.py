@@ -78,13 +78,28 @@ class Platform(Cloud):
 
 
 class Site:
-    """What stands around one gateway; everything listens on our loopback."""
+    """What stands around one gateway; everything listens on our loopback.
 
-    def __init__(self, folder: Path, *, events_per_s: float = 0.0) -> None:
+    Args:
+        folder: for its files.
+        events_per_s: what the RTAC records beside the battery's own.
+        scenario: of the simulated battery.
+        deadman_s: the RTAC's dead-man, s.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        events_per_s: float = 0.0,
+        scenario: str = "daily",
+        deadman_s: float = 15.0,
+    ) -> None:
         self.pki = Pki(folder / "pki")
         self.broker = Broker(folder / "broker", pki=self.pki)
         self._folder = folder
         self._events_per_s = events_per_s
+        self._scenario, self._deadman_s = scenario, deadman_s
 
     @contextlib.contextmanager
     def running(self) -> Iterator[Site]:
@@ -94,10 +109,11 @@ class Site:
             stack.callback(self.broker.stop)
             self.rtac = stack.enter_context(
                 SimProcess(
-                    map="generic-rtac",
+                    "generic-rtac",
                     cwd=self._folder,
-                    scenario="daily",
+                    scenario=self._scenario,
                     events_per_s=self._events_per_s,
+                    deadman_s=self._deadman_s,
                 )
             )
             self.cloud = Platform(port=self.broker.port, pki=self.pki)
