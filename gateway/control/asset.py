@@ -1,7 +1,7 @@
 """Everything that may command one asset: cloud, operator, commissioning; and why it may not. Pure.
 
 Control is off while any reason of ``readiness`` stands. A commissioning test turns it on for
-itself alone: commands from the cloud are refused meanwhile.
+itself alone: commands from the cloud are refused meanwhile, but those that take power away.
 """
 
 from __future__ import annotations
@@ -72,6 +72,7 @@ class AssetControl:
         asset = ground.asset
         self._ground = ground
         self._name = asset.id
+        self.monitor = monitor
         self._safety: Safety | None = ground.safety
         self._faulty = False
         self.log_lost = ground.log_lost
@@ -125,9 +126,17 @@ class AssetControl:
     def command(self, event: events.MessageArrived, now: Now) -> list[Effect]:
         """Take a message of the command topic."""
         self.reasons = self._reasons(now)
-        testing = self._trial is not None and self._trial.ok is None
-        disabled = self.reasons or (("COMMISSIONING",) if testing else ())
-        return self.desk.command(event, now, disabled) + self._after(now)
+        lent = self._testing and self.controller.state.enabled
+        return self.desk.command(event, now, self._disabled, lent=lent) + self._after(now)
+
+    @property
+    def _testing(self) -> bool:
+        return self._trial is not None and self._trial.ok is None
+
+    @property
+    def _disabled(self) -> tuple[str, ...]:
+        """Why a command that asks for power is refused."""
+        return self.reasons or (("COMMISSIONING",) if self._testing else ())
 
     def heartbeat(self, session: str, challenge: int, now: Now) -> list[Effect]:
         """Take a genuine answer to a challenge."""
@@ -347,7 +356,8 @@ class AssetControl:
 
     def approve(self, id_: str, user: str, now: Now) -> tuple[list[Effect], str]:
         """Approve a waiting command."""
-        out, why = self.desk.approve(id_, user, now, self.reasons)
+        self.reasons = self._reasons(now)
+        out, why = self.desk.approve(id_, user, now, self._disabled)
         return out + self._after(now), why
 
     # --- how it is described -------------------------------------------------------------------

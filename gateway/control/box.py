@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gateway.control.commission import Kind
+from gateway.control.commission import HOLD_MAX_S, HOLD_MIN_S, Kind
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     Found = tuple[list[Effect], Body]
     Act = Callable[[LocalAsked, Mapping[str, AssetControl], tuple[str, ...], Now], Found]
 
-_LOOKS = frozenset({"show", "progress"})
+_LOOKS = ("show", "progress")  # compared, not hashed: an act may be any JSON
 
 
 def ask(
@@ -85,6 +85,11 @@ def _each(
     return carry_out
 
 
+def _is_hold(found: object) -> bool:
+    number = isinstance(found, int | float) and not isinstance(found, bool)
+    return number and HOLD_MIN_S <= found <= HOLD_MAX_S  # type: ignore[operator]  # a number
+
+
 def _decide(
     event: LocalAsked, controls: Mapping[str, AssetControl], _assets: tuple[str, ...], now: Now
 ) -> Found:
@@ -124,11 +129,10 @@ def _commission(  # noqa: PLR0911 - one return for each act
             return out, _error(why) if why else {"done": f"{name}: acknowledged"}
         case Kind.SIGN.value | Kind.DEADMAN.value:
             hold_s = event.arguments.get("holdS")
-            if hold_s is not None and (
-                isinstance(hold_s, bool) or not isinstance(hold_s, int | float)
-            ):
-                return [], _error(f"holdS {hold_s!r}: must be a number of seconds")
-            held_s = None if hold_s is None else float(hold_s)
+            if hold_s is not None and not _is_hold(hold_s):
+                allowed = f"must be {HOLD_MIN_S:g}..{HOLD_MAX_S:g} seconds"
+                return [], _error(f"holdS {str(hold_s)[:20]}: {allowed}")
+            held_s = float(hold_s) if isinstance(hold_s, int | float) else None
             out, why = control.test(Kind(act), event.user, now, hold_s=held_s)
             return out, _error(why) if why else {"started": f"{name}: {act}"}
         case _:

@@ -7,6 +7,7 @@ the list of those that wait, and the rate of power commands are kept. A receipt 
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from gateway.points.pointmap import PointsMap
     from gateway.settings import AssetSettings
 
+REFUSED_COUNT, REFUSED_SPAN_S = 60, 300.0  # rows of the audit log about refused commands
 # Reasons that are found before anybody's signature was seen to hold: such a message is nobody's,
 # and the audit log, which is never cut short, is not filled with what the broker makes up.
 _NOBODYS = frozenset(
@@ -82,6 +84,9 @@ class Desk:
         self._register = Register(seen)
         self._rate = RateWindow()
         self._pending = Pending()
+        self._refused_from, self._refused = -math.inf, 0  # genuine commands refused, lately
+        self._omitted = 0  # of them, since the last one in the audit log
+        self._kept: list[tuple[str | None, Reason]] = []  # whose text is there already
         self.verbs = offered(points_map, map_refusals(points_map))
 
     @property
@@ -97,7 +102,12 @@ class Desk:
     # --- what comes ----------------------------------------------------------------------------
 
     def command(
-        self, event: events.MessageArrived, now: Now, disabled: tuple[str, ...]
+        self,
+        event: events.MessageArrived,
+        now: Now,
+        disabled: tuple[str, ...],
+        *,
+        lent: bool = False,
     ) -> list[Effect]:
         """Take a message of the command topic.
 
@@ -105,12 +115,15 @@ class Desk:
             event: as it came; nothing in it is trusted.
             now: the instant of judgement.
             disabled: why control is off; empty if it is on.
+            lent: control is on for a commissioning test: what takes power away ends it.
         """
         found = verify.admit(
             event.payload, self._desk(), self._register, now, retained=event.retained
         )
         if isinstance(found, Rejected):
             return self._refuse(found, found.id, event.payload, now)
+        if lent and found.command.verb.withdraws:
+            disabled = ()
         permitted = permit(found, now.mono_s, self._conditions(now, disabled), approved=False)
         if isinstance(permitted, Permitted) and permitted.waits and self._pending.full:
             text = f"{self.waiting} commands wait for the operator already"
@@ -139,7 +152,12 @@ class Desk:
             return [], f"command {id_}: does not wait here, or not any more"
         out = self._clerk.act(user, "approve", f"command {id_}", now, id=id_)
         conditions = self._conditions(now, disabled)
-        permitted = permit(admitted, now.mono_s, conditions, approved=True)
+        permitted: Permitted | Rejected
+        if admitted.command.safety_digest != self._controller.safety.digest:
+            text = f"is for another safety file: ours is {self._controller.safety.digest}"
+            permitted = Rejected(Reason.SAFETY_DIGEST, text)
+        else:
+            permitted = permit(admitted, now.mono_s, conditions, approved=True)
         found = permitted if isinstance(permitted, Rejected) else self._job(permitted, now)
         if isinstance(found, Rejected):
             report = Report(ResultState.REJECTED, found.reason, None, None, (found.text,))
@@ -320,14 +338,23 @@ class Desk:
         self, rejected: Rejected, id_: str | None, payload: bytes, now: Now
     ) -> list[Effect]:
         out = self._clerk.ack(id_, rejected, now)
-        if rejected.reason not in _NOBODYS:
-            body: dict[str, object] = {
-                "id": id_,
-                "reason": rejected.reason,
-                "text": rejected.text,
-                "command": payload.decode("utf-8", "replace"),
-            }
-            out.append(self._clerk.audited("cloud", "refused", body, sign=True))
+        if rejected.reason in _NOBODYS:
+            return out
+        # Genuine, but sent again and again by a broker that kept it: that must not fill the disk.
+        if now.mono_s - self._refused_from >= REFUSED_SPAN_S:
+            self._refused_from, self._refused = now.mono_s, 0
+        self._refused += 1
+        if self._refused > REFUSED_COUNT:
+            self._omitted += 1
+            return out
+        body: dict[str, object] = {"id": id_, "reason": rejected.reason, "text": rejected.text}
+        if self._omitted:
+            body["omitted"] = self._omitted  # refusals since the last row
+        if (id_, rejected.reason) not in self._kept:
+            self._kept = [*self._kept[1 - REFUSED_COUNT :], (id_, rejected.reason)]
+            body["command"] = payload.decode("utf-8", "replace")
+        self._omitted = 0
+        out.append(self._clerk.audited("cloud", "refused", body, sign=True))
         return out
 
     def _entry(self, admitted: Admitted, payload: bytes, *, sign: bool) -> Record:

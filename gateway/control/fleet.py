@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from gateway.site import Past, Site
     from gateway.uplink.topics import Topics
 
+ANSWERS_PER_S = 20  # verified; the broker is not trusted to be moderate
+
 
 class Fleet:
     """All ``AssetControl``; none of an asset without a good safety file."""
@@ -45,6 +47,7 @@ class Fleet:
         self._due = math.inf  # the least of them
         self.news = False  # what birth says of control may have changed
         self._free_pct = 0.0
+        self._counted_from, self._counted = -math.inf, 0  # answers to challenges, this second
         self._stopping = False
         self._epoch = identity.epoch
         self._enrol(site)
@@ -63,9 +66,12 @@ class Fleet:
         """Why a reload must wait, "" if it need not: it changes an asset under power."""
         assets = {one.id: one for one in new.settings.assets}
         for name, control in self._controls.items():
-            same = assets.get(name) == self._assets.get(name) and (
-                name in new.maps and new.maps[name].digest == self._site.maps[name].digest
-            )
+            linger_s = new.settings.uplink.telemetry_linger_s
+            same = (
+                assets.get(name) == self._assets.get(name)
+                and new.maps[name].digest == self._site.maps[name].digest
+                and linger_s == self._site.settings.uplink.telemetry_linger_s
+            )  # else the core makes a new session, and what we know of the field is gone
             if control.unsettled and not same:
                 phase = control.controller.phase.name
                 return f"asset {name} is {phase} and its settings change: idle it first"
@@ -81,17 +87,27 @@ class Fleet:
         for name, asset in self._assets.items():
             control = kept.get(name)
             same = before.get(name) == asset and (old.maps[name].digest == site.maps[name].digest)
-            if control is not None and same:
+            if control is not None and same and control.monitor is monitors[name]:
                 self._controls[name] = control
                 faulty = bool(site.safety_faults)
                 out += control.become(site.safety, faulty=faulty, now=now)
             elif site.safety is not None:
-                self._controls[name] = self._begin(asset, site, monitors[name], now)
+                beside = next(iter([*kept.values(), *self._controls.values()]), None)
+                begun = self._begin(asset, site, monitors[name], beside, now)
+                self._controls[name] = begun
+                out += begun.stop(now) if self._stopping else []
         return self._out(out, now)
 
-    def _begin(self, asset: AssetSettings, site: Site, monitor: Monitor, now: Now) -> AssetControl:
+    def _begin(
+        self,
+        asset: AssetSettings,
+        site: Site,
+        monitor: Monitor,
+        beside: AssetControl | None,
+        now: Now,
+    ) -> AssetControl:
+        """Control one asset more; ``beside`` is any other, whose challenges it counts on."""
         assert site.safety is not None
-        beside = next(iter(self._controls.values()), None)
         state = None if beside is None else beside.controller.state
         ground = Ground(
             asset=asset,
@@ -157,7 +173,7 @@ class Fleet:
 
     def _heartbeat(self, event: events.MessageArrived, now: Now) -> list[Effect]:
         safety = self._site.safety
-        if safety is None:
+        if safety is None or self._is_flood(now):
             return []
         found = verify_heartbeat(
             event.payload,
@@ -173,6 +189,13 @@ class Fleet:
         for control in self._controls.values():
             out += control.heartbeat(self._session, found.challenge, now)
         return out
+
+    def _is_flood(self, now: Now) -> bool:
+        """Whether more came than the core has time for; a genuine one then comes again in 5 s."""
+        if now.mono_s - self._counted_from >= 1.0:
+            self._counted_from, self._counted = now.mono_s, 0
+        self._counted += 1
+        return self._counted > ANSWERS_PER_S
 
     def stop(self, now: Now) -> list[Effect]:
         """SIGTERM: idle every battery and verify it."""
