@@ -5,7 +5,8 @@ Two kinds, because a broker says no in two ways:
 * It answers PUBACK with a failure. One bad record is left in the store for a later pass, and the
   others go on. After ``STRIKES`` in a row on one topic the topic is blocked for a while, which
   doubles each time.
-* It closes the connection (3.1.1 has no other way). After ``ENDINGS`` connections that ended soon
+* It closes the connection (3.1.1 has no other way), at once: a network that fails is silent
+  first, and nothing is concluded from it. After ``ENDINGS`` connections that ended soon
   and with something in flight, records go one by one; the one that is alone in flight when the
   connection ends twice is held back for a while, which doubles each time.
 

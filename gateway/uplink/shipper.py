@@ -54,6 +54,7 @@ if TYPE_CHECKING:
 
 LIVE_BYTES = 4 << 20  # of telemetry waiting in memory; the other streams may take as much again
 FORGET_ROWS, FORGET_S = 64, 0.05  # acknowledged rows are deleted in groups
+AT_ONCE_S = 5.0  # from publishing to the end of a connection that a record may have ended
 _REMEMBERED = 4096  # ids lately acknowledged, which a fetch under way may still bring
 
 
@@ -61,6 +62,7 @@ class _Sent(NamedTuple):
     row: Row
     topic: str
     backfill: bool
+    at_s: float  # monotonic second
 
 
 class Shipper:
@@ -169,7 +171,11 @@ class Shipper:
         assert isinstance(event, BrokerDown)
         if self._up_at is None:
             return
-        ids = [sent.row.id for sent in self._sent.values()]
+        oldest = next(iter(self._sent.values()), None)
+        # A broker that dislikes a record closes at once; where nothing was answered for long
+        # before, the network ended it, and no record is suspected.
+        at_once = oldest is not None and now.mono_s - oldest.at_s <= AT_ONCE_S
+        ids = [sent.row.id for sent in self._sent.values()] if at_once else []
         held = self._refusals.ended(ids, lasted_s=now.mono_s - self._up_at, mono_s=now.mono_s)
         if held is not None:
             effects.append(_held_log(held, event.cause))
@@ -315,7 +321,7 @@ class Shipper:
             effects.append(Log(logging.ERROR, f"record {row.id} cannot be shipped: {error}"))
             return
         self._token += 1
-        self._sent[self._token] = _Sent(row, topic, backfill)
+        self._sent[self._token] = _Sent(row, topic, backfill, now.mono_s)
         self._backfilling += backfill
         keep = retained(batch.stream, backfill=backfill)
         encoding = "zstd" if batch.codec is Codec.ZSTD else ""

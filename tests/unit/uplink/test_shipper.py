@@ -305,6 +305,24 @@ def test_a_record_that_ends_the_connection_is_found_and_held_and_all_others_arri
     assert [row_id(order) for order in bench.in_flight.values()] == [poison]
 
 
+def test_a_network_that_fails_again_and_again_holds_no_record_back() -> None:
+    """Silent for 20 s, then gone, ten times: the same record is the oldest in flight each time."""
+    bench = Bench(window=20)
+    bench.append(3)
+    for _ in range(10):
+        bench.connect()
+        bench.serve()
+        assert bench.in_flight
+        bench.mono_s += 20
+        bench.disconnect()
+    bench.connect()
+    while bench.serve() or bench.acknowledge():
+        pass
+    bench.tick(0.5)
+    assert not bench.store
+    assert bench.shipper.report(bench.now).held == 0
+
+
 def test_a_record_that_cannot_be_encoded_is_held_and_the_others_go_on() -> None:
     bench = Bench()
     bench.connect()
