@@ -151,7 +151,10 @@ class AssetControl:
 
     def stop(self, now: Now) -> list[Effect]:
         """SIGTERM: idle, verify; ``controller.may_exit`` says when it is done."""
-        ended = [] if self._trial is None else self._trial.abort("the gateway is stopping", now)
+        trial, ended = self._trial, list[Effect]()
+        if trial is not None and trial.ok is None:
+            ended = trial.abort("the gateway is stopping", now)
+            ended += self._judged(trial, now)
         return ended + self.controller.tell(told.StopAsked(), now)
 
     def become(self, safety: Safety | None, *, faulty: bool, now: Now) -> list[Effect]:
@@ -270,6 +273,9 @@ class AssetControl:
         if trial.ok:
             proof = readiness.Proof(self._ground.points_map.digest, now.unix_ms)
             facts = _FACTS[trial.kind](self._name, proof)
+        elif _is_disproof(trial):  # it held once and does not now: what was proved is void
+            facts = dict.fromkeys(_FACTS[trial.kind](self._name, readiness.Proof("", 0)))
+            self._disprove(trial.kind, facts)
         token = next(self._tokens)
         if trial.ok:
             self._proofs[token] = json.dumps(facts)
@@ -279,7 +285,20 @@ class AssetControl:
         out.append(
             self.clerk.audited(actor, "commissioning", body, token=token, facts=facts, sign=True)
         )
-        return out
+        return out + self._stand(now)
+
+    def _disprove(self, kind: Kind, facts: dict[str, str | None]) -> None:
+        done = self._commissioned
+        if kind is Kind.SIGN:
+            self._commissioned = replace(done, sign_test=None)
+        else:
+            self._commissioned = replace(done, deadman_test=None)
+        # Nor may one that passed before, and is not durable yet, bring it back.
+        self._proofs = {
+            token: proof
+            for token, proof in self._proofs.items()
+            if facts.keys().isdisjoint(json.loads(proof))
+        }
 
     def _record(
         self, user: str, act: str, text: str, facts: dict[str, str | None], now: Now
@@ -445,6 +464,14 @@ def _camel(table: LimitSettings | WatchdogSettings | RiskAcceptance) -> dict[str
         for name in table.__slots__
         for first, *rest in [name.split("_")]
     }
+
+
+def _is_disproof(trial: Trial) -> bool:
+    """Whether a failed test showed the fault itself, and was not merely cut short."""
+    figures = trial.figures
+    if trial.kind is Kind.SIGN:
+        return "fault" in figures
+    return "deadmanS" in figures and "zeroS" not in figures
 
 
 def _kept(ground: Ground) -> tuple[Phase | None, bool]:
