@@ -1,6 +1,6 @@
 """The counters of the last commit once more, in a small file beside the database.
 
-It is written after a commit is durable, and never synced: that costs two microseconds. So it may
+It is written after a commit is durable, and never synced: that costs a microsecond. So it may
 be behind the database (a crash came between, the power went, a bit flipped in it: then its CRC
 fails), and is of no use then. It is never ahead, unless commits have vanished: a bit flipped in
 the last of the log, a disk had not kept what it said it had, an older copy was put in place. Then
@@ -19,8 +19,6 @@ from gateway.queue.book import Book, sealed
 if TYPE_CHECKING:
     from pathlib import Path
 
-_SIZE = 1024  # bytes: the text has some 600; always the same, so that the file never grows
-
 
 def beside(path: Path) -> Path:
     """The file that belongs to the database ``path``."""
@@ -30,8 +28,8 @@ def beside(path: Path) -> Path:
 def read(path: Path) -> Book | None:
     """What was last written beside the database ``path``, if its CRC holds."""
     with suppress(OSError, ValueError, PayloadError):
-        crc, text = beside(path).read_text("ascii").split(" ", 1)
-        text = text.rstrip()
+        line, _ = beside(path).read_text("ascii").split("\n", 1)  # an older one may be longer
+        crc, text = line.split(" ", 1)
         if int(crc, 16) == sealed("book", text):
             return Book.parse(text)
     return None
@@ -50,11 +48,12 @@ class Tally:
 
     def write(self, text: str, crc: int) -> None:
         """Note the counters of a commit that is durable now."""
-        octets = f"{crc:08x} {text}".ljust(_SIZE).encode()
-        with suppress(OSError):
+        try:
             if self._file is None:
                 self._file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o640)
-            os.pwrite(self._file, octets, 0)
+            os.pwrite(self._file, f"{crc:08x} {text}\n".encode(), 0)
+        except OSError:
+            return
 
     def close(self) -> None:
         """Close the file; it stays for the next start."""
