@@ -84,7 +84,8 @@ class Wiring:
             return float(sum(1 << bit for bit, code in row.bits.items() if code in conditions))
         if row.point in self.constants:
             return _backwards(self.constants[row.point], row)
-        if wire.echoes is not None:
+        # A heartbeat that the RTAC counts by itself is what we write back, and no echo of it.
+        if wire.echoes is not None and row.role != "der_heartbeat":
             shown: Value = self._echo(wire.echoes, row, rtac, now)
         elif row.role is not None and row.role in values:
             shown = values[row.role]
@@ -159,12 +160,16 @@ def wire_up(
         points_map=points_map,
         ratings=ratings,
         wires=tuple(wires),
-        constants=dict(_constants(points_map)),
+        constants=dict(_constants(points_map, ratings)),
         by_point={wire.spec.point: wire for wire in wires},
     )
 
 
-def _constants(points_map: PointsMap) -> Iterator[tuple[str, Value]]:
+def _constants(points_map: PointsMap, ratings: Ratings) -> Iterator[tuple[str, Value]]:
+    for rating in points_map.fingerprint.nameplate:
+        row = points_map.by_name.get(rating.point)
+        if row is not None and row.role is None:
+            yield row.point, float(getattr(ratings, rating.key))
     for check in points_map.fingerprint.equals:
         row = points_map.by_name.get(check.point)
         if row is not None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -11,6 +12,7 @@ from gateway.points.pointmap import (
     MapControl,
     MapFingerprint,
     MapPoint,
+    NameplateCheck,
     PointsMap,
     raw_map,
 )
@@ -148,3 +150,18 @@ def test_the_attributes_agree_with_the_map_unless_they_lie() -> None:
     assert (shown[242], shown[252]) == ("2.3.1", "v")
     assert attributes(points_map(), firmware="", serial="S", lying=True)[242] != "2.3.1"
     assert accepted_firmware(raw_map()) == "1.0.0"
+
+
+def test_a_rating_without_a_role_shows_what_the_battery_is_rated_at() -> None:
+    made = points_map(MapPoint("AI16", "rated", None, unit="Wh"))
+    checks = MapFingerprint(nameplate=(NameplateCheck("rated", "capacity_wh"),))
+    wiring = wire_up(replace(made, fingerprint=checks), RATINGS)
+    assert served(wiring, rtac())["AI16"].value == RATINGS.capacity_wh
+
+
+def test_a_heartbeat_that_the_rtac_counts_is_no_echo_of_what_is_written_back() -> None:
+    beat = MapPoint("AI2", "beat", "der_heartbeat", unit="count")
+    out = MapPoint("AO0", "out", "cmd_heartbeat", unit="count", variation="int32", feedback="beat")
+    wiring = wire_up(points_map(beat, out), RATINGS)
+    later = rtac().tick(7.0)
+    assert served(wiring, later, 7.0)["AI2"].value == 7
