@@ -11,6 +11,8 @@ What a reader would get wrong:
   the loop. Nothing is published from a callback.
 * ``BrokerUp`` is posted once we are subscribed. What is unacknowledged when a connection ends
   stays unacknowledged: an acknowledgement is a PUBACK and nothing else.
+* The broker is not trusted. What it sends beyond ``moderation`` is dropped here and read slowly, so
+  that TCP holds it back; what only fills our memory ends the connection.
 """
 
 from __future__ import annotations
@@ -30,6 +32,7 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 from gateway import clock
 from gateway.events import BrokerUp, MessageArrived, PublishAcknowledged, PublishRefused
 from gateway.uplink import causes
+from gateway.uplink.moderation import Moderation
 
 if TYPE_CHECKING:
     import ssl
@@ -50,8 +53,11 @@ STALLED_S = 60.0  # messages are in flight and no PUBACK came: the broker is not
 MAX_WAITING = 10_000  # messages handed over beyond the broker's Receive Maximum
 LOOP_S = 0.25
 LARGEST = 1 << 20  # bytes of an incoming packet; a broker has no reason for a tenth of it
+MAX_UNREAD = 16 << 20  # bytes handed to paho that the broker does not read
+SLOWLY_S = 0.001  # after a turn that brought too much: the core's thread goes first
 _WORST_TOPIC = 512  # bytes of topic and properties, for the packet size
 _NO_LIMIT = 268_435_455  # the largest MQTT packet
+_PUBACKS = 100  # packets of ours without a token that may wait: PUBACKs, challenges, receipts
 _RECEIVE_MAX = 65_535  # if the broker says nothing (MQTT 5, 3.2.2.3.3)
 
 
@@ -106,6 +112,8 @@ class Connection:
         self._bye = ""
         self._properties: dict[tuple[str, str], Properties | None] = {}
         self._noted = _Noted()
+        self._moderation = Moderation(inbound, clock.now().mono_s)
+        self._dropped = False  # something, in this turn
         self._client = self._make(context, gateway, will)
 
     def _make(self, context: ssl.SSLContext, gateway: str, will: tuple[str, bytes]) -> paho.Client:
@@ -207,10 +215,7 @@ class Connection:
         """
         self._loop()
         self._settle()
-        coming = self._client._in_packet["remaining_length"]  # noqa: SLF001 - paho 2.2 shows it nowhere
-        if coming > LARGEST:
-            why = f"the broker sends a packet of {coming} bytes: at most {LARGEST} are read"
-            raise Ended(why)
+        self._bound()
         if not self._tokens:
             self._moved_at = time.monotonic()
         elif time.monotonic() - self._moved_at > self._stalled_s:
@@ -266,6 +271,28 @@ class Connection:
                 return  # ``open`` says why
             self._settle()  # acknowledgements that came before the end
             raise Ended(self._why())
+
+    def _bound(self) -> None:
+        """Hold a broker back that sends too much, and leave one that fills our memory."""
+        client = self._client
+        coming = client._in_packet["remaining_length"]  # noqa: SLF001 - paho 2.2 shows it nowhere
+        if coming > LARGEST:
+            why = f"the broker sends a packet of {coming} bytes: at most {LARGEST} are read"
+            raise Ended(why)
+        if client._in_messages:  # noqa: SLF001 - as above; it keeps them until the broker's PUBREL
+            why = "the broker sends at QoS 2: we subscribe at QoS 0 and 1"
+            raise Ended(why)
+        leaving = client._out_packet  # noqa: SLF001 - as above
+        if len(leaving) > len(self._tokens) + _PUBACKS:  # a broker may acknowledge unread
+            unread = sum(len(packet["packet"]) for packet in tuple(leaving))
+            if unread > MAX_UNREAD or len(leaving) > MAX_WAITING:
+                why = f"the broker reads nothing: {len(leaving)} packets wait for it"
+                raise Ended(why)
+        if self._dropped:
+            self._dropped = False
+            if text := self._moderation.complaint(clock.now().mono_s):
+                log.warning("%s", text)
+            time.sleep(SLOWLY_S)
 
     def _why(self) -> str:
         settings, error = self._settings, self._noted.error
@@ -341,6 +368,10 @@ class Connection:
         self._pubacks.append((mid, code))
 
     def _on_message(self, _c: object, _u: object, message: paho.MQTTMessage) -> None:
+        at = clock.now()
+        if not self._moderation.hears(message.topic, at.mono_s):
+            self._dropped = True
+            return
         if len(message.payload) > MAX_INBOUND:
             log.warning(
                 "cut a message of %d bytes on %s: %d are allowed",
@@ -350,7 +381,7 @@ class Connection:
             )
         # One byte too many is left: whoever sent it is told that it was too large.
         payload = bytes(message.payload[: MAX_INBOUND + 1])
-        self._post(MessageArrived(message.topic, payload, message.retain, clock.now()))
+        self._post(MessageArrived(message.topic, payload, message.retain, at))
 
     def _on_disconnect(
         self, _c: object, _u: object, flags: paho.DisconnectFlags, code: ReasonCode, _p: object

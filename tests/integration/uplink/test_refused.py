@@ -217,7 +217,7 @@ def test_an_oversized_message_of_a_broker_that_ignores_our_limit_is_cut(pki: Pki
     def flooding(connection: ssl.SSLSocket) -> None:
         for _ in welcome(connection):
             for size in (200_000, 10):
-                body = b"\x00\x01t\x00" + b"x" * size
+                body = b"\x00\x16bess/v1/gw-17/mgmt/req\x00" + b"x" * size
                 length = bytes(
                     [len(body) % 128 | 0x80, len(body) // 128 % 128 | 0x80, len(body) >> 14]
                 )
