@@ -1,0 +1,214 @@
+"""A whole core under control, and everything a stranger may hand it: no exception, no output."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gateway import effects, events
+from gateway.clock import rfc3339
+from gateway.control import readiness
+from gateway.core import VERBS, Core
+from gateway.dispatch.truststore import trust_store
+from gateway.safety import safety_settings
+from gateway.site import Past, Safety
+from gateway.tomlfile import parse
+from tests.fixtures.commands import SESSION, b64, signed, signer
+from tests.fixtures.safetyfiles import ALGORITHMS, GOOD
+from tests.fixtures.shippedmaps import shipped
+from tests.fixtures.sites import START, identity, later, site
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+MAP = shipped("generic-rtac@1.0.0")
+TOPIC = "bess/v1/gw-17/"
+TOPICS = ("bess-1/cmd", "hb/down", "mgmt/req", "bess-2/cmd", "")
+OPS, PULSE = (signer(kid, ALGORITHMS[kid]) for kid in ("ops-1", "pulse-1"))
+
+
+def safety() -> Safety:
+    """What a good safety.toml becomes; commands go without approval."""
+    text = GOOD.replace('approval = "dual"', 'approval = "envelope"')
+    found = safety_settings(
+        parse(text.encode(), file="safety.toml"), folder="/x", response_timeouts_s={}
+    )
+    pems = {key.kid: signer(key.kid, ALGORITHMS[key.kid]).public_pem for key in found.keys}
+    return Safety(found, trust_store(found.keys, pems), found.digest(pems))
+
+
+SAFETY = safety()
+
+
+def core(**past: str) -> Core:
+    """A core whose one battery is commissioned."""
+    proof = readiness.Proof(MAP.digest, START.unix_ms)
+    facts: dict[str, str | None] = {
+        **readiness.fact_of_acknowledgement("bess-1", SAFETY.digest),
+        **readiness.fact_of_sign_test("bess-1", proof),
+        **readiness.fact_of_deadman_test("bess-1", proof),
+        **past,
+    }
+    made = replace(site(), maps={"bess-1": MAP}, safety=SAFETY)
+    kept = {key: value for key, value in facts.items() if value is not None}
+    found = Core(made, replace(identity(), session=SESSION), Past(kept), START)
+    found.handle(None, START)
+    return found
+
+
+def challenge(made: Core) -> int:
+    """The number that is asked for now."""
+    newest = max(one.controller.state.lease.newest for one in made._fleet._controls.values())
+    assert newest
+    return newest
+
+
+def claims(made: Core, **changes: Any) -> dict[str, Any]:  # noqa: ANN401 - any claim
+    """A command that would be taken, but for ``changes``."""
+    return {
+        "schema": "bess.command/1",
+        "id": "01JD0000000000000000000000",
+        "gateway": "gw-17",
+        "asset": "bess-1",
+        "session": SESSION,
+        "challenge": challenge(made),
+        "seq": 42,
+        "issuedAt": rfc3339(START.unix_ms),
+        "expiresAt": rfc3339(START.unix_ms + 60_000),
+        "mapDigest": MAP.digest,
+        "safetyDigest": SAFETY.digest,
+        "type": "idle",
+        "params": {},
+    } | changes
+
+
+def send(made: Core, payload: bytes, topic: str = "bess-1/cmd", *, at: float = 1.0) -> list[Any]:
+    """Let a message arrive; returns what was ordered."""
+    arrived = events.MessageArrived(TOPIC + topic, payload, retained=False, at=later(at))
+    return list(made.handle(arrived, later(at)))
+
+
+def outputs(found: Iterable[object]) -> list[effects.Operate]:
+    """What reaches the field."""
+    return [one for one in found if isinstance(one, effects.Operate)]
+
+
+def ask(made: Core, verb: str, arguments: dict[str, Any], *, operator: bool) -> dict[str, Any]:
+    """What the control socket would carry back."""
+    asked = events.LocalAsked(7, verb, arguments, "eve", operator)
+    (answer,) = [one for one in made.handle(asked, later(1)) if isinstance(one, effects.Answer)]
+    body: dict[str, Any] = json.loads(json.dumps(answer.body))
+    return body
+
+
+JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text()
+    | st.sampled_from([10**400, -(10**400), float("nan"), "bess-1", "sign-test", "show", "\ud800"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+@pytest.mark.parametrize("operator", [False, True])
+@given(
+    verb=st.sampled_from(sorted(VERBS)) | st.text(),
+    arguments=st.fixed_dictionaries(
+        {},
+        optional=dict.fromkeys(("asset", "act", "id", "digest", "holdS", "user"), JSON),
+    ),
+)
+@settings(max_examples=300)
+def test_no_question_on_the_socket_ends_the_core(
+    operator: bool, verb: str, arguments: dict[str, Any]
+) -> None:
+    ask(core(), verb, arguments, operator=operator)
+
+
+@pytest.mark.parametrize("act", [[], {}, ["show"], {"show": 1}])
+def test_an_act_that_is_no_text_is_refused_and_does_not_end_the_core(act: object) -> None:
+    assert "error" in ask(core(), "commission", {"act": act}, operator=False)
+
+
+def test_a_hold_beyond_all_numbers_is_refused_and_does_not_end_the_core() -> None:
+    found = ask(core(), "commission", {"act": "sign-test", "holdS": 10**400}, operator=True)
+    assert "error" in found
+
+
+@given(
+    topic=st.sampled_from(TOPICS),
+    payload=st.binary(max_size=300)
+    | JSON.map(lambda found: json.dumps(found).encode())
+    | st.fixed_dictionaries({"payload": JSON, "signatures": JSON}).map(
+        lambda found: json.dumps(found).encode()
+    ),
+)
+@settings(max_examples=500)
+def test_no_bytes_on_any_topic_end_the_core_or_reach_an_output(topic: str, payload: bytes) -> None:
+    assert outputs(send(core(), payload, topic)) == []
+
+
+@given(
+    name=st.sampled_from(["challenge", "seq", "issuedAt", "expiresAt", "type", "params", "asset"]),
+    found=JSON,
+)
+@settings(max_examples=300)
+def test_a_signed_claim_of_any_kind_does_not_end_the_core(name: str, found: object) -> None:
+    made = core()
+    send(made, signed(claims(made, **{name: found}), OPS))
+
+
+@given(found=JSON)
+@settings(max_examples=200)
+def test_a_signed_heartbeat_with_any_challenge_does_not_end_the_core(found: object) -> None:
+    body = {"schema": "bess.heartbeat/1", "gateway": "gw-17", "session": SESSION}
+    payload = signed(body | {"challenge": found}, PULSE, typ="bess-heartbeat+jws")
+    assert outputs(send(core(), payload, "hb/down")) == []
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        {"alg": "none"},
+        {"alg": "HS256"},
+        {"crit": ["exp"]},
+        {"b64": False},
+        {"jwk": {"kty": "OKP"}},
+        {"x5u": "https://example.com"},
+        {"kid": "../../etc/passwd"},
+        {"kid": "ops-1\n"},
+        {"typ": "\ud800\n" + "A" * 4000},
+    ],
+)
+def test_no_trick_of_the_header_makes_a_signature_hold(header: dict[str, Any]) -> None:
+    made = core()
+    envelope = json.loads(signed(claims(made), OPS))
+    protected = {"alg": "EdDSA", "kid": "ops-1", "typ": "bess-command+jws"} | header
+    envelope["signatures"][0]["protected"] = b64(json.dumps(protected).encode())
+    found = send(made, json.dumps(envelope).encode())
+    (ack,) = [json.loads(one.payload) for one in found if isinstance(one, effects.Publish)]
+    assert ack["state"] == "rejected"
+    assert ack["reason"] in ("MALFORMED", "SIGNATURE", "UNKNOWN_KEY")
+
+
+def test_ten_thousand_signatures_are_refused_before_one_of_them_is_checked() -> None:
+    made = core()
+    envelope = json.loads(signed(claims(made), OPS))
+    envelope["signatures"] *= 10_000
+    (refused,) = [
+        one for one in send(made, json.dumps(envelope).encode()) if isinstance(one, effects.Log)
+    ]
+    assert "TOO_LARGE" in refused.text
+    envelope["signatures"] = envelope["signatures"][:5]
+    (refused,) = [
+        one for one in send(made, json.dumps(envelope).encode()) if isinstance(one, effects.Log)
+    ]
+    assert "MALFORMED" in refused.text
