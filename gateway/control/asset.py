@@ -18,7 +18,7 @@ from gateway.control.commission import HOLD_S, Kind, Plan
 from gateway.control.controller import Controller, Start
 from gateway.control.desk import Desk, Place, seen_commands
 from gateway.control.trial import Trial
-from gateway.effects import Effect, Record
+from gateway.effects import Answer, Effect, Record
 from gateway.safety import bounds
 from gateway.watchdog import events as told
 from gateway.watchdog.state import LASTING
@@ -97,6 +97,7 @@ class AssetControl:
         self.desk = Desk(place, asset, ground.points_map, self.controller, self.clerk, tokens, seen)
         self._trial: Trial | None = None
         self._proofs: dict[int, str] = {}  # token of a record -> what it proves once durable
+        self._askers: dict[int, int] = {}  # token of a record -> question that it answers
         self._standing_at = now.mono_s
         self.reasons = self._reasons(now)
         self._said: tuple[object, ...] = ()
@@ -144,10 +145,14 @@ class AssetControl:
 
     def recorded(self, event: events.Recorded, now: Now) -> list[Effect]:
         """Something became durable, or did not."""
-        proof = self._proofs.pop(event.token, None)
-        if proof is not None:
-            self._prove(proof, event, now)
-        return self.controller.handle(event, now) + self._stand(now) + self._after(now)
+        proof, asked = self._proofs.pop(event.token, None), self._askers.pop(event.token, None)
+        if proof is not None and event.ok:
+            self._prove(proof)
+        out = self.controller.handle(event, now) + self._stand(now) + self._after(now)
+        if asked is not None:
+            body: dict[str, object] = {"error": event.cause}
+            out.append(Answer(asked, {"done": f"{self._name}: acknowledged"} if event.ok else body))
+        return out
 
     def stop(self, now: Now) -> list[Effect]:
         """SIGTERM: idle, verify; ``controller.may_exit`` says when it is done."""
@@ -213,15 +218,28 @@ class AssetControl:
 
     # --- commissioning -------------------------------------------------------------------------
 
-    def acknowledge(self, digest: str, user: str, now: Now) -> tuple[list[Effect], str]:
-        """An operator takes the safety file upon himself; returns also why not."""
+    def acknowledge(self, digest: str, user: str, asked: int, now: Now) -> tuple[list[Effect], str]:
+        """An operator takes the safety file upon himself; returns also why not.
+
+        Where there is no reason against it, the question ``asked`` is answered once it is durable.
+        """
         if self._safety is None:
             return [], "there is no good safety.toml to acknowledge"
         if digest != self._safety.digest:
             return [], f"digest {digest}: must be that of the safety file, {self._safety.digest}"
         facts = readiness.fact_of_acknowledgement(self._name, digest)
         text = f"safety file {digest} acknowledged"
-        return self._record(user, "acknowledge", text, facts, now), ""
+        token = next(self._tokens)
+        self._proofs[token], self._askers[token] = json.dumps(facts), asked
+        body: dict[str, object] = {"act": "acknowledge", "text": text}
+        actor = f"operator:{user}"
+        return [
+            self.clerk.event(
+                "commissioning", "info", f"{text} by {user}", now, user=user, act="acknowledge"
+            ),
+            self.clerk.audited(actor, "commissioning", body, token=token, facts=facts, sign=True),
+            self.clerk.log(logging.WARNING, f"{text} by {user}", "operator"),
+        ], ""
 
     def test(
         self, kind: Kind, user: str, now: Now, *, hold_s: float | None = None
@@ -300,25 +318,7 @@ class AssetControl:
             if facts.keys().isdisjoint(json.loads(proof))
         }
 
-    def _record(
-        self, user: str, act: str, text: str, facts: dict[str, str | None], now: Now
-    ) -> list[Effect]:
-        """An operator's act whose effect waits until it is durable."""
-        token = next(self._tokens)
-        self._proofs[token] = json.dumps(facts)
-        body: dict[str, object] = {"act": act, "text": text}
-        return [
-            self.clerk.event("commissioning", "info", f"{text} by {user}", now, user=user, act=act),
-            self.clerk.audited(
-                f"operator:{user}", "commissioning", body, token=token, facts=facts, sign=True
-            ),
-            self.clerk.log(logging.WARNING, f"{text} by {user}", "operator"),
-        ]
-
-    def _prove(self, facts: str, event: events.Recorded, now: Now) -> None:
-        del now
-        if not event.ok:
-            return
+    def _prove(self, facts: str) -> None:
         found = readiness.commissioned(json.loads(facts), self._name)
         done = self._commissioned
         self._commissioned = replace(
@@ -332,7 +332,10 @@ class AssetControl:
         """How the newest test goes."""
         if self._trial is None:
             return {"running": False, "lines": [], "ok": None, "figures": {}}
-        return self._trial.progress(now)
+        found = self._trial.progress(now)
+        if self._proofs:  # it passed, and counts once that is durable
+            return {**found, "running": True}
+        return found
 
     def abort(self, user: str, now: Now) -> list[Effect]:
         """End a running test."""
@@ -476,11 +479,9 @@ def _is_disproof(trial: Trial) -> bool:
 
 def _kept(ground: Ground) -> tuple[Phase | None, bool]:
     """LATCHED or ESTOP of the last run; a log that was lost may have held either."""
-    if ground.log_lost:
-        return Phase.LATCHED, False
     found = ground.facts.get(f"{ground.asset.id}/phase")
     if found is None:
-        return None, False
+        return (Phase.LATCHED if ground.log_lost else None), False
     try:
         body = json.loads(found)
         phase, stop_owed = Phase[body["phase"]], bool(body["stopOwed"])

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     Found = tuple[list[Effect], Body]
     Act = Callable[[LocalAsked, Mapping[str, AssetControl], tuple[str, ...], Now], Found]
 
+LATER: dict[str, object] = {}  # the answer comes when what was asked is durable
 _LOOKS = ("show", "progress")  # compared, not hashed: an act may be any JSON
 
 
@@ -125,8 +126,9 @@ def _commission(  # noqa: PLR0911 - one return for each act
         case "abort":
             return control.abort(event.user, now), {"done": f"{name}: aborted"}
         case "acknowledge":
-            out, why = control.acknowledge(str(event.arguments.get("digest")), event.user, now)
-            return out, _error(why) if why else {"done": f"{name}: acknowledged"}
+            digest = str(event.arguments.get("digest"))
+            out, why = control.acknowledge(digest, event.user, event.token, now)
+            return out, _error(why) if why else LATER
         case Kind.SIGN.value | Kind.DEADMAN.value:
             hold_s = event.arguments.get("holdS")
             if hold_s is not None and not _is_hold(hold_s):

@@ -267,7 +267,8 @@ class Fleet:
         if found is None:
             return None
         out, body = found
-        return [*self._out(out, now), Answer(event.token, body)]
+        answer = [] if body is box.LATER else [Answer(event.token, body)]
+        return [*self._out(out, now), *answer]
 
     def reset(self, assets: Iterable[str], user: str, now: Now) -> list[Effect]:
         """An operator lets these out of LATCHED and ESTOP, with idle first."""
