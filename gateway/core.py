@@ -215,7 +215,8 @@ class Core:
         found = self._presence.flood(event, now)
         if found is None:
             found = self._fleet.command(event, now)
-        return self._presence.answer(event) if found is None else found
+        found = self._presence.answer(event) if found is None else found
+        return self._presence.quiet(found, now)
 
     def _head(self, event: events.HeadSigned, _now: Now) -> list[Effect]:
         batch = messages.audit_batch(

@@ -45,12 +45,13 @@ class JournalHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Send one record; a journal that is away must not take the gateway with it."""
-        fields = dict(getattr(record, "fields", {}))
+        given = dict(getattr(record, "fields", {}))
+        fields = {key: _encodable(str(value)) for key, value in given.items()}
         if record.exc_info:
             fields["EXCEPTION"] = logging.Formatter().formatException(record.exc_info)
         with contextlib.suppress(OSError):
             journal.send(
-                record.getMessage(),
+                _encodable(record.getMessage()),
                 PRIORITY=_priority(record.levelno),
                 LOGGER=record.name,
                 THREAD=record.threadName or "",
@@ -90,6 +91,11 @@ def write(effect: Log) -> None:
     if effect.message_id:
         fields["MESSAGE_ID"] = MESSAGE_IDS[effect.message_id]
     log.log(effect.level, effect.text, extra={"fields": fields})
+
+
+def _encodable(text: str) -> str:
+    """Text from outside may hold half of a surrogate pair: a line about it must not be an error."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _one_line(text: str) -> str:

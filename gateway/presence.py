@@ -12,13 +12,15 @@ from gateway.uplink.refusal import refuse
 from gateway.uplink.topics import Topics
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from gateway import events
     from gateway.clock import Now
     from gateway.site import Site
 
 COMMANDS_PER_S = 20  # answered; the broker is not trusted to be moderate
+REFUSED = "command-refused"
+LINES, LINES_SPAN_S = 60, 300.0  # of the journal about refused commands: it is everybody's
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +42,7 @@ class Presence:
         self.epoch = identity.epoch
         self._identity = identity
         self._counted_from, self._counted = identity.started.mono_s, 0
+        self._said_from, self._said, self._unsaid = identity.started.mono_s, 0, 0
         self.become(site)
 
     def become(self, site: Site) -> None:
@@ -85,7 +88,25 @@ class Presence:
             return None
         text = f"more than {COMMANDS_PER_S} commands in a second: the rest is not answered"
         once = self._counted == COMMANDS_PER_S + 1
-        return [Log(logging.WARNING, text, "command-refused")] if once else []
+        return [Log(logging.WARNING, text, REFUSED)] if once else []
+
+    def quiet(self, found: Iterable[Effect], now: Now) -> list[Effect]:
+        """``found`` without the lines about refused commands that are too many."""
+        if now.mono_s - self._said_from >= LINES_SPAN_S:
+            self._said_from, self._said = now.mono_s, 0
+        kept: list[Effect] = []
+        for one in found:
+            if isinstance(one, Log) and one.message_id == REFUSED:
+                self._said += 1
+                if self._said > LINES:
+                    self._unsaid += 1
+                    continue
+                if self._unsaid:
+                    text = f"{self._unsaid} refused commands were not written here"
+                    kept.append(Log(logging.WARNING, text, REFUSED))
+                    self._unsaid = 0
+            kept.append(one)
+        return kept
 
     def answer(self, event: events.MessageArrived) -> list[Effect]:
         """Refuse a command for an asset without control; nothing of it is verified."""
@@ -106,5 +127,5 @@ class Presence:
         text = f"command refused: {refusal.reason}"
         return [
             Publish(0, self.topics.ack(asset), body, qos=1, retain=False),
-            Log(logging.WARNING, text, "command-refused", fields),
+            Log(logging.WARNING, text, REFUSED, fields),
         ]

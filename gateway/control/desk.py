@@ -330,7 +330,9 @@ class Desk:
         fact = json.dumps(
             {"kid": actor, "seq": command.seq, "at": now.unix_ms, "state": "EXECUTING"}
         )
-        facts = {f"{self._asset.id}/command/{command.id}": fact}
+        facts: dict[str, str | None] = {f"{self._asset.id}/command/{command.id}": fact}
+        for old in self._register.forgotten():
+            facts[f"{self._asset.id}/command/{old}"] = None
         body: dict[str, object] = {"id": command.id, "appliedW": permitted.applied_w}
         return [self._clerk.audited(actor, "executing", body, token=token, facts=facts)]
 

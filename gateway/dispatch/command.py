@@ -17,6 +17,7 @@ from gateway.dispatch.strictjson import StrictJsonError, parse_object
 SCHEMA = "bess.command/1"
 MAX_DURATION_S = 86_400  # the largest that any site may allow
 FULL_PCT = 100
+_LISTED = 13  # names in a message: all claims, were they missing
 _CLAIMS = frozenset(
     {
         "schema",
@@ -199,7 +200,10 @@ def _keys(params: dict[str, object], needed: set[str], optional: set[str]) -> No
 
 
 def _list(names: set[str] | frozenset[str]) -> str:
-    return ", ".join(sorted(repr(name)[:40] for name in names)) or "none"
+    """Some of the names: a stranger may have made up thousands."""
+    listed = sorted(repr(name)[:40] for name in names)
+    more = [f"and {len(listed) - _LISTED} more"] if len(listed) > _LISTED else []
+    return ", ".join([*listed[:_LISTED], *more]) or "none"
 
 
 def _number(

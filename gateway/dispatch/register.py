@@ -3,22 +3,27 @@
 An id is spent as soon as its signatures hold, also by a command that is then rejected: the same
 bytes sent again a minute later must not find a better moment. Age is counted on the monotonic
 clock, so that a wall clock that jumps frees no id.
+
+Whoever holds a dispatcher's key may make up ids without end, so there is a bound on them, too. What
+is forgotten early is the oldest, and no use: its challenge is older than any lease.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 KEPT_S = 30 * 86_400.0
+MOST = 200_000  # ids; a command each 13 s for 30 days, or three hours of the most that is heard
 
 
 class Register:
     """Spent ids and sequence numbers. Mutable."""
 
-    __slots__ = ("_ids", "_last")
+    __slots__ = ("_forgotten", "_ids", "_last")
 
     def __init__(
         self, ids: Mapping[str, float] | None = None, last: Mapping[str, int] | None = None
@@ -31,6 +36,7 @@ class Register:
         """
         self._ids = dict(sorted((ids or {}).items(), key=lambda item: item[1]))
         self._last = dict(last or {})
+        self._forgotten: deque[str] = deque(maxlen=MOST)
 
     @property
     def count(self) -> int:
@@ -51,6 +57,14 @@ class Register:
         self._last[kid] = max(seq, self._last.get(kid, seq))
         while self._ids:
             oldest = next(iter(self._ids))
-            if now_s - self._ids[oldest] <= KEPT_S:
+            if now_s - self._ids[oldest] <= KEPT_S and len(self._ids) <= MOST:
                 break
+            if now_s - self._ids[oldest] > KEPT_S:
+                self._forgotten.append(oldest)
             del self._ids[oldest]
+
+    def forgotten(self) -> tuple[str, ...]:
+        """Ids that became too old since this was asked last: the store may forget them, too."""
+        found = tuple(self._forgotten)
+        self._forgotten.clear()
+        return found

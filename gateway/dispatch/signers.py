@@ -28,7 +28,7 @@ def verify_signers(
     found: dict[str, TrustedKey] = {}
     for signature in envelope.signatures:
         if signature.typ != typ:
-            return Rejected(Reason.SIGNATURE, f"typ {signature.typ!r}: must be {typ!r}")
+            return Rejected(Reason.SIGNATURE, f"typ {signature.typ[:40]!r}: must be {typ!r}")
         key = trust.find(signature.kid)
         if key is None:
             return Rejected(Reason.UNKNOWN_KEY, f"kid {signature.kid!r} is not in the trust store")

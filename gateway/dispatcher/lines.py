@@ -30,8 +30,9 @@ class Line:
     facts: Mapping[str, Any]  # for programs
 
     def human(self) -> str:
-        """Time of day (UTC), kind, text."""
-        return f"{rfc3339(self.at_ms)[11:23]}  {self.kind:9}  {self.text}"
+        """Time of day (UTC), kind, text; what a broker says must not drive a terminal."""
+        text = "".join(each if each.isprintable() else repr(each)[1:-1] for each in self.text)
+        return f"{rfc3339(self.at_ms)[11:23]}  {self.kind:9}  {text}"
 
     def json(self) -> str:
         """One JSON object."""

@@ -212,3 +212,29 @@ def test_ten_thousand_signatures_are_refused_before_one_of_them_is_checked() -> 
         one for one in send(made, json.dumps(envelope).encode()) if isinstance(one, effects.Log)
     ]
     assert "MALFORMED" in refused.text
+
+
+def lines(found: Iterable[object]) -> list[effects.Log]:
+    """What goes into the journal."""
+    return [one for one in found if isinstance(one, effects.Log)]
+
+
+def test_hours_of_refused_commands_do_not_push_everything_else_out_of_the_journal() -> None:
+    made, said = core(), []
+    for second in range(900):
+        for _ in range(20):
+            said += lines(send(made, b"garbage", at=1.0 + second))
+    assert 120 < len(said) < 250
+    assert any("refused commands were not written here" in one.text for one in said)
+
+
+def test_a_refused_command_is_a_short_line_whatever_it_says() -> None:
+    made = core()
+    body = claims(made) | {f"\u0085{number}": 0 for number in range(500)}
+    (refused,) = lines(send(made, signed(body, OPS)))
+    assert "SCHEMA" in refused.text
+    assert "more" in refused.text
+    assert len(refused.text) < 1000
+    (refused,) = lines(send(made, signed(claims(made), OPS, typ="\ud800\n" + "A" * 4000)))
+    assert "SIGNATURE" in refused.text
+    assert len(refused.text) < 300

@@ -10,7 +10,7 @@ import pytest
 from gateway.clock import Now, rfc3339
 from gateway.dispatch.command import Verb
 from gateway.dispatch.reasons import Reason, Rejected
-from gateway.dispatch.register import Register
+from gateway.dispatch.register import MOST, Register
 from gateway.dispatch.truststore import KeyRole
 from gateway.dispatch.verify import Admitted, admit
 from tests.fixtures.commands import (
@@ -367,3 +367,19 @@ def test_a_register_forgets_after_30_days_of_monotonic_time_only() -> None:
     assert not register.is_seen("old")
     assert register.is_seen("young")
     assert register.count == 2
+
+
+def test_what_a_register_forgets_after_30_days_the_store_may_forget_too() -> None:
+    register = Register({"old": -30 * 86_400.0, "young": 0.0})
+    register.spend("new", "ops-1", 1, now_s=1.0)
+    assert register.forgotten() == ("old",)
+    assert register.forgotten() == ()
+
+
+def test_ids_made_up_without_end_do_not_fill_the_memory_and_free_nothing_in_the_store() -> None:
+    register = Register({str(number): float(number) for number in range(MOST)})
+    register.spend("one more", "ops-1", 1, now_s=float(MOST))
+    assert register.count == MOST
+    assert register.is_seen("one more")
+    assert not register.is_seen("0")
+    assert register.forgotten() == ()
