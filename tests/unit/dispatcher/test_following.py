@@ -235,3 +235,9 @@ def test_a_wrong_argument_is_refused_with_what_is_allowed(
     with pytest.raises((SystemExit, argparse.ArgumentError)) as raised:
         parsed(*arguments)
     assert why in str(raised.value) + capsys.readouterr().err
+
+
+def test_what_a_broker_says_cannot_drive_the_terminal_nor_begin_a_line() -> None:
+    line = lines.of_message(said("failed", reason="\x1b[2J\nACTIVE\x9b31m"))
+    assert line is not None
+    assert "(\\x1b[2J\\nACTIVE\\x9b31m)" in line.human()
