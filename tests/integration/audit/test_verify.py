@@ -6,6 +6,7 @@ import json
 import shutil
 import sqlite3
 from contextlib import closing
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -282,6 +283,22 @@ def test_a_file_replaced_by_an_older_copy_is_found_by_a_published_head_alone(
     published.write_bytes(batch.body)
     assert verify(database, "--head", str(published)) == [(2, "truncated")]
     assert verify.texts[0].startswith("ends at row 2: row 3 was published on 20")
+
+
+def test_a_log_that_its_own_key_signed_anew_is_found_by_a_published_head_alone(
+    kept: tuple[Path, HeadSigned], verify: Verify, tmp_path: Path
+) -> None:
+    """Who acts as the daemon has its key, too: only what was kept elsewhere is out of reach."""
+    database, head = kept
+    cert, key = tmp_path / f"{GATEWAY}.pem", tmp_path / f"{GATEWAY}.key"
+    for file in tmp_path.glob("control*"):
+        file.unlink()
+    device = Device(replace(identity(tmp_path, name="new"), cert_file=str(cert), key_file=str(key)))
+    with Ledger(tmp_path, sign=device.sign) as ledger:
+        for number in range(head.n):
+            assert ledger.record(entry(number, actor="somebody else"), sign=True).ok
+    assert verify(database) == []
+    assert verify(database, "--head", head.jws) == [(head.n, "forged")]
 
 
 def test_several_published_heads_are_all_checked(
