@@ -331,6 +331,11 @@ class Controller:
             window = self.window.narrowed(accepted.min_soc_pct, accepted.max_soc_pct)
             facts = replace(facts, window=window)
         reasons = self.sight.interlocks(facts, power_w)
+        held = self.state.dispatch
+        if held is not None and held.setpoint_w * power_w < 0:  # a ramp begins in the other one
+            reasons = tuple(
+                dict.fromkeys((*reasons, *self.sight.interlocks(facts, held.setpoint_w)))
+            )
         if reasons != self.state.interlocks:
             self._tell(told.InterlocksChanged(reasons), now, out)
 

@@ -1,0 +1,340 @@
+"""Random life for a whole core and its sites, every output judged.
+
+    python -m tests.control_soak 1000000 [--seed 1] [--minutes M]
+
+Prints ticks, what happened how often, and the violations; exit 1 if there is one. Each life is an
+hour long at most and begins afresh, from a seed of its own that is printed with a violation.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import sys
+import time
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+from gateway import events
+from gateway.watchdog.words import Phase
+from tests.fixtures.commands import CHIEF, GUARD, OPS, STRANGER, heartbeat
+from tests.fixtures.control_site import PREFIX, ControlSite, commissioned, site, ulid
+from tests.fixtures.execution import refused
+from tests.fixtures.watchdog_site import ViolationError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from gateway.site import Site
+
+LIFE_S = 3600.0
+POWERS = (500_000, -500_000, 1_490_000, -1_500_000, 1_500_001, 30_000, 0)
+VERBS = ("idle", "disarm", "release", "reserve", "mode", "alarm_reset", "estop")
+OTHER = "sha256:" + "c" * 64
+
+
+class Life:
+    """One gateway with one battery or two, and what befalls it."""
+
+    def __init__(self, seed: int) -> None:
+        self.chance = random.Random(seed)
+        self.names = ["bess-1", "bess-2"] if self.chance.random() < 0.3 else ["bess-1"]
+        self.policy = self.chance.choice(("envelope", "envelope", "dual", "local"))
+        self.site = ControlSite(self._site(), ready=self.chance.random() < 0.9)
+        self.seen: Counter[str] = Counter()
+        self.deeds: list[tuple[int, Callable[[], None]]] = [
+            (60, self.dispatch),
+            (60, self.arm),
+            (8, self.order),
+            (10, self.toggle_cloud),
+            (10, self.delay_cloud),
+            (25, self.broker),
+            (12, self.toggle_link),
+            (10, self.toggle_local),
+            (5, self.restart_rtac),
+            (12, self.misbehave),
+            (6, self.field),
+            (6, self.preempt),
+            (10, self.disk),
+            (3, self.kill),
+            (2, self.stop),
+            (6, self.reload),
+            (10, self.operator),
+            (3, self.commission),
+            (3, self.stall),
+            (3, self.jump_wall_clock),
+            (40, self.heal),
+        ]
+
+    def _site(self, **changes: Any) -> Site:  # noqa: ANN401 - arguments of site()
+        return site(*self.names, approval=self.policy, **changes)
+
+    @property
+    def name(self) -> str:
+        return self.chance.choice(self.names)
+
+    def live(self, ticks: int) -> None:
+        weights = [weight for weight, _ in self.deeds]
+        site, left = self.site, ticks
+        while left > 0:
+            pause = 1 + int(self.chance.expovariate(1 / self.chance.choice((1, 4, 30, 160))))
+            for _ in range(min(left, pause)):
+                site.step()
+                if site.stopped:
+                    site.power_on()
+            left -= pause
+            for name in self.names:
+                self.seen[site.phase(name).name] += pause
+            self.chance.choices(self.deeds, weights)[0][1]()
+            if site.stopped:
+                site.power_on()
+
+    # --- commands ----------------------------------------------------------------------------
+
+    def dispatch(self) -> None:
+        again = self.chance.random() < 0.1 and self.site.commands
+        more: dict[str, Any] = self.chance.choice(({}, {}, {"minSoc": 40}, {"rampWPerS": 50_000}))
+        signers = self.chance.choice(((OPS,), (OPS, CHIEF), (CHIEF,), (GUARD,), (OPS, STRANGER)))
+        id_ = self.site.command(
+            "setpoint",
+            *(signers if self.chance.random() < 0.3 else (OPS, CHIEF)),
+            asset=self.name,
+            id_=ulid(self.site.commands) if again else None,
+            delay_s=self.chance.choice((0.0, 0.0, 0.3, 8.0, 70.0)),
+            lives_s=self.chance.choice((1.0, 5.0, 60.0, 120.0, 121.0)),
+            powerW=self.chance.choice(POWERS),
+            durationS=self.chance.choice((2, 20, 600, 14_401)),
+            **more,
+        )
+        if self.chance.random() < 0.7:
+            self.site.ask("approve", id=id_)
+
+    def arm(self) -> None:
+        site, name = self.site, self.name
+        site.ask("reset", asset=name)
+        if self.chance.random() < 0.7:
+            self.heal()
+            site.run(self.chance.choice((1.0, 35.0, 45.0)))
+        id_ = site.command("arm", OPS, CHIEF, asset=name)
+        site.ask("approve", id=id_)
+        for _ in range(self.chance.choice((1, 2, 4))):
+            if site.phase(name) in (Phase.ARMED, Phase.ACTIVE):
+                site.command(
+                    "setpoint",
+                    OPS,
+                    CHIEF,
+                    asset=name,
+                    powerW=self.chance.choice(POWERS),
+                    durationS=self.chance.choice((5, 60, 900)),
+                )
+                site.ask("approve", id=ulid(site.commands))
+                site.run(self.chance.choice((0.25, 2.0, 4.0, 12.0)))
+                self.chance.choice(self.deeds)[1]()
+
+    def order(self) -> None:
+        verb = self.chance.choice(VERBS)
+        params: dict[str, Any] = {"reserve": {"percent": 30}, "mode": {"name": "enable"}}
+        params = params.get(verb, {})
+        self.site.command(verb, asset=self.name, **params)
+
+    # --- cloud and broker --------------------------------------------------------------------
+
+    def toggle_cloud(self) -> None:
+        self.site.cloud_alive = not self.site.cloud_alive
+
+    def delay_cloud(self) -> None:
+        self.site.cloud_delay_s = self.chance.choice((0.05, 0.05, 1.0, 8.0, 29.5, 31.0, 100.0))
+
+    def broker(self) -> None:
+        """It keeps, repeats, reorders, and makes things up."""
+        site, chance = self.site, self.chance
+        for _ in range(chance.choice((1, 1, 5, 30))):
+            if site.sent and chance.random() < 0.7:
+                topic, payload = chance.choice(site.sent[-40:])
+            else:
+                number = max((n for s, n in site.issued if s == site.session), default=1)
+                forged = heartbeat(STRANGER, challenge=number, session=site.session)
+                topic = f"{PREFIX}/hb/down"
+                payload = chance.choice((forged, b"", b"{", b'{"payload":"","signatures":[]}'))
+            if chance.random() < 0.1:
+                topic = f"{PREFIX}/{self.name}/cmd"
+            site.later(chance.choice((0.0, 0.5, 6.0, 40.0)), topic, payload)
+
+    # --- the field ---------------------------------------------------------------------------
+
+    def toggle_link(self) -> None:
+        site, name = self.site, self.name
+        if not site.plants[name].link_up:
+            site.mend(name)
+            return
+        site.cut(name)
+        site.run(self.chance.choice((0.5, 3.0, 9.0, 12.0, 40.0)))
+        if self.chance.random() < 0.8:
+            site.mend(name)
+
+    def toggle_local(self) -> None:
+        rtac = self.site.plants[self.name].rtac
+        rtac.local = not rtac.local
+
+    def restart_rtac(self) -> None:
+        self.site.restart_rtac(self.name, resumes=self.chance.random() < 0.7)
+
+    def misbehave(self) -> None:
+        plant = self.site.plants[self.name]
+        what = self.chance.choice(
+            ("refuses_zero", "refuses_zero", "refuses_power", "loses_requests", "loses_answers")
+        )
+        setattr(plant.rtac, what, not getattr(plant.rtac, what))
+        plant.refused = self.chance.choice((None, *(refused(n) for n in (1, 2, 4, 5, 6, 7, 9))))
+        plant.latency_s = self.chance.choice((0.01, 0.05, 0.5, 1.5))
+
+    def field(self) -> None:
+        plant = self.site.plants[self.name]
+        match self.chance.randrange(4):
+            case 0:
+                plant.fault = not plant.fault
+            case 1:
+                plant.avail_w = self.chance.choice((0.0, 100_000.0, 400_000.0, 2e6))
+            case 2:
+                plant.soc_pct = self.chance.choice((9.0, 10.5, 50.0, 94.5, 96.0))
+            case _:
+                plant.power_factor = self.chance.choice((0.0, -1.0, 1.0))
+
+    def preempt(self) -> None:
+        rtac = self.site.plants[self.name].rtac
+        if self.chance.random() < 0.5:
+            rtac.other_w = None if rtac.other_w is not None else 300_000.0
+        else:
+            rtac.echo_error_w = 0.0 if rtac.echo_error_w else -50_000.0
+        self.site.run(self.chance.choice((0.0, 10.0, 80.0)))
+
+    # --- the box -----------------------------------------------------------------------------
+
+    def disk(self) -> None:
+        disk, chance = self.site.disk, self.chance
+        disk.delay_s = chance.choice((0.01, 0.01, 1.0, 20.0))
+        disk.refuses, disk.silent = chance.random() < 0.2, chance.random() < 0.1
+
+    def kill(self) -> None:
+        self.site.run(self.chance.choice((0.0, 5.0)))
+        if self.chance.random() < 0.1:
+            self.site.disk.trouble = "set aside"
+        self.site.power_on()
+
+    def stop(self) -> None:
+        site = self.site
+        site.post(events.StopAsked("SIGTERM"))
+        site.run(self.chance.choice((1.0, 5.0, 40.0)))
+        site.power_on()
+
+    def stall(self) -> None:
+        self.site.stall(self.chance.uniform(1, 40))
+
+    def reload(self) -> None:
+        chance = self.chance
+        names = self.names
+        match chance.randrange(7):
+            case 0:
+                self.names = (
+                    ["bess-1"]
+                    if len(names) > 1
+                    else chance.choice((["bess-0", "bess-1"], ["bess-1", "bess-2"]))
+                )
+                found = self._site()
+            case 1:
+                found = self._site(linger_s=chance.choice((1.0, 2.0)))
+            case 2:
+                found = self._site(labels=chance.choice(("", "x")))
+            case 3:
+                found = self._site(digest=OTHER)
+            case 4:
+                found = self._site(safe=False)
+            case _:
+                found = self._site()
+        self.site.reload(found)
+        if found is not self.site.site:
+            self.names = names
+        for name in self.names:
+            if chance.random() < 0.8 and self.site.site.safety is not None:
+                digest = self.site.site.safety.digest
+                self.site.ask("commission", act="acknowledge", asset=name, digest=digest)
+
+    def operator(self) -> None:
+        verb = self.chance.choice(
+            ("estop", "reset", "reset", "disable-control", "enable-control", "enable-control")
+        )
+        self.site.ask(verb, asset=self.name)
+
+    def commission(self) -> None:
+        site, name = self.site, self.name
+        act = self.chance.choice(("sign-test", "deadman-test", "abort"))
+        site.ask("commission", act=act, asset=name, holdS=3)
+        for _ in range(self.chance.choice((3, 20, 90))):
+            site.run(1)
+            site.ask("commission", act="progress", asset=name)
+
+    def jump_wall_clock(self) -> None:
+        self.site.wall_ms += self.chance.randint(-(10**9), 10**10)
+
+    def heal(self) -> None:
+        site = self.site
+        site.cloud_alive, site.cloud_delay_s = True, 0.05
+        site.disk.delay_s, site.disk.refuses, site.disk.silent = 0.01, False, False
+        site.wall_ms = max(site.wall_ms, 1_795_324_200_000)
+        for name, plant in site.plants.items():
+            site.mend(name)
+            rtac = plant.rtac
+            rtac.local = rtac.refuses_zero = rtac.refuses_power = False
+            rtac.loses_requests = rtac.loses_answers = False
+            rtac.other_w, rtac.echo_error_w = None, 0.0
+            plant.fault, plant.avail_w, plant.power_factor = False, 2e6, 1.0
+            plant.soc_pct = min(max(plant.soc_pct, 20.0), 80.0)
+            plant.refused, plant.latency_s = None, 0.05
+            if self.chance.random() < 0.5:
+                site.ask("enable-control", asset=name)
+                site.ask("reset", asset=name)
+        if self.chance.random() < 0.3:
+            site.disk.facts |= commissioned(site.site) if site.site.safety else {}
+
+
+def soak(ticks: int, *, seed: int, minutes: float = 1e9) -> tuple[int, Counter[str], list[str]]:
+    """Let at least ``ticks`` pass; returns the ticks, what happened how often, the violations."""
+    seen: Counter[str] = Counter()
+    violations: list[str] = []
+    passed, end = 0, time.monotonic() + 60 * minutes
+    while passed < ticks and time.monotonic() < end:
+        life = Life(seed)
+        try:
+            life.live(min(int(LIFE_S * 4), ticks - passed))
+        except ViolationError as violation:
+            violations.append(f"seed {seed}, tick {life.site.ticks}: {violation}")
+        passed += max(life.site.ticks, 1)
+        seen += life.seen
+        seen["power outputs"] += life.site.power_outputs
+        seen["outputs"] += len(life.site.outputs)
+        seen["commands"] += life.site.commands
+        seen["succeeded"] += sum("succeeded" in one for one in life.site.results.values())
+        seed += 1
+    return passed, seen, violations
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.control_soak", description=__doc__)
+    parser.add_argument("ticks", type=int, help="at least so many")
+    parser.add_argument("--seed", type=int, default=1, help="of the first life")
+    parser.add_argument("--minutes", type=float, default=1e9, help="at most so many")
+    arguments = parser.parse_args()
+    began = time.monotonic()
+    ticks, seen, violations = soak(arguments.ticks, seed=arguments.seed, minutes=arguments.minutes)
+    took = time.monotonic() - began
+    print(f"{ticks} ticks ({ticks / 4 / 86400:.1f} days of site time) in {took:.0f} s")
+    for what, count in seen.most_common():
+        print(f"  {what:14} {count:9}")
+    print(f"{len(violations)} violations")
+    for line in violations[:20]:
+        print("  " + line)
+    return 1 if violations else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
