@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from gateway.clock import now
+from tests.fixtures.commanded_site import ControlSite
 from tests.fixtures.control_rig import LEASE_S, who
-from tests.fixtures.control_site import ControlSite
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

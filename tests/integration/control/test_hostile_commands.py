@@ -18,8 +18,8 @@ from gateway.clock import now, rfc3339
 from gateway.dispatcher.heard import Answer
 from gateway.dispatcher.signing import Signer, sign
 from tests.fixtures import commands
+from tests.fixtures.commanded_site import ASSET, ControlSite
 from tests.fixtures.control_rig import who
-from tests.fixtures.control_site import ASSET, ControlSite
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -13,8 +13,8 @@ import pytest
 
 from gateway.clock import now
 from gateway.mapfiles import map_folders
+from tests.fixtures.commanded_site import ControlSite
 from tests.fixtures.control_rig import DEADMAN_S, who
-from tests.fixtures.control_site import ControlSite
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from gateway.clock import now
-from tests.fixtures.control_site import ASSET, ControlSite
+from tests.fixtures.commanded_site import ASSET, ControlSite
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -1,0 +1,241 @@
+"""The retry table of power commands, row by row, with an RTAC that answers as the row says.
+
+One battery after the other is used, so that a verdict on one map disturbs no other test.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from gateway.clock import now
+from tests.fixtures.commanded_site import ControlSite
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from gateway.demo.pki import Pki
+
+A, B = "bess-1", "bess-2"
+
+
+@pytest.fixture(scope="module")
+def shared(pki: Pki, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlSite]:
+    """Two batteries."""
+    with ControlSite(tmp_path_factory.mktemp("retry"), pki, assets=2) as site:
+        yield site.run()
+
+
+@pytest.fixture
+def site(shared: ControlSite) -> ControlSite:
+    """The first one armed, without faults."""
+    if shared.control(A)["state"] == "ARMED" and not shared.sims[A].state()["faults"]:
+        return shared
+    return shared.calm(A).arm(A)
+
+
+def begin(site: ControlSite, watts: int = 300_000, asset: str = A) -> tuple[str, float]:
+    """Order power, without waiting for its result."""
+    began = now().mono_s
+    return site.send("setpoint", asset, power_w=watts, duration_s=600), began
+
+
+def powers(site: ControlSite, began: float, asset: str = A) -> list[tuple[str, float]]:
+    """Function and value of every setpoint that was not zero."""
+    return [
+        (one["function"], one["value"])
+        for one in site.writes(asset, role="cmd_power", after=began)
+        if one["value"] != 0
+    ]
+
+
+def shown(site: ControlSite, point: str, asset: str = A) -> object:
+    """Raw value that the gateway has of a point."""
+    points = site.daemon.ask("watch")["detail"][asset]["points"]
+    return next((one["raw"] for one in points if one["point"] == point), None)
+
+
+@pytest.mark.parametrize("status", [6, 8, 10, 11, 18])
+def test_status_6_8_10_11_18_fails_the_command(site: ControlSite, status: int) -> None:
+    site.sims[A].fault(f"refuse_controls={status}")
+    id_, began = begin(site)
+    story = site.told(id_, {"failed"})
+    assert story.reason is not None
+    assert story.reason.startswith("refused:")
+    assert powers(site, began) == [("DIRECT_OPERATE", 300_000)]
+    site.sims[A].clear()
+    site.until_phase({"IDLE", "LOCAL"}, A)
+
+
+@pytest.mark.parametrize("status", [1, 2])
+def test_status_1_2_timeout_or_no_select_gets_one_full_sbo_again(
+    site: ControlSite, status: int
+) -> None:
+    site.sims[A].fault(f"refuse_controls={status}")
+    id_, began = begin(site)
+    site.told(id_, {"failed"})
+    # Once as the map has it, once whole: the RTAC refuses the select, so nothing is operated.
+    assert powers(site, began) == [("DIRECT_OPERATE", 300_000), ("SELECT", 300_000)]
+
+
+@pytest.mark.parametrize("status", [7, 13])
+def test_status_7_13_local_fails_the_command_and_stops_all_writes_but_the_heartbeat(
+    site: ControlSite, status: int
+) -> None:
+    site.sims[A].fault(f"refuse_controls={status}")
+    id_, began = begin(site)
+    site.told(id_, {"failed"})
+    found = site.until_phase({"LOCAL", "IDLING", "IDLE"}, A)
+    assert found["state"] in ("LOCAL", "IDLING", "IDLE")
+    assert "LOCAL" in [after for _, after, _ in site.transitions(A)][-3:]
+    assert len(powers(site, began)) == 1
+
+
+@pytest.mark.parametrize("status", [9, 15, 17])
+def test_status_9_15_17_another_master_fails_the_command_and_yields(
+    site: ControlSite, status: int
+) -> None:
+    sim = site.sims[A]
+    sim.fault(f"refuse_controls={status}")
+    sim.fault("preempt=700000")
+    site.daemon.until(lambda: shown(site, "AI8") == 700, "the other master's setpoint")
+    id_, began = begin(site)
+    site.told(id_, {"failed"})
+    site.until_phase({"LOCAL"}, A)
+    assert powers(site, began) == [("DIRECT_OPERATE", 300_000)]
+    assert {one["value"] for one in site.writes(A, after=began)} == {300_000}  # no zero either
+    sim.clear()
+    site.until_phase({"IDLE"}, A)
+
+
+def test_status_9_where_the_setpoint_is_zero_fails_the_command_and_orders_zero_again(
+    site: ControlSite,
+) -> None:
+    """There is nobody to yield to; zero that is refused raises an alarm."""
+    site.sims[A].fault("refuse_controls=9")
+    id_, began = begin(site)
+    site.told(id_, {"failed"})
+    site.dispatcher.wait_until(
+        lambda: "idle_refused" in [one.body.get("code") for one in site.dispatcher.events("alarm")],
+        within_s=20,
+        what="an alarm",
+    )
+    assert powers(site, began) == [("DIRECT_OPERATE", 300_000)]
+    site.sims[A].clear()
+    site.until_phase({"IDLE"}, A)
+
+
+@pytest.mark.parametrize("status", [5, 14])
+def test_status_5_14_already_active_is_verified_by_feedback(site: ControlSite, status: int) -> None:
+    """The echo does not show it, so it did not happen: failed, and idle."""
+    site.sims[A].fault(f"refuse_controls={status}")
+    id_, began = begin(site)
+    story = site.told(id_, {"failed"})
+    assert story.reason == "unknown_outcome"
+    assert powers(site, began) == [("DIRECT_OPERATE", 300_000)]
+
+
+@pytest.mark.parametrize("status", [3, 4, 12])
+def test_status_3_4_12_format_unsupported_range_fails_and_suspects_the_map(
+    site: ControlSite, status: int
+) -> None:
+    site.sims[A].fault(f"refuse_controls={status}")
+    id_, began = begin(site)
+    site.told(id_, {"failed"})
+    assert len(powers(site, began)) == 1
+    site.daemon.status_when(
+        lambda found: found["assets"][A]["map"]["verdict"] == "suspect", "a suspect map"
+    )
+    assert site.told(site.send("arm", A), {"rejected"}).reason in ("STATE", "INTERLOCK")
+    site.sims[A].clear()
+    site.calm(A)
+    assert site.daemon.ask("status")["assets"][A]["map"]["verdict"] == "ok"
+
+
+def test_an_operate_without_an_answer_is_never_resent_an_equal_feedback_goes_on(
+    site: ControlSite,
+) -> None:
+    sim = site.sims[A]
+    sim.fault("mute_controls")
+    id_, began = begin(site)
+    sim.wait_until(lambda truth: truth["setpoint_w"] == 300_000)
+    sim.clear("mute_controls")
+    site.told(id_, {"succeeded"})
+    assert powers(site, began) == [("DIRECT_OPERATE", 300_000)]
+
+
+def test_an_operate_without_an_answer_is_never_resent_another_feedback_idles(
+    site: ControlSite,
+) -> None:
+    sim = site.sims[A]
+    sim.fault("stuck_echo")
+    sim.fault("mute_controls")
+    id_, began = begin(site)
+    sim.wait_until(lambda truth: truth["setpoint_w"] == 300_000)
+    sim.clear("mute_controls")
+    story = site.told(id_, {"failed"})
+    assert story.reason == "unknown_outcome"
+    site.until_phase({"IDLE"}, A)
+    assert powers(site, began) == [("DIRECT_OPERATE", 300_000)]
+    assert sim.state()["setpoint_w"] == 0
+
+
+def test_a_feedback_that_differs_fails_and_idles_and_twice_makes_the_map_suspect(
+    shared: ControlSite,
+) -> None:
+    site = shared.calm(B).arm(B)
+    for verdict in ("ok", "suspect"):
+        site.sims[B].fault("stuck_echo")
+        id_, _ = begin(site, asset=B)
+        story = site.told(id_, {"failed"})
+        assert story.reason == "feedback"
+        site.sims[B].wait_until(lambda truth: truth["setpoint_w"] == 0)
+        site.daemon.status_when(
+            lambda found, wanted=verdict: found["assets"][B]["map"]["verdict"] == wanted,  # type: ignore[misc]  # bound now
+            verdict,
+        )
+        site.sims[B].clear()
+        if verdict == "ok":
+            site.arm(B)
+    site.calm(B)
+
+
+def test_an_echo_that_moves_away_from_our_value_for_three_seconds_yields(
+    site: ControlSite,
+) -> None:
+    id_ = site.power(300_000, A)
+    site.sims[A].fault("preempt=700000")
+    assert site.told(id_, {"failed", "aborted"}).reason == "preempted"
+    site.until_phase({"LOCAL"}, A)
+    began = now().mono_s
+    site.daemon.until(lambda: now().mono_s > began + 3, "three seconds")
+    assert site.writes(A, after=began + 0.5) == []
+    assert site.beats(A, after=began + 0.5) == []  # were it our own value, the dead-man could act
+    site.sims[A].clear()
+    site.until_phase({"IDLE"}, A)  # the echo lets go, and idle comes first
+    assert site.writes(A, role="cmd_power", after=began)[0]["value"] == 0
+
+
+def test_measured_power_that_does_not_follow_or_goes_the_other_way_fails_and_idles(
+    shared: ControlSite,
+) -> None:
+    """Within max(5 %, 2 dead bands) by 30 s; both at once, each on a battery of its own."""
+    site = shared
+    faults = {A: "ignore_setpoint", B: "lie_power_sign"}
+    for asset in faults:
+        site.calm(asset).arm(asset)
+    ids = {}
+    for asset, fault in faults.items():
+        site.sims[asset].fault(fault)
+        ids[asset], _ = begin(site, asset=asset)
+    for asset, id_ in ids.items():
+        story = site.told(id_, {"failed"})
+        assert story.reason == "power"
+        assert story.states == ("received", "accepted", "executing", "failed")
+        site.until_phase({"IDLE"}, asset)
+        assert site.sims[asset].state()["setpoint_w"] == 0
+
+
+def test_every_message_was_what_its_schema_says(shared: ControlSite) -> None:
+    assert shared.lawful()["result"] > 20
