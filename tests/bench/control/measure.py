@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gateway import clock
+from gateway.errors import GatewayError
 from tests.bench.control.plant import LOOK_S, PlantError
 
 if TYPE_CHECKING:
@@ -31,11 +32,11 @@ class Run:
     idle_late_s: float | None = None  # from the end of the lease to the idle in the RTAC
 
 
-def turn(scenario: Scenario, plant: Plant) -> list[Run]:
-    """Do it once; every battery is a run. Afterwards all of them are IDLE.
+def turn(scenario: Scenario, plant: Plant) -> tuple[list[Run], str]:
+    """Do it once; every battery is a run. Also says what hindered the way back to IDLE, or "".
 
     Raises:
-        PlantError: the batteries were not brought under power, or not back: no verdict.
+        PlantError: the batteries were not brought under power: no verdict.
     """
     plant.ready(for_s=scenario.for_s)
     scenario.prepare(plant)
@@ -46,21 +47,20 @@ def turn(scenario: Scenario, plant: Plant) -> list[Run]:
     cause_s = clock.now().mono_s
     scenario.cause(plant)
     _await_zero(scenario, plant, cause_s)
+    trouble = ""
     try:
         scenario.mend(plant)
         plant.wait_states("IDLE", within_s=60)
-    finally:
-        plant.follow()
-        runs = [
-            _judged(scenario, plant, name, tape, cause_s)
-            for name, tape in zip(plant.names, plant.tapes, strict=True)
-        ]
-    return runs
+    except (PlantError, GatewayError, AssertionError) as error:
+        trouble = str(error)
+    plant.follow()
+    named = zip(plant.names, plant.tapes, strict=True)
+    return [_judged(scenario, plant, name, tape, cause_s) for name, tape in named], trouble
 
 
 def _await_zero(scenario: Scenario, plant: Plant, cause_s: float) -> None:
     bound_s = scenario.bound_s(plant.times)
-    most_s = LONGEST_S if bound_s is None else bound_s + scenario.for_s % 600 + GRACE_S
+    most_s = LONGEST_S if bound_s is None else bound_s + scenario.waits_s + GRACE_S
     zero_s: float | None = None
     while (passed_s := clock.now().mono_s - cause_s) < most_s:
         scenario.meanwhile(plant, passed_s)
@@ -72,9 +72,7 @@ def _await_zero(scenario: Scenario, plant: Plant, cause_s: float) -> None:
         time.sleep(LOOK_S)
 
 
-def _judged(
-    scenario: Scenario, plant: Plant, name: str, tape: Tape, cause_s: float
-) -> Run:
+def _judged(scenario: Scenario, plant: Plant, name: str, tape: Tape, cause_s: float) -> Run:
     began_s = scenario.began_s(tape, cause_s)
     bound_s = scenario.bound_s(plant.times)
     zero = scenario.zero(tape, began_s)

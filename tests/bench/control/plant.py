@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Self
 from gateway import clock
 from gateway.demo.broker import Broker
 from gateway.demo.pki import Pki
-from gateway.dispatcher.client import Connection, DispatchError, Dispatcher, LinkError
+from gateway.dispatcher.client import Connection, Dispatcher, DispatchError, LinkError
 from gateway.dispatcher.heard import BAD_ENDS, Answer
 from gateway.local import client
 from gateway.sim.launch import SimProcess
@@ -43,6 +43,7 @@ POWER_W = 500_000
 STARTS_AT_ONCE = 4
 RIPE_S = 31.0  # an arm needs 30 s of unbroken lease
 LOOK_S = 0.05
+PACE_S = 0.07  # the gateway answers 20 commands in a second
 
 
 class PlantError(Exception):
@@ -151,6 +152,7 @@ class Plant:
             self.daemon.before = () if net is None else net.enter
             write_safety(
                 folder / "daemon",
+                approval="envelope",
                 lease_s=self.times.lease_s,
                 idle_verify_s=self.times.verify_s,
                 rtac_deadman_s=self.times.deadman_s,
@@ -221,7 +223,11 @@ class Plant:
         """
         key = self._folder / "pulse.key"
         key.touch(mode=0o600)
-        key.write_bytes(signer("pulse-1", KEYS["pulse-1"][1]).private.export_to_pem(private_key=True, password=None))
+        key.write_bytes(
+            signer("pulse-1", KEYS["pulse-1"][1]).private.export_to_pem(
+                private_key=True, password=None
+            )
+        )
         one = self.connection("pulse")
         words = {
             "--host": "localhost",
@@ -319,6 +325,7 @@ class Plant:
             for name in left:
                 with contextlib.suppress(DispatchError, LinkError):
                     ids[name] = self.dispatcher.send(name, verb, **params)
+                time.sleep(PACE_S)
             missed = [name for name in left if name not in ids]
             end = time.monotonic() + within_s
             for name, id_ in ids.items():
@@ -388,4 +395,3 @@ class Plant:
 
 def _at_once(signed: bytes) -> Iterable[Answer]:
     return (Answer(0.0, signed),)
-

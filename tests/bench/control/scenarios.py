@@ -38,6 +38,8 @@ class Scenario:
     fatal = False  # the daemon is gone after it
     for_s = 600  # duration of the dispatch
     after_s = 2.0  # watched on, after zero
+    waits_s = 0.0  # until it begins
+    turns = 1  # at least
 
     def bound_s(self, times: Times) -> float | None:
         """From the cause to zero; None where nothing is promised."""
@@ -85,6 +87,7 @@ class DispatcherKilled(Scenario):
         self._child = plant.pulse()
 
     def cause(self, plant: Plant) -> None:
+        del plant
         assert self._child is not None
         self._child.kill()
 
@@ -182,9 +185,10 @@ class HeartbeatsReplayed(Scenario):
 
 class ClockJumps(Scenario):
     key = "clock-jumps"
-    what = "dispatch application silent, wall clock of the gateway jumps 3 s later"
+    what = "dispatch application silent, 3 s later the wall clock jumps +1 h, -2 s, +300 days"
     needs = frozenset({"shim"})
-    jumps = (3600.0, -3600.0, 5 * YEAR_S, -5 * YEAR_S)
+    jumps: tuple[float, ...] = (3600.0, -2.0, 300 * 86_400.0)
+    turns = 3
 
     def __init__(self) -> None:
         self._turns = itertools.cycle(self.jumps)
@@ -204,6 +208,22 @@ class ClockJumps(Scenario):
         assert plant.shim is not None
         plant.shim.jump(0)
         plant.dispatcher.answering = True
+
+    def wrong(self, plant: Plant, tape: Tape, began_s: float, zero: Change) -> str:
+        del tape
+        early_s = plant.times.lease_s - 2.0 - (zero.at_s - began_s)
+        return f"ended {early_s:.2f} s before the lease" if early_s > 0 else ""
+
+
+class ClockInsane(ClockJumps):
+    key = "clock-insane"
+    what = "the same, jumps -1 h, +5 years, -5 years: control goes off, too, and idles at once"
+    jumps = (-3600.0, 5 * YEAR_S, -5 * YEAR_S)
+    lost_lease = False
+
+    def wrong(self, plant: Plant, tape: Tape, began_s: float, zero: Change) -> str:
+        del plant, tape, began_s, zero
+        return ""
 
 
 # --- B: gateway, host, power or link is dead --------------------------------------------------
@@ -384,6 +404,7 @@ class DurationEnds(Scenario):
     what = "duration of 12 s ends: zero after its time"
     lost_lease = False
     for_s = 12
+    waits_s = 12.0
 
     def bound_s(self, times: Times) -> float | None:
         return times.tick_s + 2 * times.response_s
@@ -411,6 +432,7 @@ class DurationEndsThoughClockJumps(DurationEnds):
     what = "the same, wall clock jumps +1 h, -2 s, +300 days in the middle"
     needs = frozenset({"shim"})
     jumps = (3600.0, -2.0, 300 * 86_400.0)
+    turns = 3
 
     def __init__(self) -> None:
         self._turns = itertools.cycle(self.jumps)
@@ -469,6 +491,7 @@ SCENARIOS: tuple[type[Scenario], ...] = (
     HeartbeatsLate,
     HeartbeatsReplayed,
     ClockJumps,
+    ClockInsane,
     GatewayKilled,
     GatewayStopped,
     PowerCut,

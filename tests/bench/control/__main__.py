@@ -1,0 +1,178 @@
+"""``make bench-control``: from each cause to zero, measured on the simulated RTACs' own record.
+
+Every RTAC is one run of a turn. What cannot be tried here (no root, no gcc) is skipped and said.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gateway.errors import GatewayError
+from tests.bench import table as machine
+from tests.bench.control import lateness, netns, shim, table
+from tests.bench.control.measure import Run, turn
+from tests.bench.control.plant import Plant, PlantError, Times
+from tests.bench.control.scenarios import SCENARIOS, Scenario
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+RUNS, QUICK_RUNS = 100, 4
+ASSETS, QUICK_ASSETS = 34, 4
+ATTEMPTS = 2  # at bringing all batteries under power, for each turn
+QUICK = ("dispatcher-killed", "gateway-killed", "local-and-back", "duration-ends")
+GOAL_8 = "goal-8"
+KEYS = (*(one.key for one in SCENARIOS), GOAL_8)
+
+
+def main() -> int:
+    """Try what is asked for; exit 1 if a bound was broken or a turn could not be made."""
+    asked = _asked()
+    build = asked.into
+    build.parent.mkdir(parents=True, exist_ok=True)
+    kept = build.with_suffix(".csv")
+    if not asked.keep:
+        kept.unlink(missing_ok=True)
+    environment = machine.environment(Path(tempfile.gettempdir()))
+    began = time.monotonic()
+    notes = _try_all(asked, kept)
+    late = lateness.measure(quick=asked.quick, say=_say) if GOAL_8 in asked.only else []
+    minutes = (time.monotonic() - began) / 60
+    runs = table.read(kept) if kept.exists() else []
+    text = _text(runs, late, notes, f"{environment}, {os.getloadavg()[2]:.1f} at the end")
+    build.write_text(text)
+    print(text)
+    print(f"{minutes:.0f} minutes")
+    return 1 if notes or table.violations(runs) else 0
+
+
+def _asked() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.bench.control", description=__doc__)
+    add = parser.add_argument
+    add("--runs", type=int, metavar="N", help=f"of each cause ({RUNS})")
+    add("--assets", type=int, metavar="N", help=f"batteries under one gateway ({ASSETS})")
+    add("--only", type=_keys, metavar="KEY,KEY", help=f"of {', '.join(KEYS)}")
+    add("--quick", action="store_true", help="two minutes: a few causes, a few runs")
+    add("--keep", action="store_true", help="add to the runs that are in the CSV file")
+    add("--into", type=Path, default=Path("build/control.md"), metavar="FILE")
+    asked = parser.parse_args()
+    asked.runs = asked.runs or (QUICK_RUNS if asked.quick else RUNS)
+    asked.assets = asked.assets or (QUICK_ASSETS if asked.quick else ASSETS)
+    asked.only = asked.only or (QUICK if asked.quick else KEYS)
+    return asked
+
+
+def _try_all(asked: argparse.Namespace, kept: Path) -> list[str]:
+    """Every cause that is asked for; returns what could not be tried, and why."""
+    notes: list[str] = []
+    chosen = [one for one in SCENARIOS if one.key in asked.only]
+    lacks = {"net": netns.lacks(), "shim": shim.LACKS}
+    for one in tuple(chosen):
+        missing = [lacks[need] for need in sorted(one.needs) if lacks[need]]
+        if missing:
+            chosen.remove(one)
+            notes.append(f"- {one.key} was not tried: {', '.join(missing)}")
+    for plain in (True, False):
+        these = [one for one in chosen if (one.group != "D") is plain]
+        if these:
+            try:
+                with _plant(asked.assets, lacks, timer=not plain) as plant:
+                    plant.start(first=True)
+                    for one in these:
+                        notes += _try(one, plant, asked.runs, kept)
+            except (PlantError, GatewayError, AssertionError) as error:
+                notes.append(f"- ended early: {error}")
+    return notes
+
+
+def _try(kind: type[Scenario], plant: Plant, runs: int, kept: Path) -> list[str]:
+    scenario, notes = kind(), []
+    turns = max(scenario.turns, -(-runs // len(plant.names)))
+    for number in range(1, turns + 1):
+        for attempt in range(1, ATTEMPTS + 1):
+            began = time.monotonic()
+            try:
+                found, trouble = turn(scenario, plant)
+            except PlantError as error:
+                _say(f"{kind.key} {number}/{turns}: no verdict: {error}")
+                if attempt == ATTEMPTS:
+                    notes.append(f"- {kind.key}, turn {number}: no verdict: {error}")
+                continue
+            table.keep(kept, found)
+            _say(f"{kind.key} {number}/{turns}: {_short(found)}, {time.monotonic() - began:.0f} s")
+            if trouble:
+                _say(f"{kind.key} {number}/{turns}: not back to IDLE: {trouble}")
+                notes.append(f"- {kind.key}, turn {number}: not back to IDLE: {trouble}")
+            break
+    return notes
+
+
+def _short(runs: Sequence[Run]) -> str:
+    took = [run.took_s for run in runs if run.took_s is not None]
+    most = f"{max(took):.2f} s at most" if took else "zero never came"
+    wrong = [run.violation for run in runs if run.violation]
+    return f"{len(runs)} runs, {most}" + (f", VIOLATIONS {wrong}" if wrong else "")
+
+
+@contextlib.contextmanager
+def _plant(assets: int, lacks: dict[str, str], *, timer: bool) -> Iterator[Plant]:
+    """Batteries with a dead-man in their RTACs, or with nothing but a reversion timer."""
+    options: dict[str, Any] = {"assets": assets}
+    if timer:
+        times = Times()
+        options |= {
+            "map": "an2018-storage",
+            "sim": {"deadman_s": 0},
+            "watchdog": {"reversion_s": times.reversion_s, "reversion_refresh_s": 5},
+        }
+    with contextlib.ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bess-control-")))
+        if not lacks["net"]:
+            options["net"] = stack.enter_context(netns.Namespace())
+        if not lacks["shim"]:
+            options["shim"] = stack.enter_context(shim.Shim(folder))
+        yield stack.enter_context(Plant(folder, **options))
+
+
+def _text(runs: Sequence[Run], late: Sequence[str], notes: Sequence[str], environment: str) -> str:
+    times = Times()
+    lines = [*table.HEAD]
+    for kind in SCENARIOS:
+        these = [run for run in runs if run.key == kind.key]
+        if these:
+            lines.append(table.row(kind, these))
+    lines += ["", f"{len(runs)} runs, {len(table.violations(runs))} violations."]
+    lines += [*table.violations(runs), *notes, ""]
+    if late:
+        lines += [*table.LATE, *late, ""]
+    site = (
+        f"Lease {times.lease_s:g} s, tick {times.tick_s:g} s, response timeout "
+        f"{times.response_s:g} s, dead-man {times.deadman_s:g} s, RTAC scan {times.scan_s:g} s, "
+        f"idle verification {times.verify_s:g} s, reversion timer {times.reversion_s:g} s (the "
+        "least that safety.toml allows)."
+    )
+    lines += [site, "", f"Machine: {environment}.", ""]
+    return "\n".join(lines)
+
+
+def _keys(text: str) -> tuple[str, ...]:
+    asked = tuple(text.split(","))
+    if unknown := set(asked) - set(KEYS):
+        wrong = f"{', '.join(sorted(unknown))}: must be of {', '.join(KEYS)}"
+        raise argparse.ArgumentTypeError(wrong)
+    return asked
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
