@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from gateway.queue.work import Loss
 
 LATER_BYTES = 8 << 20  # of batches for which nobody waits; half of it for streams that may drop
+_STOPPED = 2.0  # a wait that took so many times as long as asked for
 NEVER_DROPPED = (Stream.AUDIT, Stream.RESULT)
 
 
@@ -44,10 +46,17 @@ class Waiting:
     def wait(self, within_s: float) -> bool:
         """Wait for the outcome; False if there is none, and then there will be none.
 
+        A process that was stopped meanwhile (a paused machine, SIGSTOP) waits once more: the
+        writer stood still as well, and often a commit was all but done.
+
         Raises:
             StoreError: it was not kept.
         """
-        if not self._done.wait(within_s):
+        began = time.monotonic()
+        done = self._done.wait(within_s)
+        if not done and time.monotonic() - began > _STOPPED * within_s:
+            done = self._done.wait(within_s)
+        if not done:
             with self._lock:
                 if not self._done.is_set():
                     self._given_up = True

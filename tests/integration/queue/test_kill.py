@@ -86,3 +86,34 @@ def test_twenty_kills_under_load_lose_nothing_and_repeat_no_number(tmp_path: Pat
     assert len(set(seen.values())) == len(seen)
     assert sorted(seen) == list(range(1, 3 * len(seen), 3))
     assert len(epochs) == 1
+
+
+WAITER = """
+import sys, threading
+from gateway.queue.pending import Waiting
+
+request = Waiting()
+def settle():
+    sys.stdin.readline()
+    request.settle()
+threading.Thread(target=settle, daemon=True).start()
+print("waits", flush=True)
+print(request.wait(0.5), flush=True)
+"""
+
+
+def test_a_process_that_was_stopped_does_not_give_up_what_is_all_but_done() -> None:
+    root = Path(__file__).parents[3]
+    command = [sys.executable, "-c", WAITER]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=root, text=True
+    ) as waiter:
+        assert waiter.stdin is not None
+        assert waiter.stdout is not None
+        assert waiter.stdout.readline() == "waits\n"
+        waiter.send_signal(signal.SIGSTOP)
+        select.select([waiter.stdout], [], [], 1.5)  # while it is stopped its time runs out
+        waiter.send_signal(signal.SIGCONT)
+        waiter.stdin.write("\n")
+        waiter.stdin.flush()
+        assert waiter.stdout.readline() == "True\n"
