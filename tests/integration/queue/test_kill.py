@@ -114,6 +114,7 @@ def test_a_process_that_was_stopped_does_not_give_up_what_is_all_but_done() -> N
         waiter.send_signal(signal.SIGSTOP)
         select.select([waiter.stdout], [], [], 1.5)  # while it is stopped its time runs out
         waiter.send_signal(signal.SIGCONT)
+        assert not select.select([waiter.stdout], [], [], 0.1)[0], "it gave up"
         waiter.stdin.write("\n")
         waiter.stdin.flush()
         assert waiter.stdout.readline() == "True\n"
