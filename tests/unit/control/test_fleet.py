@@ -1,0 +1,157 @@
+"""All assets of a gateway: one sequence of challenges, reloads, and what a broker may send."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from gateway import events
+from gateway.watchdog.words import Phase
+from tests.fixtures.commands import STRANGER, heartbeat
+from tests.fixtures.control_site import PREFIX, ControlSite, site
+
+if TYPE_CHECKING:
+    from gateway.clock import Now
+
+
+def published(made: ControlSite) -> list[int]:
+    return [number for session, number in made.issued if session == made.session]
+
+
+def test_every_asset_counts_the_same_challenges_and_each_is_published_once() -> None:
+    made = ControlSite(site("bess-1", "bess-2"))
+    made.arm("bess-1")
+    made.arm("bess-2")
+    leases = [made.control(name).controller.state.lease for name in ("bess-1", "bess-2")]
+    assert leases[0].issued == leases[1].issued
+    assert leases[0].expires_at == leases[1].expires_at
+    assert len(published(made)) == len(set(published(made)))
+    for number, issued_at in leases[0].issued:
+        assert made.issued[made.session, number] == issued_at
+
+
+@pytest.mark.parametrize("names", [("bess-0", "bess-1"), ("bess-1", "bess-2")])
+def test_an_asset_that_a_reload_adds_counts_the_challenges_of_the_others(
+    names: tuple[str, ...],
+) -> None:
+    made = ControlSite()
+    made.arm()
+    made.run(2.25)  # between two challenges
+    made.command("idle")
+    made.until(lambda: made.phase() is Phase.IDLE)
+    made.reload(site(*names))
+    added = names[0] if names[0] != "bess-1" else names[1]
+    made.run(12)
+    old, new = (made.control(name).controller.state.lease for name in ("bess-1", added))
+    assert old.newest == new.newest
+    assert set(new.issued) <= set(old.issued)
+    for number, issued_at in old.issued:
+        assert made.issued[made.session, number] == issued_at
+    made.run(60)
+    assert made.control("bess-1").controller.state.lease.live(made.at)
+    made.command("arm", asset="bess-1")
+    assert made.phase("bess-1") is Phase.ARMED
+
+
+def test_a_reload_does_not_touch_an_asset_that_stays_as_it_is() -> None:
+    made = ControlSite()
+    made.activate()
+    made.reload(site("bess-1", "bess-2"))
+    made.run(30)
+    assert made.phase() is Phase.ACTIVE
+    made.reload(site("bess-1"))
+    made.run(30)
+    assert made.phase() is Phase.ACTIVE
+    assert made.rtac.remote_w == 500_000
+
+
+@pytest.mark.parametrize("changes", [{"labels": "other"}, {"linger_s": 1.0}])
+def test_a_reload_that_changes_an_asset_waits_until_it_is_idle(changes: dict[str, object]) -> None:
+    made = ControlSite()
+    made.activate()
+    out = made.post(events.ReloadAsked(site(**changes), ""))  # type: ignore[arg-type]  # of site()
+    assert "idle it first" in str(out)
+    made.run(20)
+    assert made.phase() is Phase.ACTIVE
+
+
+@pytest.mark.parametrize("changes", [{"labels": "other"}, {"linger_s": 1.0}])
+def test_an_asset_that_a_reload_changed_can_be_controlled_afterwards(
+    changes: dict[str, object],
+) -> None:
+    made = ControlSite().ready()
+    made.reload(site(**changes))  # type: ignore[arg-type]  # of site()
+    at = made.at
+    made.until(lambda: made.phase() is Phase.IDLE, within_s=20)
+    assert made.written("AO0", since=at)[0] == 0
+    made.run(35)
+    made.activate()
+
+
+def test_an_asset_that_leaves_with_a_reload_is_written_to_no_more() -> None:
+    made = ControlSite(site("bess-1", "bess-2")).ready()
+    made.reload(site("bess-2"))
+    at = made.at
+    made.run(20)
+    assert {asset for when, asset, _, _ in made.outputs if when > at} == {"bess-2"}
+
+
+def test_a_stop_reaches_an_asset_that_a_reload_adds_meanwhile() -> None:
+    made = ControlSite()
+    made.activate()
+    made.rtac.refuses_zero = True
+    made.post(events.StopAsked("SIGTERM"))
+    made.reload(site("bess-1", "bess-2"))
+    made.run(2)
+    made.rtac.refuses_zero = False
+    made.until(lambda: made.stopped)
+
+
+def test_a_flood_of_answers_is_not_verified_and_a_genuine_one_counts_a_second_later() -> None:
+    made = ControlSite()
+    made.run(6)
+    fleet = made.core._fleet
+    verified: list[bool] = []
+    is_flood = fleet._is_flood
+
+    def recording(now: Now) -> bool:
+        verified.append(not is_flood(now))
+        return not verified[-1]
+
+    fleet._is_flood = recording  # type: ignore[method-assign]  # the same, with a book
+    forged = heartbeat(STRANGER, challenge=1, session=made.session)
+    for _ in range(1000):
+        made.arrives(f"{PREFIX}/hb/down", forged)
+    assert sum(verified) <= 20
+    assert made.control().controller.state.lease.live(made.at)
+    made.run(40)
+    assert made.control().controller.state.lease.live(made.at)
+
+
+def test_a_command_that_a_broker_repeats_for_ever_does_not_fill_the_audit_log() -> None:
+    made = ControlSite().arm()
+    made.command("reserve", percent=30)
+    topic, payload = made.sent[-1]
+    made.run(2)
+    before = len(made.disk.rows)
+    for _ in range(60 * 10):
+        for _ in range(5):
+            made.arrives(topic, payload)
+        made.run(1)
+    rows = [row for row in made.disk.rows[before:] if row.event == "refused"]
+    assert 2 * 60 <= len(rows) <= 3 * 60
+    bodies = [json.loads(row.payload) for row in rows]
+    assert sum("command" in body for body in bodies) <= 2
+    assert sum(body.get("omitted", 0) for body in bodies) > 1000
+    assert {body["reason"] for body in bodies} <= {"DUPLICATE", "CHALLENGE", "EXPIRED"}
+
+
+def test_one_battery_in_trouble_does_not_idle_the_other() -> None:
+    made = ControlSite(site("bess-1", "bess-2"))
+    made.activate(asset="bess-1")
+    made.activate(asset="bess-2")
+    made.plants["bess-1"].fault = True
+    made.run(10)
+    assert (made.phase("bess-1"), made.phase("bess-2")) == (Phase.IDLE, Phase.ACTIVE)
