@@ -238,3 +238,55 @@ def test_a_refused_command_is_a_short_line_whatever_it_says() -> None:
     (refused,) = lines(send(made, signed(claims(made), OPS, typ="\ud800\n" + "A" * 4000)))
     assert "SIGNATURE" in refused.text
     assert len(refused.text) < 300
+
+
+@pytest.mark.parametrize(
+    ("verb", "arguments"),
+    [
+        ("reset", {}),
+        ("estop", {}),
+        ("disable-control", {}),
+        ("enable-control", {}),
+        ("approve", {"id": "01JD0000000000000000000000"}),
+        ("reject", {"id": "01JD0000000000000000000000"}),
+        ("commission", {"act": "acknowledge", "digest": SAFETY.digest}),
+        ("commission", {"act": "sign-test"}),
+        ("commission", {"act": "deadman-test"}),
+        ("commission", {"act": "abort"}),
+    ],
+)
+def test_who_is_no_operator_is_refused_every_act_and_leaves_no_trace(
+    verb: str, arguments: dict[str, Any]
+) -> None:
+    """Such as a member of the group bess-gateway, who reaches the socket all the same."""
+    made = core()
+    made.handle(None, later(1))
+    asked = events.LocalAsked(7, verb, arguments, "eve", operator=False)
+    found = made.handle(asked, later(1))
+    (answer,) = [one for one in found if isinstance(one, effects.Answer)]
+    assert "bess-operators" in str(answer.body["error"])
+    assert not [one for one in found if isinstance(one, effects.Record | effects.Operate)]
+
+
+@pytest.mark.parametrize("jump_ms", [-86_400_000, -3_000, 86_400_000])
+def test_a_clock_that_is_set_back_makes_no_expired_command_alive_again(jump_ms: int) -> None:
+    made = core()
+    payload = signed(claims(made), OPS)
+    lease_s = SAFETY.settings.watchdog.lease_s
+    at = later(lease_s + 61, jump_ms=jump_ms)
+    arrived = events.MessageArrived(TOPIC + "bess-1/cmd", payload, retained=False, at=at)
+    found = made.handle(arrived, at)
+    acks = [json.loads(one.payload) for one in found if isinstance(one, effects.Publish)]
+    (ack,) = [one for one in acks if one["schema"] == "bess.ack/1"]
+    assert ack["reason"] == "CHALLENGE"
+
+
+def test_a_replay_at_the_most_that_is_heard_does_not_fill_the_audit_log() -> None:
+    made = core()
+    payload = signed(claims(made, session="A" * 22 if SESSION[0] != "A" else "B" * 22), OPS)
+    rows = 0
+    for second in range(600):
+        for _ in range(20):
+            found = send(made, payload, at=1.0 + second)
+            rows += sum(len(one.entries) for one in found if isinstance(one, effects.Record))
+    assert 0 < rows < 500
