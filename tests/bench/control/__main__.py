@@ -100,7 +100,7 @@ def _try(kind: type[Scenario], plant: Plant, runs: int, kept: Path) -> list[str]
             began = time.monotonic()
             try:
                 found, trouble = turn(scenario, plant)
-            except PlantError as error:
+            except (PlantError, GatewayError, AssertionError) as error:
                 _say(f"{kind.key} {number}/{turns}: no verdict: {error}")
                 if attempt == ATTEMPTS:
                     notes.append(f"- {kind.key}, turn {number}: no verdict: {error}")

@@ -38,6 +38,10 @@ def turn(scenario: Scenario, plant: Plant) -> tuple[list[Run], str]:
     Raises:
         PlantError: the batteries were not brought under power: no verdict.
     """
+    if not plant.daemon.running:
+        plant.start()
+    if not set(plant.states().values()) <= {"IDLE", "IDLING"}:  # of a turn that was not made
+        plant.order(plant.names, "disarm", within_s=20)
     plant.ready(for_s=scenario.for_s)
     scenario.prepare(plant)
     for name, tape in zip(plant.names, plant.follow(), strict=True):

@@ -22,7 +22,7 @@ from gateway import clock
 from gateway.demo.broker import Broker
 from gateway.demo.pki import Pki
 from gateway.dispatcher.client import Connection, Dispatcher, DispatchError, LinkError
-from gateway.dispatcher.heard import BAD_ENDS, Answer
+from gateway.dispatcher.heard import Answer
 from gateway.local import client
 from gateway.sim.launch import SimProcess
 from tests.bench.control.tape import Tape
@@ -32,7 +32,7 @@ from tests.fixtures.control_rig import KEYS, commissioned, who, write_safety
 from tests.fixtures.daemon import GATEWAY, Asset
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
 
     from gateway.dispatcher.heard import Challenge, Heard
@@ -43,6 +43,7 @@ POWER_W = 500_000
 STARTS_AT_ONCE = 4
 RIPE_S = 31.0  # an arm needs 30 s of unbroken lease
 LOOK_S = 0.05
+TRIES = 4
 PACE_S = 0.07  # the gateway answers 20 commands in a second
 
 
@@ -114,6 +115,7 @@ class Plant:
         self.issued: list[tuple[float, float]] = []  # of challenges: issued, heard; CLOCK_BOOTTIME
         self._answered_s = 0.0  # when we last answered at once
         self._ripe_from = float("inf")
+        self.hindered: list[str] = []  # on the way to power; a busy machine's
         self._folder = folder
         here = "127.0.0.1" if net is None else net.field_.here
         broker_host = "localhost" if net is None else net.uplink.here
@@ -311,51 +313,47 @@ class Plant:
             raise PlantError(text) from None
 
     def order(
-        self, verb: str, wanted: str, *, within_s: float, tries: int = 3, **params: int
-    ) -> None:
-        """Send one command to every asset, and again where it fails.
-
-        Raises:
-            PlantError: an asset did not get there.
-        """
-        left = list(self.names)
-        why = ""
-        for _ in range(tries):
-            ids: dict[str, str] = {}
-            for name in left:
-                with contextlib.suppress(DispatchError, LinkError):
-                    ids[name] = self.dispatcher.send(name, verb, **params)
-                time.sleep(PACE_S)
-            missed = [name for name in left if name not in ids]
-            end = time.monotonic() + within_s
-            for name, id_ in ids.items():
-                try:
-                    rest_s = max(0.1, end - time.monotonic())
-                    self.dispatcher.wait_for(id_, {wanted, *BAD_ENDS}, within_s=rest_s)
-                except DispatchError:
-                    pass
-                story = self.dispatcher.follow(id_)
-                if wanted not in story.states:
-                    missed.append(name)
-                    why = f"{story}: {story.last.get('detail', story.last)}"
-            left = missed
-            if not left:
-                return
-            time.sleep(2.5)  # one command per 2 s
-        text = f"{verb} of {', '.join(left)}: {why or 'not sent'}"
-        raise PlantError(text)
+        self, names: Sequence[str], verb: str, *, within_s: float, **params: int
+    ) -> dict[str, str]:
+        """Send one command to each of ``names``; returns those where it failed, and why."""
+        ids: dict[str, str] = {}
+        failed: dict[str, str] = {}
+        for name in names:
+            try:
+                ids[name] = self.dispatcher.send(name, verb, **params)
+            except (DispatchError, LinkError) as error:
+                failed[name] = str(error)
+            time.sleep(PACE_S)
+        end = time.monotonic() + within_s
+        for name, id_ in ids.items():
+            try:
+                rest_s = max(0.1, end - time.monotonic())
+                self.dispatcher.wait_for(id_, {"succeeded"}, within_s=rest_s)
+            except DispatchError as error:
+                failed[name] = str(error)
+        return failed
 
     def ready(self, *, power_w: int = POWER_W, for_s: int = 600) -> None:
-        """Every battery follows a dispatch, with control ACTIVE."""
+        """Every battery follows a dispatch, with control ACTIVE.
+
+        Raises:
+            PlantError: not after several tries, as on a machine with too much to do.
+        """
         self.wait_states("IDLE", within_s=60)
-        self.until(
-            self._ripe,
-            within_s=90,
-            what="30 s of unbroken lease",
-        )
-        self.order("arm", "succeeded", within_s=15, tries=5)
-        params = {"power_w": power_w, "duration_s": for_s}
-        self.order("setpoint", "succeeded", within_s=60, **params)
+        left: Sequence[str] = self.names
+        for _ in range(TRIES):
+            self.until(self._ripe, within_s=90, what="30 s of unbroken lease")
+            missed = self.order(left, "arm", within_s=15)
+            armed = [name for name in left if name not in missed]
+            missed |= self.order(armed, "setpoint", within_s=60, power_w=power_w, duration_s=for_s)
+            found = self.states()
+            left = [name for name in self.names if found[name] != "ACTIVE"]
+            if not left:
+                return
+            self.hindered.append("; ".join(sorted({*missed.values()})))
+            time.sleep(3)  # one command per 2 s, and time to verify an idle
+        text = f"{', '.join(left)} not ACTIVE: {self.hindered[-1]}"
+        raise PlantError(text)
 
     def _ripe(self) -> bool:
         now_s = clock.now().mono_s
