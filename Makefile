@@ -4,6 +4,7 @@
 #   make test                                    unit and integration tests
 #   make check                                   format, lint, types, imports
 #   make bench                                   the goals in figures
+#   make bench-control                           from each cause to zero power, against bounds A to D
 #   make mutants                                 each safety rule removed, and the test that notices
 #   make lock                                    pin the requirements anew
 
@@ -70,3 +71,4 @@ clean:
 -include packaging/appliance.mk
 -include packaging/faults.mk
 -include packaging/report.mk
+-include packaging/control.mk
