@@ -26,6 +26,7 @@ from gateway.dispatcher.later import Later
 from gateway.dispatcher.link import Connection, Link, LinkError
 from gateway.dispatcher.picture import Picture
 from gateway.errors import GatewayError, PayloadError
+from gateway.uplink.moderation import Moderation
 from gateway.uplink.topics import Topics
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 __all__ = ["Connection", "DispatchError", "Dispatcher", "LinkError", "NotReadyError"]
 
 PUBACK_S = 5.0
+_ANSWERS = "hb/down"
 _GATEWAYS_OWN = {"birth": 1, "status": 1, "hb/up": 0}
 _OF_AN_ASSET = {"cmd/ack": 1, "cmd/result": 1, "state": 1, "event": 1}
 
@@ -90,6 +92,8 @@ class Dispatcher:
         self._sending = threading.Lock()
         self._seq = 0
         self._later: Later | None = None
+        # A broker that asks without end collects answers: there must be few for all numbers.
+        self._asked = Moderation([_ANSWERS], clock.now().mono_s)
         subscriptions = {self.topics.own(tail): qos for tail, qos in _GATEWAYS_OWN.items()}
         for tail, qos in _OF_AN_ASSET.items():
             subscriptions[self.topics.own(f"+/{tail}")] = qos
@@ -337,6 +341,8 @@ class Dispatcher:
     def _reply(self, asked: Challenge) -> None:
         if not self.answering or self.heartbeat is None:
             return
+        if not self._asked.hears(_ANSWERS, asked.at.mono_s):
+            return
         signed = self.sign_answer(asked.session, asked.number)
         answers: Iterable[Answer] = (Answer(self.answer_delay_s, signed),)
         if self.on_challenge is not None:
@@ -349,7 +355,7 @@ class Dispatcher:
 
     def _answer(self, payload: bytes) -> None:
         with contextlib.suppress(LinkError):  # it is away: the lease knows
-            self._link.publish(self.topics.own("hb/down"), payload, qos=0, retain=False, wait_s=0.0)
+            self._link.publish(self.topics.own(_ANSWERS), payload, qos=0, retain=False, wait_s=0.0)
 
     def _quotes(self, asset: str) -> Quotes:
         """What to quote; under the lock."""

@@ -102,6 +102,21 @@ def test_each_challenge_is_answered_once(pki: Pki, broker: Broker, gateway: Stan
     assert gateway.answered == [Heartbeat(number, "pulse-1") for number in (1, 2, 3)]
 
 
+def test_a_broker_that_asks_without_end_collects_few_answers(
+    pki: Pki, broker: Broker, gateway: StandIn
+) -> None:
+    with running(pki, broker) as dispatcher:
+        for number in range(1, 501):
+            gateway.ask(number)
+        dispatcher.wait_until(
+            lambda: dispatcher.challenge is not None and dispatcher.challenge.number == 500,
+            within_s=WAIT_S,
+            what="the last question",
+        )
+        dispatcher.wait_until(lambda: gateway.answered, within_s=WAIT_S, what="an answer")
+    assert len(gateway.answered) < 400
+
+
 def test_an_application_that_lives_and_does_not_answer(
     pki: Pki, broker: Broker, gateway: StandIn
 ) -> None:
