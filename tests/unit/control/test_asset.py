@@ -138,6 +138,25 @@ def test_a_command_of_another_safety_file_cannot_be_approved_any_more() -> None:
     assert "SAFETY_DIGEST" in made.ask("approve", id=arm)["error"]
 
 
+def test_what_is_not_durable_proves_nothing() -> None:
+    made = ControlSite(ready=False)
+    made.disk.refuses = True
+    made.ask("commission", act="acknowledge", digest=made.control().controller.safety.digest)
+    made.run(5)
+    assert "SAFETY_NOT_ACKNOWLEDGED" in made.control().reasons
+
+
+def test_control_that_a_test_has_borrowed_goes_off_with_the_safety_file() -> None:
+    made = ControlSite().ready()
+    made.ask("commission", act="deadman-test", holdS=60)
+    follow(made, 6)
+    assert made.phase() is Phase.ACTIVE
+    made.reload(site(safe=False))
+    follow(made, 10)
+    assert made.ask("commission", act="progress")["ok"] is False
+    assert (made.phase(), made.rtac.remote_w) == (Phase.MONITOR, 0)
+
+
 def test_a_safety_file_that_changes_turns_control_off_until_it_is_acknowledged() -> None:
     made = ControlSite()
     made.activate()

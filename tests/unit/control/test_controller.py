@@ -284,6 +284,17 @@ def test_a_stop_waits_a_second_for_the_disk_and_no_longer(disk: str) -> None:
     assert made.phase() is Phase.ESTOP
 
 
+def test_estop_is_durable_before_the_stop_that_it_orders() -> None:
+    made = ControlSite()
+    made.activate()
+    made.disk.delay_s = 0.6
+    at = made.at
+    made.ask("estop")
+    made.run(1.5)
+    (stopped_at,) = [when for when, _, point, _ in made.outputs if point == "BO1"]
+    assert at + 0.6 <= stopped_at <= at + 0.8
+
+
 def test_idling_never_needs_the_disk() -> None:
     made = ControlSite()
     made.activate()
@@ -367,6 +378,32 @@ def test_a_session_that_is_lost_for_10_s_is_blind_and_comes_back_with_idle_first
     at = made.at
     made.until(lambda: made.phase() is Phase.IDLE)
     assert made.written("AO0", since=at)[0] == 0
+
+
+@pytest.mark.parametrize("resumes", [True, False])
+def test_a_restart_of_the_outstation_idles_and_resumes_nothing(resumes: bool) -> None:
+    made = ControlSite()
+    id_ = made.activate()
+    made.restart_rtac(resumes=resumes)
+    made.until(lambda: made.phase() is Phase.IDLE, within_s=10)
+    assert made.ends(id_) == "aborted"
+    assert made.rtac.remote_w == 0
+    made.run(60)
+    assert made.phase() is Phase.IDLE
+
+
+def test_the_local_switch_idles_and_on_the_way_back_idle_is_first() -> None:
+    made = ControlSite()
+    id_ = made.activate()
+    made.rtac.local = True
+    made.until(lambda: made.phase() is Phase.LOCAL, within_s=6)
+    assert made.ends(id_) == "aborted"
+    made.run(10)
+    made.rtac.local = False
+    at = made.at
+    made.until(lambda: made.phase() is Phase.IDLE)
+    assert made.written("AO0", since=at)[0] == 0
+    assert made.rtac.remote_w == 0
 
 
 def test_a_short_loss_with_an_equal_echo_keeps_the_dispatch() -> None:

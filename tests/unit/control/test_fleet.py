@@ -90,6 +90,18 @@ def test_an_asset_that_a_reload_changed_can_be_controlled_afterwards(
     made.activate()
 
 
+@pytest.mark.parametrize("changes", [{"labels": "other"}, {"linger_s": 1.0}])
+def test_latched_survives_a_reload_that_changes_the_asset(changes: dict[str, object]) -> None:
+    made = ControlSite()
+    made.activate()
+    made.rtac.refuses_zero = True
+    made.command("idle")
+    made.until(lambda: made.phase() is Phase.LATCHED)
+    made.reload(site(**changes))  # type: ignore[arg-type]  # of site()
+    made.run(20)
+    assert made.phase() is Phase.LATCHED
+
+
 def test_an_asset_that_leaves_with_a_reload_is_written_to_no_more() -> None:
     made = ControlSite(site("bess-1", "bess-2")).ready()
     made.reload(site("bess-2"))
