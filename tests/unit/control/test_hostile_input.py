@@ -290,3 +290,36 @@ def test_a_replay_at_the_most_that_is_heard_does_not_fill_the_audit_log() -> Non
             found = send(made, payload, at=1.0 + second)
             rows += sum(len(one.entries) for one in found if isinstance(one, effects.Record))
     assert 0 < rows < 500
+
+
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [
+        ("issuedAt", "2026-12-31T23:59:60.000Z"),
+        ("issuedAt", "2026-02-30T00:00:00.000Z"),
+        ("expiresAt", "0000-01-01T00:00:00.000Z"),
+        ("expiresAt", "2026-11-22T05:10:00.000+00:00"),
+        ("expiresAt", "２０２６-11-22T05:10:00.000Z"),  # noqa: RUF001 - other digits, on purpose
+        ("asset", "bess-1\n"),
+        ("asset", "bess-\u0661"),
+        ("id", "01jd0000000000000000000000"),
+        ("seq", 2**60),
+        ("seq", -1),
+        ("challenge", 1e3),
+    ],
+)
+def test_what_two_readers_could_read_differently_is_refused(name: str, found: object) -> None:
+    made = core()
+    sent = send(made, signed(claims(made, **{name: found}), OPS))
+    (ack,) = [json.loads(one.payload) for one in sent if isinstance(one, effects.Publish)]
+    assert ack["reason"] in ("SCHEMA", "MALFORMED")
+
+
+def test_a_number_that_a_float_cannot_hold_is_counted_exactly() -> None:
+    made = core()
+    first = claims(made, seq=2**53, id="01JD0000000000000000000001")
+    second = claims(made, seq=2**53 + 1, id="01JD0000000000000000000002")
+    for body in (first, second):
+        found = send(made, signed(body, OPS))
+        acks = [json.loads(one.payload) for one in found if isinstance(one, effects.Publish)]
+        assert acks[0]["reason"] != "SEQUENCE"
