@@ -16,13 +16,16 @@ from gateway.control import readiness
 from gateway.control.clerk import Clerk
 from gateway.control.commission import HOLD_S, Kind, Plan
 from gateway.control.controller import Controller, Start
-from gateway.control.desk import Desk, Place, seen_commands
+from gateway.control.desk import Desk, Place
+from gateway.control.spent import fact_of_over, open_commands, seen_commands
 from gateway.control.trial import Trial
+from gateway.dispatch.job import Report
+from gateway.dispatch.reasons import ResultState
 from gateway.effects import Answer, Effect, Record
 from gateway.safety import bounds
 from gateway.watchdog import events as told
 from gateway.watchdog.state import LASTING
-from gateway.watchdog.words import Phase
+from gateway.watchdog.words import Cause, Phase
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -93,6 +96,7 @@ class AssetControl:
             asset, ground.points_map, monitor, ground.safety, self.clerk, tokens, start, now
         )
         seen, self._old = seen_commands(ground.facts, asset.id, now)
+        self._left = open_commands(ground.facts, asset.id)
         place = Place(ground.gateway, ground.session)
         self.desk = Desk(place, asset, ground.points_map, self.controller, self.clerk, tokens, seen)
         self._trial: Trial | None = None
@@ -120,6 +124,11 @@ class AssetControl:
         if self._old:
             out.append(Record(0, (), self._old))
             self._old = {}
+        for one in self._left:
+            report = Report(ResultState.ABORTED, Cause.RESTART.value, None, None, ())
+            out += self.clerk.result(one.id, report, one.power_w, one.kid, now)
+            out.append(Record(0, (), fact_of_over(self._name, one.id, now)))
+        self._left = ()
         if now.mono_s >= self._standing_at:
             out += self._stand(now)
         return out + self.controller.tick(now) + self.desk.tick(now) + self._after(now)
@@ -160,7 +169,7 @@ class AssetControl:
         if trial is not None and trial.ok is None:
             ended = trial.abort("the gateway is stopping", now)
             ended += self._judged(trial, now)
-        return ended + self.controller.tell(told.StopAsked(), now)
+        return ended + self.desk.stop(now) + self.controller.tell(told.StopAsked(), now)
 
     def become(self, safety: Safety | None, *, faulty: bool, now: Now) -> list[Effect]:
         """Take the safety file of a reload; without a good one the old figures idle the battery."""

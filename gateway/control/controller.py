@@ -20,6 +20,7 @@ from gateway.control.executions import Accepted, Execution
 from gateway.control.lane import Lane, Output, Rank
 from gateway.control.readiness import has_reversion, heartbeat_kind
 from gateway.control.sight import Sight
+from gateway.control.spent import fact_of_over
 from gateway.dispatch import plan
 from gateway.dispatch.execute import Executor
 from gateway.dispatch.job import (
@@ -40,7 +41,7 @@ from gateway.dispatch.job import (
 from gateway.dispatch.limits import Ceiling, SocWindow, site_limits
 from gateway.dispatch.outcomes import IdleNext, after_idle
 from gateway.dispatch.reasons import ResultState
-from gateway.effects import Effect, Poll
+from gateway.effects import Effect, Poll, Record
 from gateway.field.ports import OutcomeKind
 from gateway.watchdog import effects as ordered
 from gateway.watchdog import events as told
@@ -588,6 +589,7 @@ class Controller:
         if event.ok:
             self._start(accepted, now, out)
             return
+        self._over(accepted, now, out)
         report = Report(ResultState.FAILED, "not_durable", None, None, (event.cause,))
         self._report(accepted.job.id, report, accepted, now, out)
 
@@ -603,6 +605,7 @@ class Controller:
         if change.after not in (Phase.ARMED, Phase.ACTIVE):
             for token, accepted in tuple(self._accepted.items()):
                 del self._accepted[token]
+                self._over(accepted, now, out)
                 report = Report(ResultState.ABORTED, change.cause.value, None, None, ())
                 self._report(accepted.job.id, report, accepted, now, out)
             # Also a dispatch that writes what comes before its setpoint: were it left alone, it
@@ -694,6 +697,7 @@ class Controller:
         if one is not None and one.executor.phase.name == "OVER":
             del self._executions[id_]
             self._lane.drop(id_)
+            self._over(one.accepted, now, out)
 
     def _operate(self, one: Execution, order: Operate, now: Now, out: list[Effect]) -> None:
         self._judge(now, out)
@@ -761,6 +765,11 @@ class Controller:
 
     def _end(self, id_: str, state: ResultState, cause: str, now: Now, out: list[Effect]) -> None:
         self._drive(id_, Ended(state, cause), now, out)
+
+    def _over(self, accepted: Accepted, now: Now, out: list[Effect]) -> None:
+        """Nothing of it is in force any more: a restart has nothing to say about it."""
+        if accepted.cloud:
+            out.append(Record(0, (), fact_of_over(self._asset.id, accepted.job.id, now)))
 
     def _report(
         self, id_: str, report: Report, accepted: Accepted, now: Now, out: list[Effect]

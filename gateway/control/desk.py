@@ -6,13 +6,13 @@ the list of those that wait, and the rate of power commands are kept. A receipt 
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gateway.control.executions import Accepted
 from gateway.control.readiness import map_refusals
+from gateway.control.spent import fact_of_begun
 from gateway.dispatch import verify
 from gateway.dispatch.approve import Approval, Pending
 from gateway.dispatch.command import Verb
@@ -21,10 +21,11 @@ from gateway.dispatch.limits import RateWindow
 from gateway.dispatch.permit import Conditions, Permitted, offered, permit
 from gateway.dispatch.plan import PlanError
 from gateway.dispatch.reasons import Reason, Rejected, ResultState
-from gateway.dispatch.register import KEPT_S, Register
+from gateway.dispatch.register import Register
 from gateway.effects import AuditEntry, Effect, Record
 from gateway.watchdog import events as told
 from gateway.watchdog.orders import arm_refusal
+from gateway.watchdog.words import Cause
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -183,6 +184,12 @@ class Desk:
             out += self._told(admitted, report, now)
         return out
 
+    def stop(self, now: Now) -> list[Effect]:
+        """Nothing that waits for the operator outlives the gateway."""
+        held, self._pending = self._pending.held, Pending()
+        report = Report(ResultState.ABORTED, Cause.STOPPING.value, None, None, ())
+        return [effect for one in held for effect in self._told(one.admitted, report, now)]
+
     def listed(self, now: Now) -> list[dict[str, object]]:
         """What waits, for the operator's list."""
         return [
@@ -327,10 +334,9 @@ class Desk:
         )
         token = next(self._tokens)
         controller.accept(accepted, token)
-        fact = json.dumps(
-            {"kid": actor, "seq": command.seq, "at": now.unix_ms, "state": "EXECUTING"}
+        facts: dict[str, str | None] = fact_of_begun(
+            self._asset.id, command.id, actor, seq=command.seq, power_w=command.power_w, now=now
         )
-        facts: dict[str, str | None] = {f"{self._asset.id}/command/{command.id}": fact}
         for old in self._register.forgotten():
             facts[f"{self._asset.id}/command/{old}"] = None
         body: dict[str, object] = {"id": command.id, "appliedW": permitted.applied_w}
@@ -367,28 +373,3 @@ class Desk:
     def _told(self, admitted: Admitted, report: Report, now: Now) -> list[Effect]:
         command = admitted.command
         return self._clerk.result(command.id, report, command.power_w, admitted.issuer.kid, now)
-
-
-def seen_commands(
-    facts: Mapping[str, str], asset: str, now: Now
-) -> tuple[dict[str, float], dict[str, str | None]]:
-    """Ids that were carried out, with the monotonic s of it, and facts too old to be kept.
-
-    A fact that cannot be read counts as one of this instant: its id stays spent.
-    """
-    seen: dict[str, float] = {}
-    old: dict[str, str | None] = {}
-    prefix = f"{asset}/command/"
-    for key, value in facts.items():
-        if not key.startswith(prefix):
-            continue
-        try:
-            at_ms = int(json.loads(value)["at"])
-        except (ValueError, TypeError, KeyError):
-            at_ms = now.unix_ms
-        age_s = max(0.0, (now.unix_ms - at_ms) / 1000)
-        if age_s > KEPT_S:
-            old[key] = None
-        else:
-            seen[key.removeprefix(prefix)] = now.mono_s - age_s
-    return seen, old
