@@ -1,4 +1,4 @@
-"""Who has the authority: a local switch, an RTAC that restarts, a lost session; and the way back."""
+"""Who has the authority: a local switch, an RTAC that restarts, a lost session; the way back."""
 
 from __future__ import annotations
 

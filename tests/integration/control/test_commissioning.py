@@ -1,0 +1,221 @@
+"""Commissioning the long way, with the real commands, and an operator's other acts on the box."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+
+from gateway.clock import now
+from tests.fixtures.commanded_site import ASSET, ControlSite
+from tests.fixtures.control_rig import DEADMAN_S
+from tests.fixtures.daemon import DEADLINE_S, MODULE, ROOT
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from gateway.demo.pki import Pki
+
+ZERO_DIGEST = "sha256:" + "0" * 64
+MISSING = ["SAFETY_NOT_ACKNOWLEDGED", "SIGN_TEST_MISSING", "DEADMAN_TEST_MISSING"]
+
+
+@pytest.fixture(scope="module")
+def site(pki: Pki, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlSite]:
+    """Not commissioned."""
+    with ControlSite(tmp_path_factory.mktemp("commission"), pki, ready=False) as made:
+        yield made.run()
+
+
+def born(site: ControlSite) -> dict[str, object]:
+    """Control as birth says it."""
+    return dict(site.dispatcher.control(ASSET))
+
+
+def launch(site: ControlSite, *words: str) -> subprocess.Popen[str]:
+    """A command that is not waited for."""
+    return subprocess.Popen(
+        [*MODULE, *words, "--config", str(site.daemon.site)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"},
+        start_new_session=True,
+    )
+
+
+def refused(site: ControlSite, verb: str = "arm") -> str:
+    """Reason for which a command is rejected."""
+    return str(site.told(site.send(verb), {"rejected"}).reason)
+
+
+def test_control_stays_off_and_birth_and_status_say_why(site: ControlSite) -> None:
+    site.dispatcher.wait_until(lambda: born(site), within_s=20, what="birth")
+    assert born(site)["reasons"] == MISSING
+    assert born(site)["enabled"] is False
+    assert site.control()["reasons"] == MISSING
+    assert site.control()["state"] == "MONITOR"
+    assert refused(site) == "CONTROL_DISABLED"
+    assert refused(site, "idle") == "CONTROL_DISABLED"
+    assert site.sim.controls() == []  # not even a heartbeat
+    for act in ("sign-test", "deadman-test"):
+        done = site.cli("commission", act, "--hold", "2")
+        assert done.returncode == 1
+        assert "SAFETY_NOT_ACKNOWLEDGED" in done.stderr
+
+
+def test_a_safety_file_is_acknowledged_by_its_own_digest_alone(site: ControlSite) -> None:
+    wrong = site.cli("commission", "acknowledge", "--yes", ZERO_DIGEST)
+    assert wrong.returncode == 1
+    digest = json.loads(site.act("commission", "show", "--json"))["safetyDigest"]
+    assert digest in wrong.stderr
+    assert site.control()["reasons"] == MISSING
+    site.act("commission", "acknowledge", "--yes", digest)
+    site.until_control(lambda now: now["reasons"] == MISSING[1:], "acknowledged")
+    assert site.control()["state"] == "MONITOR"
+
+
+def test_ctrl_c_ends_a_test_with_idle(site: ControlSite) -> None:
+    running = launch(site, "commission", "sign-test", "--hold", "60")
+    site.sim.wait_until(lambda truth: truth["setpoint_w"] == 40_000, within_s=90)
+    assert refused(site) == "CONTROL_DISABLED"  # it is on for the test alone
+    os.killpg(running.pid, signal.SIGINT)
+    said, _ = running.communicate(timeout=DEADLINE_S)
+    assert running.returncode != 0, said
+    assert "aborted" in said
+    site.sim.wait_until(lambda truth: truth["setpoint_w"] == 0)
+    site.until_phase({"MONITOR"})
+    assert "SIGN_TEST_MISSING" in site.control()["reasons"]
+
+
+def test_a_sign_test_that_fails_names_the_sign(site: ControlSite) -> None:
+    site.sim.fault("lie_power_sign")
+    done = site.cli("commission", "sign-test", "--hold", "4")
+    assert done.returncode == 1
+    assert "sign" in done.stdout
+    assert "FAILED" in done.stdout
+    site.sim.clear()
+    site.until_phase({"MONITOR"})
+    assert site.sim.state()["setpoint_w"] == 0
+    assert "SIGN_TEST_MISSING" in site.control()["reasons"]
+
+
+def test_a_sign_test_discharges_and_charges_2_percent_and_measured_power_must_follow(
+    site: ControlSite,
+) -> None:
+    began = now().mono_s
+    said = site.act("commission", "sign-test", "--hold", "4")
+    assert "passed" in said
+    values = [one["value"] for one in site.writes(role="cmd_power", after=began)]
+    assert 40_000 in values
+    assert -40_000 in values
+    assert {abs(value) for value in values} == {0, 40_000}
+    site.until_control(lambda now: now["reasons"] == MISSING[2:], "sign-tested")
+
+
+def test_a_dead_man_test_without_a_dead_man_fails_and_idles_at_once(site: ControlSite) -> None:
+    site.sim.fault("no_deadman")
+    done = site.cli("commission", "deadman-test", "--hold", "2")
+    assert done.returncode == 1, done.stdout
+    site.sim.wait_until(lambda truth: truth["setpoint_w"] == 0)
+    assert site.sim.state()["trips"] == 0  # it was our zero
+    site.sim.clear()
+    site.until_phase({"MONITOR"})
+    assert site.control()["reasons"] == MISSING[2:]
+
+
+def test_a_dead_man_test_withholds_heartbeats_and_the_echo_must_reach_zero_within_w_plus_5_s(
+    site: ControlSite,
+) -> None:
+    began = now().mono_s
+    said = site.act("commission", "deadman-test", "--hold", "2")
+    assert "passed" in said
+    assert site.sim.state()["last_trip"] == "deadman"
+    (trip,) = [one for one in site.sim.records("rtac") if one["mono_s"] > began]
+    beats = [one["mono_s"] for one in site.beats(after=began) if one["mono_s"] < trip["mono_s"]]
+    assert trip["mono_s"] - beats[-1] < DEADMAN_S + 5
+
+
+def test_once_commissioned_control_is_on_and_birth_says_so(site: ControlSite) -> None:
+    site.until_control(lambda now: now["reasons"] == [] and now["state"] == "IDLE", "on")
+    site.dispatcher.wait_until(
+        lambda: born(site)["enabled"] is True, within_s=20, what="a birth that says so"
+    )
+    assert born(site)["reasons"] == []
+    site.arm()
+    site.power(200_000)
+
+
+def test_an_operator_disables_control_with_idle_and_enables_it_again(site: ControlSite) -> None:
+    if site.control()["state"] != "ACTIVE":
+        site.arm().power(200_000)
+    site.act("disable-control")
+    site.until_phase({"MONITOR"})
+    assert site.sim.state()["setpoint_w"] == 0
+    assert site.control()["reasons"] == ["DISABLED_BY_OPERATOR"]
+    assert refused(site) == "CONTROL_DISABLED"
+    site.daemon.kill()  # it is kept
+    site.daemon.start()
+    site.daemon.up()
+    assert site.control()["reasons"] == ["DISABLED_BY_OPERATOR"]
+    site.act("enable-control")
+    site.until_phase({"IDLE"})
+
+
+def test_an_operators_estop_stops_and_lasts_until_his_reset(site: ControlSite) -> None:
+    site.act("estop")
+    site.until_phase({"ESTOP"})
+    site.sim.wait_until(lambda truth: bool(truth["stopped"]))
+    site.act("reset")
+    site.until_phase({"IDLE"})
+
+
+def test_audit_show_names_who_did_it_and_audit_verify_is_clean(site: ControlSite) -> None:
+    shown = site.act("audit", "show", "--last", "500")
+    for word in ("acknowledge", "sign-test", "deadman-test", "estop", "reset", "operator:root"):
+        assert word in shown, word
+    assert site.cli("audit", "verify").returncode == 0
+
+
+@pytest.mark.parametrize(
+    "tampering",
+    [
+        "UPDATE audit SET body = '{}' WHERE n = 3",
+        "DELETE FROM audit WHERE n = 4",
+        "DELETE FROM audit WHERE n > 12",
+    ],
+)
+def test_audit_verify_finds_an_edit_a_removal_and_a_truncation(
+    site: ControlSite, tampering: str
+) -> None:
+    copy = site.folder / "copy.db"
+    copy.unlink(missing_ok=True)
+    with (
+        contextlib.closing(sqlite3.connect(site.daemon.state / "control.db")) as source,
+        contextlib.closing(sqlite3.connect(copy)) as target,
+    ):
+        source.backup(target)
+        target.execute(tampering)
+        target.commit()
+    done = site.cli("audit", "verify", "--database", str(copy))
+    assert done.returncode == 1, done.stdout
+
+
+def test_another_safety_file_turns_control_off_until_it_is_acknowledged(site: ControlSite) -> None:
+    site.rewrite_safety(lambda text: text.replace("max_soc_pct = 95", "max_soc_pct = 94"))
+    site.daemon.reload()
+    site.until_control(lambda now: now["reasons"] == MISSING[:1], "off again")
+    site.until_phase({"MONITOR"})
+    digest = json.loads(site.act("commission", "show", "--json"))["safetyDigest"]
+    site.act("commission", "acknowledge", "--yes", digest)
+    site.until_phase({"IDLE"})
+
+
+def test_every_message_was_what_its_schema_says(site: ControlSite) -> None:
+    assert site.lawful()["event"] > 20
