@@ -56,7 +56,7 @@ LIMP_S = {
     "store": 15.0,
     "audit": 15.0,
     "dnp3": 15.0,
-    "mqtt": 60.0,
+    "mqtt": 90.0,  # a resolver may take 30, and a connection 4 times CONNECT_S
 }  # silent for longer: end, to be restarted
 
 

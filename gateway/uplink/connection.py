@@ -32,9 +32,11 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 from gateway import clock
 from gateway.events import BrokerUp, MessageArrived, PublishAcknowledged, PublishRefused
 from gateway.uplink import causes
+from gateway.uplink.dial import dial
 from gateway.uplink.moderation import Moderation
 
 if TYPE_CHECKING:
+    import socket
     import ssl
     from collections.abc import Callable, Mapping
 
@@ -48,7 +50,7 @@ log = logging.getLogger(__name__)
 
 MAX_INBOUND = 16 * 1024  # bytes of a payload that is taken; of a larger one the rest is dropped
 MAX_OFFERED = 128 * 1024  # bytes of a payload that the broker may send: 1-function.md, section 5
-CONNECT_S = 10.0  # TCP and TLS; then CONNACK and SUBACK
+CONNECT_S = 10.0  # each: TCP, TLS, CONNACK, SUBACK
 STALLED_S = 60.0  # messages are in flight and no PUBACK came: the broker is not well
 MAX_WAITING = 10_000  # messages handed over beyond the broker's Receive Maximum
 LOOP_S = 0.25
@@ -63,6 +65,13 @@ _RECEIVE_MAX = 65_535  # if the broker says nothing (MQTT 5, 3.2.2.3.3)
 
 class Ended(Exception):  # noqa: N818 - no error: every connection ends, with a cause
     """The connection is over, or could not be made; its text is the cause."""
+
+
+class _Client(paho.Client):
+    """paho gives each address of the broker ``CONNECT_S``; here they share it."""
+
+    def _create_socket_connection(self) -> socket.socket:
+        return dial(self._host, self._port, within_s=CONNECT_S)
 
 
 class _Noted(logging.Handler):
@@ -117,7 +126,7 @@ class Connection:
         self._client = self._make(context, gateway, will)
 
     def _make(self, context: ssl.SSLContext, gateway: str, will: tuple[str, bytes]) -> paho.Client:
-        client = paho.Client(
+        client = _Client(
             CallbackAPIVersion.VERSION2,
             client_id=gateway,
             clean_session=None if self._v5 else True,
