@@ -40,17 +40,17 @@ def turn(scenario: Scenario, plant: Plant) -> tuple[list[Run], str]:
     """
     if not plant.daemon.running:
         plant.start()
-    if not set(plant.states().values()) <= {"IDLE", "IDLING"}:  # of a turn that was not made
-        plant.order(plant.names, "disarm", within_s=20)
-    plant.ready(for_s=scenario.for_s)
+    active = plant.ready(for_s=scenario.for_s)
     scenario.prepare(plant)
-    for name, tape in zip(plant.names, plant.follow(), strict=True):
-        if not tape.now_w:
-            text = f"{name} is not under power before the cause"
-            raise PlantError(text)
+    plant.follow()
+    tried = {
+        name: tape
+        for name, tape in zip(plant.names, plant.tapes, strict=True)
+        if name in active and tape.now_w
+    }
     cause_s = clock.now().mono_s
     scenario.cause(plant)
-    _await_zero(scenario, plant, cause_s)
+    _await_zero(scenario, plant, list(tried.values()), cause_s)
     trouble = ""
     try:
         scenario.mend(plant)
@@ -58,17 +58,17 @@ def turn(scenario: Scenario, plant: Plant) -> tuple[list[Run], str]:
     except (PlantError, GatewayError, AssertionError) as error:
         trouble = str(error)
     plant.follow()
-    named = zip(plant.names, plant.tapes, strict=True)
-    return [_judged(scenario, plant, name, tape, cause_s) for name, tape in named], trouble
+    runs = [_judged(scenario, plant, name, tape, cause_s) for name, tape in tried.items()]
+    return runs, trouble
 
 
-def _await_zero(scenario: Scenario, plant: Plant, cause_s: float) -> None:
+def _await_zero(scenario: Scenario, plant: Plant, tapes: list[Tape], cause_s: float) -> None:
     bound_s = scenario.bound_s(plant.times)
     most_s = LONGEST_S if bound_s is None else bound_s + scenario.waits_s + GRACE_S
     zero_s: float | None = None
     while (passed_s := clock.now().mono_s - cause_s) < most_s:
         scenario.meanwhile(plant, passed_s)
-        tapes = plant.follow()
+        plant.follow()
         if all(scenario.zero(tape, scenario.began_s(tape, cause_s)) for tape in tapes):
             zero_s = passed_s if zero_s is None else zero_s
             if passed_s - zero_s >= scenario.after_s:
