@@ -1,4 +1,4 @@
-"""Which readings a damaged row held."""
+"""What damage costs: rows that are counted and not found, readings that a damaged row held."""
 
 from __future__ import annotations
 
@@ -6,15 +6,18 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from gateway.errors import PayloadError
-from gateway.queue import schema
-from gateway.queue.rows import Place, keys_of, row_of, stream_of
+from gateway.queue import missing, schema
+from gateway.queue.rows import Place, key_of, keys_of, row_of, stream_of
 from gateway.streams import Gap
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import sqlalchemy as sa
 
     from gateway.queue.book import Book
-    from gateway.streams import Row
+    from gateway.queue.drops import Drops
+    from gateway.streams import Row, Stream
 
 
 def damaged_gap(core: sa.engine.Connection, key: int, book: Book) -> Gap | None:
@@ -59,3 +62,34 @@ def _sound(core: sa.engine.Connection, sql: str, bounds: tuple[int, int]) -> Row
         with suppress(PayloadError):
             return row_of(columns)
     return None
+
+
+def census(core: sa.engine.Connection, book: Book) -> None:
+    """Count the rows, inside a transaction.
+
+    Raises:
+        sqlite3.DatabaseError: they are not as many as the counters say.
+    """
+    for stream, counts in book.streams.items():
+        end = key_of(stream, book.next_id)
+        lo, hi = keys_of(stream)
+        [found, beyond] = (
+            core.exec_driver_sql(schema.COUNT.sql, bounds).fetchall()[0][0]
+            for bounds in ((lo, end - 1), (end, hi))
+        )
+        if found != counts.rows or beyond:
+            text = f"{counts.rows} rows of {stream} are counted and {found + beyond} are found"
+            raise schema.corruption(text)
+
+
+def not_waiting(
+    drops: Drops, streams: set[Stream], book: Book, older: Mapping[str, Mapping[str, int]]
+) -> list[Gap]:
+    """Every number of these streams that was given out and does not wait."""
+    numbers: missing.Ranges = {}
+    for stream in streams:
+        for place in drops.places(stream):
+            last = place.seq0 + place.n - 1
+            missing.note(numbers, stream, place.epoch, first=place.seq0, last=last)
+    gaps = missing.gaps(numbers, book=book, older=older, whole=set())
+    return [gap for gap in gaps if gap.stream in streams]

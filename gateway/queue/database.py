@@ -10,9 +10,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from gateway.errors import PayloadError
-from gateway.queue import fate, missing, schema
+from gateway.queue import damage, fate, missing, schema
 from gateway.queue.book import sealed
-from gateway.queue.damage import damaged_gap
 from gateway.queue.drops import Drops
 from gateway.queue.rows import (
     Place,
@@ -321,7 +320,7 @@ class Database:
             gaps: list[Gap] = []
             unsure: set[Stream] = set()
             for key, why in bad:
-                stream, gap = stream_of(key), damaged_gap(self._core, key, self.book)
+                stream, gap = stream_of(key), damage.damaged_gap(self._core, key, self.book)
                 if gap is not None:
                     gaps.append(gap)
                 if gap is None or stream is Stream.EVENT:  # an event may have recorded a gap
@@ -334,22 +333,13 @@ class Database:
                 n, size = (each if isinstance(each, int) else 0 for each in gone[0])
                 self._count_gone(stream, [(n, size)])
             if unsure:
-                gaps += self._not_waiting(set(Stream) if Stream.EVENT in unsure else unsure)
+                every = set(Stream) if Stream.EVENT in unsure else unsure
+                older = missing.older(self.facts.get(missing.OLDER))
+                gaps += damage.not_waiting(self._drops, every, self.book, older)
             self._core.exec_driver_sql(schema.TRIM.sql, (schema.QUARANTINE,))
             self.book.quarantined += len(bad)
             records = self._announce(gaps, now, gap_batch)
         return Written((), records, tuple(gaps))
-
-    def _not_waiting(self, streams: set[Stream]) -> list[Gap]:
-        """Every number of these streams that was given out and does not wait."""
-        numbers: missing.Ranges = {}
-        for stream in streams:
-            for place in self._drops.places(stream):
-                last = place.seq0 + place.n - 1
-                missing.note(numbers, stream, place.epoch, first=place.seq0, last=last)
-        older = missing.older(self.facts.get(missing.OLDER))
-        gaps = missing.gaps(numbers, book=self.book, older=older, whole=set())
-        return [gap for gap in gaps if gap.stream in streams]
 
     def census(self) -> None:
         """Count the rows: a damaged page can hide some, and SQLite says nothing.
@@ -358,18 +348,7 @@ class Database:
             sqlite3.DatabaseError: they are not as many as the counters say.
         """
         with self._core.begin():
-            for stream, counts in self.book.streams.items():
-                end = key_of(stream, self.book.next_id)
-                lo, hi = keys_of(stream)
-                bounds = (lo, end - 1), (end, hi)
-                [found, beyond] = (
-                    self._core.exec_driver_sql(schema.COUNT.sql, each).fetchall()[0][0]
-                    for each in bounds
-                )
-                if found != counts.rows or beyond:
-                    found += beyond
-                    text = f"{counts.rows} rows of {stream} are counted and {found} are found"
-                    raise schema.corruption(text)
+            damage.census(self._core, self.book)
 
     def depth(self, space: fate.Space) -> QueueDepth:
         """What waits, from the counters; the oldest from the first row of each stream."""
