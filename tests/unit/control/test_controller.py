@@ -128,6 +128,21 @@ def test_power_that_waited_does_not_leave_after_the_lease() -> None:
     assert made.phase() is Phase.IDLE
 
 
+def test_power_that_waited_does_not_leave_while_the_session_is_down() -> None:
+    made = ControlSite().arm()
+    made.plant.latency_s = 3.0
+    made.command("reserve", percent=30)
+    made.run(0.25)
+    made.plant.latency_s = 0.05
+    id_ = made.command("setpoint")
+    made.run(0.5)
+    made.cut()  # the reserve is never answered, and while the session is down the way is free
+    at = made.at
+    made.run(9)
+    assert [one for one in made.written("AO0", since=at) if one] == []
+    assert made.ends(id_) == "aborted"
+
+
 def test_an_aborted_dispatch_sends_not_one_frame_more() -> None:
     made = ControlSite().arm()
     made.plant.latency_s = 1.0

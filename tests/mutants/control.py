@@ -1,0 +1,421 @@
+"""The rules that live where watchdog, dispatch and operator are put together."""
+
+from __future__ import annotations
+
+from tests.mutants.mutant import Mutant
+
+_TESTS = "tests/unit/control/test_{}.py::{}"
+
+
+def _in(module: str, tests: str) -> _Maker:
+    return _Maker(f"gateway/control/{module}.py", tests)
+
+
+class _Maker:
+    """Makes mutants of one file, caught by the tests of one file."""
+
+    def __init__(self, file: str, tests: str) -> None:
+        self._file, self._tests = file, tests
+
+    def __call__(self, rule: str, old: str, new: str, test: str) -> Mutant:
+        return Mutant(rule, self._file, old, new, _TESTS.format(self._tests, test))
+
+
+_lane = _in("lane", "lane")
+_controller = _in("controller", "controller")
+_asset = _in("asset", "asset")
+_desk = _in("desk", "desk")
+_desk_of_asset = _in("desk", "asset")
+_fleet = _in("fleet", "fleet")
+_sight = _in("sight", "sight")
+_box = _in("box", "box")
+_trial = _in("trial", "asset")
+
+_WAY_OUT = (
+    _lane(
+        "what takes power away goes first",
+        "output = min(self._waiting, key=lambda one: one.rank)",
+        "output = self._waiting[0]",
+        "test_a_stop_goes_first_then_zero_then_the_heartbeat_then_power",
+    ),
+    _lane(
+        "one control at a time",
+        "while self._out is None and self._waiting:",
+        "while self._waiting:",
+        "test_one_control_at_a_time",
+    ),
+    _lane(
+        "an output that may not leave does not",
+        "            if not allowed:\n",
+        "            if False:\n",
+        "test_whether_an_output_may_leave_is_asked_at_the_moment_at_which_it_would_of_every_rank",
+    ),
+    _lane(
+        "what asking drops does not leave",
+        "            if not any(one is output for one in self._waiting):\n                continue",
+        "            if False:\n                continue",
+        "test_what_asking_drops_does_not_leave",
+    ),
+    _lane(
+        "a zero is sent whole",
+        "            good = after_idle(outcome) is not IdleNext.LOCAL\n",
+        "",
+        "test_of_a_zero_every_control_is_sent_whatever_became_of_the_one_before",
+    ),
+    _lane(
+        "a zero stops where the site has the authority",
+        "good = after_idle(outcome) is not IdleNext.LOCAL",
+        "good = True",
+        "test_a_zero_that_the_site_has_the_authority_over_stops_at_once",
+    ),
+    _lane(
+        "a zero refused in part is not accepted",
+        "return out, (outcome if not good or out.fault is None else out.fault)",
+        "return out, outcome",
+        "test_of_a_zero_every_control_is_sent_whatever_became_of_the_one_before",
+    ),
+    _lane(
+        "abort drops what is not sent yet",
+        "            self._out = replace(self._out, controls=self._out.controls[:1])\n",
+        "            pass\n",
+        "test_what_an_aborted_dispatch_has_not_sent_yet_is_forgotten",
+    ),
+    _lane(
+        "an older setpoint does not leave behind a newer",
+        "if output.newest and output.rank is Rank.POWER:",
+        "if False:",
+        "test_a_smaller_setpoint_replaces_the_larger_one_that_waits_and_the_rest_of_one_that_left",
+    ),
+    _lane(
+        "a stray answer changes nothing",
+        "if token == 0 or token != self._token or self._out is None:",
+        "if self._out is None:",
+        "test_an_answer_that_nobody_waits_for_changes_nothing",
+    ),
+    _lane(
+        "an answer that never comes is given up",
+        "if at < self._lost_at or self._out is None:",
+        "if True or self._out is None:",
+        "test_an_answer_that_never_comes_is_an_unknown_outcome",
+    ),
+)
+
+_LEAVING = (
+    _controller(
+        "a heartbeat is asked again when it leaves",
+        "return self.state.may_beat(now.mono_s)",
+        "return True",
+        "test_a_heartbeat_that_waited_does_not_leave_in_estop",
+    ),
+    _controller(
+        "a zero is asked again when it leaves",
+        "return self.state.owes_zero()",
+        "return True",
+        "test_a_zero_that_waited_does_not_leave_in_local",
+    ),
+    _controller(
+        "power is asked again when it leaves",
+        "if self.state.objection(now.mono_s) is not None or _is_late(one, now):",
+        "if _is_late(one, now):",
+        "test_power_that_waited_does_not_leave_while_the_session_is_down",
+    ),
+    _controller(
+        "an expired command does not begin, though it waited",
+        "if self.state.objection(now.mono_s) is not None or _is_late(one, now):",
+        "if self.state.objection(now.mono_s) is not None:",
+        "test_a_command_that_expires_while_its_first_output_waits_never_starts",
+    ),
+    _controller(
+        "a setpoint is inside the limits when it leaves",
+        "if output.power_w is not None and not self._is_within(output.power_w):",
+        "if False:",
+        "test_a_setpoint_that_waited_leaves_only_inside_the_limits_of_that_instant",
+    ),
+)
+
+_AGREEING = (
+    _controller(
+        "an orphan dispatch idles",
+        "if held is not None and self.dispatch is None:",
+        "if False:",
+        "test_a_dispatch_without_an_executor_is_idled",
+    ),
+    _controller(
+        "a dispatch that prepares ends with its phase",
+        "            for id_ in tuple(self._executions):\n                self._end(",
+        "            for id_ in [key for key, one in self._executions.items() if not one.power]:\n"
+        "                self._end(",
+        "test_a_dispatch_that_prepares_does_not_go_on_after_an_idle_and_a_new_arm",
+    ),
+    _controller(
+        "a command that waits for the disk ends with its phase",
+        "for token, accepted in tuple(self._accepted.items()):",
+        "for token, accepted in ():",
+        "test_a_command_that_waits_for_the_disk_ends_with_an_idle_and_not_with_the_disk",
+    ),
+    _controller(
+        "a command that ended is told",
+        'if one is None or one.executor.phase.name == "OVER":\n            return  # its last',
+        "if one is None:\n            return  # its last",
+        "test_every_executed_command_ends_in_a_final_result_also_one_that_finds_the_site_in_local",
+    ),
+    _controller(
+        "a ramp obeys the window it comes from",
+        "if held is not None and held.setpoint_w * power_w < 0:",
+        "if False:",
+        "test_a_ramp_from_charging_obeys_the_window_of_charging",
+    ),
+)
+
+_DURABLE = (
+    _controller(
+        "durable before the first output",
+        "        if event.ok:\n            self._start(accepted, now, out)",
+        "        if True:\n            self._start(accepted, now, out)",
+        "test_a_command_that_cannot_be_made_durable_fails_and_nothing_leaves",
+    ),
+    _controller(
+        "estop is durable before its stop",
+        "                if self._stop_token == 0:\n                    self._send_stop(now, out)",
+        "                self._send_stop(now, out)",
+        "test_estop_is_durable_before_the_stop_that_it_orders",
+    ),
+    _controller(
+        "a stop waits for the disk a second at most",
+        "        if now.mono_s >= self._stop_at:\n",
+        "        if False:\n",
+        "test_a_stop_waits_a_second_for_the_disk_and_no_longer",
+    ),
+    Mutant(
+        "LATCHED and ESTOP are durable",
+        "gateway/control/controller.py",
+        "words.kept_phase(phase, stop_owed=stop_owed)",
+        "None",
+        "tests/unit/control/test_asset.py::"
+        "test_latched_and_estop_survive_a_restart_and_end_with_an_operators_reset",
+    ),
+    _desk_of_asset(
+        "the id is kept across restarts",
+        'return [self._clerk.audited(actor, "executing", body, token=token, facts=facts)]',
+        'return [self._clerk.audited(actor, "executing", body, token=token)]',
+        "test_a_command_that_was_carried_out_before_a_restart_is_not_carried_out_again",
+    ),
+    _asset(
+        "what is not durable proves nothing",
+        "if proof is not None and event.ok:",
+        "if proof is not None:",
+        "test_what_is_not_durable_proves_nothing",
+    ),
+    _asset(
+        "disabled is kept across restarts",
+        "return [*out, Record(0, (), facts), *self.abort(user, now), *self._stand(now)]\n\n"
+        "    def enable",
+        "return [*out, *self.abort(user, now), *self._stand(now)]\n\n    def enable",
+        "test_an_operator_disables_control_at_once_and_across_restarts",
+    ),
+    _asset(
+        "log lost is LATCHED",
+        "return (Phase.LATCHED if ground.log_lost else None), False",
+        "return None, False",
+        "test_a_log_that_was_lost_may_have_held_latched_or_estop",
+    ),
+    _asset(
+        "log lost is a reason",
+        "            log_lost=self.log_lost,\n",
+        "            log_lost=False,\n",
+        "test_a_log_that_was_lost_may_have_held_latched_or_estop",
+    ),
+    _asset(
+        "a kept phase that is none is LATCHED",
+        "return (phase, stop_owed) if phase in LASTING else (Phase.LATCHED, False)",
+        "return phase, stop_owed",
+        "test_a_kept_phase_that_cannot_be_read_counts_as_latched",
+    ),
+    _fleet(
+        "facts reach an asset that a reload begins anew",
+        "                self._remember(effect)\n",
+        "                pass\n",
+        "test_latched_survives_a_reload_that_changes_the_asset",
+    ),
+)
+
+_OFF = (
+    _asset(
+        "control is off while a reason stands",
+        "on = not self.reasons or lent",
+        "on = True",
+        "test_a_safety_file_that_changes_turns_control_off_until_it_is_acknowledged",
+    ),
+    _asset(
+        "the operator's no counts",
+        "        self._commissioned = replace(self._commissioned, disabled_by=user)\n",
+        "",
+        "test_an_operator_disables_control_at_once_and_across_restarts",
+    ),
+    _asset(
+        "the digest is acknowledged, no other",
+        "        if digest != self._safety.digest:\n",
+        "        if False:\n",
+        "test_control_stays_off_until_the_file_is_acknowledged_and_both_tests_are_recorded",
+    ),
+    _asset(
+        "a test borrows control only from missing tests",
+        "lent = trial is not None and trial.enabled and not set(self.reasons) - _TESTS",
+        "lent = trial is not None and trial.enabled",
+        "test_control_that_a_test_has_borrowed_goes_off_with_the_safety_file",
+    ),
+    _asset(
+        "testing refuses the cloud",
+        '(("COMMISSIONING",) if self._testing else ())',
+        "()",
+        "test_while_a_test_runs_the_cloud_gets_no_power_but_may_take_it_away",
+    ),
+    _desk_of_asset(
+        "testing lets the cloud stop",
+        "if lent and found.command.verb.withdraws:",
+        "if False:",
+        "test_while_a_test_runs_an_emergency_stop_from_the_cloud_stops",
+    ),
+    _asset(
+        "testing lets nothing be approved",
+        "out, why = self.desk.approve(id_, user, now, self._disabled)",
+        "out, why = self.desk.approve(id_, user, now, self.reasons)",
+        "test_while_a_test_runs_nothing_that_waits_can_be_approved",
+    ),
+    _desk_of_asset(
+        "what waits counts for its own safety file",
+        "if admitted.command.safety_digest != self._controller.safety.digest:",
+        "if False:",
+        "test_a_command_of_another_safety_file_cannot_be_approved_any_more",
+    ),
+    _asset(
+        "a failed dead-man test voids the old one",
+        "self._commissioned = replace(done, deadman_test=None)",
+        "self._commissioned = done",
+        "test_a_dead_man_test_that_fails_voids_the_one_that_passed",
+    ),
+    _asset(
+        "a failed sign test voids the old one",
+        "self._commissioned = replace(done, sign_test=None)",
+        "self._commissioned = done",
+        "test_a_sign_test_that_fails_voids_the_one_that_passed",
+    ),
+    _asset(
+        "a test cut short voids nothing",
+        'return "deadmanS" in figures and "zeroS" not in figures',
+        "return True",
+        "test_a_test_that_is_cut_short_idles_and_voids_nothing",
+    ),
+    _trial(
+        "a test that nobody follows ends",
+        "if now.mono_s - self._watched_at > UNWATCHED_S:",
+        "if False:",
+        "test_a_test_that_is_cut_short_idles_and_voids_nothing",
+    ),
+)
+
+_FIELD = (
+    _controller(
+        "local is told to the watchdog",
+        "        if names & sight.authority_points:\n            self._authority(now, out)\n",
+        "",
+        "test_the_local_switch_idles_and_on_the_way_back_idle_is_first",
+    ),
+    _controller(
+        "a restart is told to the watchdog",
+        'if "DEVICE_RESTART" in event.names - before:',
+        "if False:",
+        "test_a_restart_of_the_outstation_idles_and_resumes_nothing",
+    ),
+    _sight(
+        "one point that says local is enough",
+        "if known and measured is not None and measured.value not in ours:",
+        "if False:",
+        "test_one_that_says_local_is_enough_and_what_is_not_known_gives_no_authority",
+    ),
+    _sight(
+        "IIN1.5 is local",
+        "        if IIN_LOCAL in facts.iin:\n            return False\n",
+        "",
+        "test_local_control_in_iin_takes_the_authority_whatever_the_points_say",
+    ),
+    _sight(
+        "an echo is known only if all of it is",
+        "if not values or any(value is None for value in values):",
+        "if not values:",
+        "test_an_echo_is_in_watts_and_unknown_unless_all_of_it_is_good",
+    ),
+)
+
+_ALL_ASSETS = (
+    _fleet(
+        "an asset that is added counts as the others do",
+        "beside = next(iter([*kept.values(), *self._controls.values()]), None)",
+        "beside = next(iter(self._controls.values()), None)",
+        "test_an_asset_that_a_reload_adds_counts_the_challenges_of_the_others",
+    ),
+    _fleet(
+        "a reload waits for an asset under power",
+        "if control.unsettled and not same:",
+        "if False:",
+        "test_a_reload_that_changes_an_asset_waits_until_it_is_idle",
+    ),
+    _fleet(
+        "control looks through the monitor that is fed",
+        "if control is not None and same and control.monitor is monitors[name]:",
+        "if control is not None and same:",
+        "test_an_asset_that_a_reload_changed_can_be_controlled_afterwards",
+    ),
+    _fleet(
+        "a stop reaches an asset that is added",
+        "out += begun.stop(now) if self._stopping else []",
+        "out += []",
+        "test_a_stop_reaches_an_asset_that_a_reload_adds_meanwhile",
+    ),
+    _fleet(
+        "a flood of answers is not verified",
+        "return self._counted > ANSWERS_PER_S",
+        "return False",
+        "test_a_flood_of_answers_is_not_verified_and_a_genuine_one_counts_a_second_later",
+    ),
+)
+
+_ASKING = (
+    _desk(
+        "power commands are counted",
+        "            self._rate = self._rate.take(now.mono_s)\n",
+        "            pass\n",
+        "test_at_most_one_power_command_in_2_s",
+    ),
+    Mutant(
+        "a repeated command does not fill the audit log",
+        "gateway/control/desk.py",
+        "if self._refused > REFUSED_COUNT:",
+        "if False:",
+        "tests/unit/control/test_fleet.py::"
+        "test_a_command_that_a_broker_repeats_for_ever_does_not_fill_the_audit_log",
+    ),
+    _box(
+        "only an operator acts",
+        "if not event.operator and not looks:",
+        "if False:",
+        "test_only_an_operator_acts",
+    ),
+    _box(
+        "a hold has its range",
+        "if hold_s is not None and not _is_hold(hold_s):",
+        "if False:",
+        "test_a_hold_out_of_range_is_refused",
+    ),
+)
+
+MUTANTS = (
+    *_WAY_OUT,
+    *_LEAVING,
+    *_AGREEING,
+    *_DURABLE,
+    *_OFF,
+    *_FIELD,
+    *_ALL_ASSETS,
+    *_ASKING,
+)
