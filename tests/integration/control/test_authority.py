@@ -52,10 +52,16 @@ def test_local_writes_nothing_but_the_heartbeat_and_the_way_back_is_idle_first_n
     assert ("LOCAL", "IDLING", "remote") in site.transitions()
 
 
-def test_an_rtac_that_restarts_ends_the_dispatch_with_idle_first(shared: ControlSite) -> None:
+@pytest.mark.parametrize("habit", ["", "resume_setpoint"])
+def test_an_rtac_that_restarts_ends_the_dispatch_with_idle_first(
+    shared: ControlSite, habit: str
+) -> None:
+    """With ``resume_setpoint`` the RTAC takes up its last value again."""
     site = shared
     id_ = active(site)
     began = now().mono_s
+    if habit:
+        site.sim.fault(habit)
     site.sim.fault("restart")
     story = site.told(id_, {"aborted"})
     assert story.reason in ("restart", "session", "field_ended")
@@ -63,6 +69,7 @@ def test_an_rtac_that_restarts_ends_the_dispatch_with_idle_first(shared: Control
     writes = site.writes(role="cmd_power", after=began)
     assert {one["value"] for one in writes} == {0.0}
     assert site.control()["dispatch"] is None
+    assert site.sim.state()["setpoint_w"] == 0
 
 
 def test_a_loss_shorter_than_ten_seconds_with_an_equal_echo_keeps_the_dispatch(
