@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from gateway.control import readiness
@@ -58,7 +58,7 @@ class Ground:
     safety: Safety
     gateway: str
     session: str  # boot nonce
-    secret: bytes  # of this boot
+    secret: bytes = field(repr=False)  # of this boot
     topics: Topics
     epoch: str
     facts: Mapping[str, str]  # of the audit log

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import logging
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from gateway import events
@@ -85,7 +85,7 @@ class Start:
     """What a controller begins with."""
 
     session: str  # boot nonce
-    secret: bytes  # of this boot: what the challenges are made from
+    secret: bytes = field(repr=False)  # of this boot: what the challenges are made from
     enabled: bool
     kept: Phase | None
     stop_owed: bool
