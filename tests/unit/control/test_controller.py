@@ -484,6 +484,22 @@ def test_a_loss_of_the_cloud_idles_within_bound_a() -> None:
     assert made.phase() is Phase.IDLE, "a lease that comes back never arms by itself"
 
 
+def test_tcp_loss_and_return_of_the_broker_are_no_life() -> None:
+    made = ControlSite()
+    made.activate()
+    made.post(events.BrokerDown("lost", made.now()))
+    made.run(2)
+    assert made.phase() is Phase.ACTIVE, "a lost connection by itself ends nothing"
+    made.cloud_alive = False
+    until = made.lease_until
+    while made.at < until + 1:
+        made.post(events.BrokerUp(100, made.now()))
+        made.run(1)
+    made.run(2)
+    assert made.lease_until == until
+    assert (made.phase(), made.rtac.remote_w) == (Phase.IDLE, 0)
+
+
 def test_sigterm_idles_and_verifies_before_the_process_ends() -> None:
     made = ControlSite()
     made.activate()
