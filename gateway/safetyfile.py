@@ -218,4 +218,6 @@ def _unreadable(path: str, error: OSError | ValueError) -> str:
         return "no such file"
     if isinstance(error, PermissionError):
         return f"not readable by user {os.geteuid()}: must be readable by the daemon's user"
-    return f"cannot be read: {getattr(error, 'strerror', None) or error}"
+    if isinstance(error, ValueError):  # Python's own words differ from version to version
+        return "cannot be read: a NUL is in its name"
+    return f"cannot be read: {error.strerror or error}"

@@ -373,7 +373,7 @@ def test_a_pipe_is_refused_and_never_waited_for(tmp_path: Path, name: str) -> No
             "keys/\\u0000.pem",
             (
                 "safety.toml:26: [trusted_key[1]] public_key_file = 'keys/\\x00.pem': "
-                "cannot be read: embedded null byte"
+                "cannot be read: a NUL is in its name"
             ),
         ),
         (

@@ -29,6 +29,8 @@ def test_the_suite_passes_with_debians_versions(machine: Machine, version: str, 
         machine.sh(f"echo '{PSUTIL}' >>/etc/python3*/sitecustomize.py")
     if machine.try_("python3", "-c", "import referencing").returncode:
         machine.sh("cd /root/tree/tests; cp system/older_schemas.py fixtures/schemas.py")
-    pytest_ = "python3 -m pytest -n 4 --dist loadfile -q --tb=short -p no:cacheprovider"
-    ended = machine.try_("sh", "-c", f"cd /root/tree && {pytest_} tests/{suite} 2>&1")
+    # A run in the background ignores SIGINT, and so would every program that the tests interrupt.
+    pytest_ = "env --default-signal=INT python3 -m pytest"
+    options = "-n 4 --dist loadfile -q --tb=short -p no:cacheprovider"
+    ended = machine.try_("sh", "-c", f"cd /root/tree && {pytest_} {options} tests/{suite} 2>&1")
     assert ended.returncode == 0, ended.stdout[-8000:]

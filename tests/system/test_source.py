@@ -43,7 +43,7 @@ def test_every_message_id_that_the_code_uses_is_known() -> None:
         for path in (TREE / "gateway").rglob("*.py")
         for call in ast.walk(ast.parse(path.read_text()))
         if isinstance(call, ast.Call)
-        and getattr(call.func, "id", getattr(call.func, "attr", "")) in ("Log", "_log")
+        and getattr(call.func, "id", getattr(call.func, "attr", "")) in ("Log", "_log", "log")
         and len(call.args) > 2
         and isinstance(call.args[2], ast.Constant)
     }
