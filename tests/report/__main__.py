@@ -1,7 +1,8 @@
 """``make report``: measure a part anew, draw it, and put its table into README.md here.
 
-The parts: goals, peers, backlog, latency, soak (taken over from build/soak). Without one: what
-needs no measuring, that is all tables and pictures from the files that are there.
+The parts: goals, peers, backlog, latency, soak (taken over from build/soak), control (taken over
+from build/control.md). Without one: what needs no measuring, that is all tables and pictures from
+the files that are there.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from tests.report import backlog, latency
 from tests.soak import samples, verdict
 
 HERE = Path(__file__).parent
-PARTS = ("goals", "peers", "backlog", "latency", "soak")
+PARTS = ("goals", "peers", "backlog", "latency", "soak", "control")
+CONTROL = Path("build")
 PEERS_PYTHON = "build/peers/bin/python"
 
 
@@ -45,6 +47,10 @@ def _measure(part: str, *, soak: Path) -> None:
         backlog.measure(HERE / "backlog.csv")
     elif part == "latency":
         latency.measure(HERE / "latency.csv")
+    elif part == "control":
+        for name in ("control.csv", "control.md"):
+            if (CONTROL / name).exists():
+                shutil.copyfile(CONTROL / name, HERE / name)
     else:
         for name in ("soak.csv", "soak.md"):
             if (soak / name).exists():
@@ -61,7 +67,7 @@ def _draw() -> None:
         verdict.plot(samples.read(HERE / "soak.csv"), HERE / "soak.png")
     page = HERE / "README.md"
     text = page.read_text()
-    for name in ("goals", "peers", "peers-busy", "backlog", "soak"):
+    for name in ("goals", "peers", "peers-busy", "backlog", "soak", "control"):
         begin, end = f"<!-- {name}.md -->\n", f"<!-- end of {name}.md -->"
         if begin in text and (HERE / f"{name}.md").exists():
             head, _, rest = text.partition(begin)
