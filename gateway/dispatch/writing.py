@@ -11,6 +11,7 @@ from gateway.dispatch.outcomes import PowerNext, after_power
 from gateway.dispatch.plan import PlanError, Write, power_writes
 from gateway.dispatch.progress import Phase, Progress, Step, failed
 from gateway.dispatch.reasons import ResultState
+from gateway.field.ports import OutcomeKind
 
 if TYPE_CHECKING:
     from gateway.dispatch.job import FeedbackRead
@@ -103,7 +104,8 @@ def answered(now: Progress, event: Operated, now_s: float) -> Step:
         if _outgrown(now, now.queue):
             return failed(now, "limit")
         return _send(replace(now, retried=True), now_s)
-    refused = bool(outcome.statuses) and outcome.statuses[-1].number != 0
+    # A control without an answer has a status too: undefined.
+    refused = outcome.kind is OutcomeKind.REFUSED and bool(outcome.statuses)
     cause = f"refused:{outcome.statuses[-1].name}" if refused else outcome.kind.value
     return failed(now, cause, _AFTERMATH[found], doubt=False)
 
