@@ -8,11 +8,13 @@ import os
 import signal
 import sqlite3
 import subprocess
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from gateway.clock import now
+from gateway.local import client
 from tests.fixtures.commanded_site import ASSET, ControlSite
 from tests.fixtures.control_rig import DEADMAN_S
 from tests.fixtures.daemon import DEADLINE_S, MODULE, ROOT
@@ -174,6 +176,43 @@ def test_an_operators_estop_stops_and_lasts_until_his_reset(site: ControlSite) -
     site.sim.wait_until(lambda truth: bool(truth["stopped"]))
     site.act("reset")
     site.until_phase({"IDLE"})
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else: run as root")
+def test_nobody_but_operators_may_act_and_looking_is_free(site: ControlSite) -> None:
+    """The socket is opened for everybody, so that only the daemon's own judgement is left."""
+    site.daemon.state.chmod(0o711)
+    site.daemon.socket.chmod(0o666)
+    before = site.control()["state"]
+    acts: list[tuple[str, dict[str, object]]] = [
+        ("estop", {}),
+        ("reset", {}),
+        ("disable-control", {}),
+        ("enable-control", {"asset": ASSET}),
+        ("approve", {"id": "A"}),
+        ("reject", {"id": "A"}),
+    ]
+    for act in ("acknowledge", "sign-test", "deadman-test", "abort"):
+        acts.append(("commission", {"asset": ASSET, "act": act, "digest": ZERO_DIGEST}))
+    with _nobody(site.daemon.state) as path:
+        for verb, arguments in acts:
+            answer = client.ask(path, verb, arguments, wait_s=DEADLINE_S)
+            assert "bess-operators" in str(answer["error"]), verb
+        assert "assets" in client.ask(path, "status", {}, wait_s=DEADLINE_S)
+    assert site.control()["state"] == before
+
+
+@contextlib.contextmanager
+def _nobody(folder: Path) -> Iterator[Path]:
+    """Be nobody, in a folder that he could not walk to."""
+    home = Path.cwd()
+    os.chdir(folder)
+    os.seteuid(65534)
+    try:
+        yield Path("control.sock")
+    finally:
+        os.seteuid(0)
+        os.chdir(home)
 
 
 def test_audit_show_names_who_did_it_and_audit_verify_is_clean(site: ControlSite) -> None:

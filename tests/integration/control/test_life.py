@@ -66,6 +66,15 @@ def test_a_killed_gateway_is_ended_by_the_dead_man_and_its_next_start_resumes_no
         assert {one["value"] for one in after} == {0.0}
         assert site.control(asset)["dispatch"] is None
     assert site.dispatcher.follow(ended).states[-1] == "succeeded"
+    site.dispatcher.ready(A)
+    again = site.dispatcher.claims(A, "setpoint", power_w=300_000, duration_s=600)
+    raw = site.dispatcher.sign(again | {"id": open_})  # a good command but for its id
+    site.dispatcher.raw(site.dispatcher.topics.own(f"{A}/cmd"), raw)
+    site.dispatcher.wait_until(
+        lambda: site.dispatcher.follow(open_).acks[-1].body["reason"] == "DUPLICATE",
+        within_s=20,
+        what="a refusal: an id is kept for 30 days, also by a gateway that was killed",
+    )
 
 
 def test_what_was_told_to_be_over_is_not_told_again_and_a_retained_command_is_refused(

@@ -79,6 +79,34 @@ def test_status_1_2_timeout_or_no_select_gets_one_full_sbo_again(
     assert powers(site, began) == [("DIRECT_OPERATE", 300_000), ("SELECT", 300_000)]
 
 
+@pytest.mark.parametrize("status", [1, 2])
+def test_status_1_2_and_then_an_sbo_that_is_taken_succeeds(site: ControlSite, status: int) -> None:
+    site.sims[A].fault(f"refuse_next={status}")
+    id_, began = begin(site)
+    site.told(id_, {"succeeded"})
+    assert powers(site, began) == [
+        (function, 300_000) for function in ("DIRECT_OPERATE", "SELECT", "OPERATE")
+    ]
+
+
+def test_a_select_without_an_answer_is_selected_once_more_and_nothing_is_operated(
+    site: ControlSite,
+) -> None:
+    """The mode is what this map selects; nothing happened, so nothing needs to be idled."""
+    site.sims[A].fault("mute_selects")
+    began = now().mono_s
+    story = site.told(site.send("mode", A, name="enable"), {"failed"})
+    assert story.reason == "no_answer"
+    done = [(one["point"], one["function"]) for one in site.writes(A, after=began)]
+    assert [one for one in done if one[0] == "BO0" and one[1] == "OPERATE"] == []
+    asked = [
+        one
+        for one in site.writes(A, role="cmd_mode_enable", after=began)
+        if one["function"] == "SELECT" and one["value"] == 1
+    ]
+    assert len(asked) == 2
+
+
 @pytest.mark.parametrize("status", [7, 13])
 def test_status_7_13_local_fails_the_command_and_stops_all_writes_but_the_heartbeat(
     site: ControlSite, status: int
