@@ -197,7 +197,7 @@ class Gateway:
         if session is None:
             done(Outcome(OutcomeKind.FAILED, (), "the session is being replaced"))
         else:
-            session.operate((order.control,), sbo=order.sbo, done=done)
+            session.operate((order.control,), sbo=order.sbo, done=done, by=order.by)
 
     def _forget_shipped(self, order: effects.ForgetShipped) -> None:
         """Ship static values again; an intake that is not made yet has shipped none."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -63,12 +64,17 @@ class Poll:
 
 @dataclass(frozen=True, slots=True)
 class Operate:
-    """Carry out one control now; answered by ``Operated`` with the token, once."""
+    """Carry out one control now; answered by ``Operated`` with the token, once.
+
+    It may have to wait for a request that is under way. What would leave after ``by`` does not
+    leave at all: by then the reasons for which it was allowed may be gone.
+    """
 
     asset: str
     token: int
     control: Control
     sbo: bool
+    by: float = math.inf  # CLOCK_BOOTTIME s; inf: zero and stop are never too late
 
 
 @dataclass(frozen=True, slots=True)

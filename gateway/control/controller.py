@@ -68,6 +68,7 @@ if TYPE_CHECKING:
 LOOK_S = 0.25  # between two looks at the field by time alone
 SOON_S = 0.05  # and between two that fragments ask for, however many they are
 STOP_S = 1.0  # longest that a stop waits for the disk
+BEAT_S = 2.0  # a heartbeat says that the core ticked so lately
 BATCH_S = 0.005  # no tick sooner than this after another
 _LOCAL_STATUSES = frozenset({7, 13})
 _RANKS = {
@@ -367,15 +368,29 @@ class Controller:
             self._settle(now, out)
         return out
 
-    def _may(self, output: Output, now: Now, out: list[Effect]) -> bool:
-        """Whether an output may leave at this instant; it may have waited since it was ordered."""
+    def _may(self, output: Output, now: Now, out: list[Effect]) -> float:
+        """Until when an output may leave, -inf: not at all; it may have waited since its order."""
         match output.rank:
             case Rank.STOP:
-                return self.state.phase is Phase.ESTOP
+                return math.inf if self.state.phase is Phase.ESTOP else -math.inf
             case Rank.IDLE:
-                return self.state.owes_zero()
+                return math.inf if self.state.owes_zero() else -math.inf
             case Rank.HEARTBEAT:
-                return self.state.may_beat(now.mono_s)
+                return now.mono_s + BEAT_S if self.state.may_beat(now.mono_s) else -math.inf
+            case Rank.POWER:
+                return self._until(output, now) if self._may_power(output, now, out) else -math.inf
+
+    def _until(self, output: Output, now: Now) -> float:
+        """How long power may wait in the session for a poll that is under way."""
+        held, one = self.state.dispatch, self._executions.get(output.owner)
+        return min(
+            now.mono_s + 2 * self.state.terms.response_s,
+            self.state.lease.expires_at,
+            math.inf if held is None else held.ends_at,
+            math.inf if one is None else one.executor.now.ends_at,
+        )
+
+    def _may_power(self, output: Output, now: Now, out: list[Effect]) -> bool:
         self._judge(now, out)
         self._limit(now, out)
         self._tell(told.Tick(), now, out)  # a duration, or another deadline, may be over

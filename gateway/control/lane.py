@@ -89,13 +89,13 @@ class Lane:
             self._out = replace(self._out, controls=self._out.controls[:1])
 
     def send(
-        self, at: float, may: Callable[[Output], bool]
+        self, at: float, may: Callable[[Output], float]
     ) -> tuple[effects.Operate | None, tuple[Output, ...]]:
         """Let the next control go, if none is on its way.
 
         Args:
             at: monotonic s.
-            may: whether this output may leave now.
+            may: until when this output may leave (monotonic s); in the past: it may not.
 
         Returns:
             The order, and outputs that may not leave and were dropped.
@@ -103,17 +103,17 @@ class Lane:
         stopped: list[Output] = []
         while self._out is None and self._waiting:
             output = min(self._waiting, key=lambda one: one.rank)  # the first of the least
-            allowed = may(output)
+            by = may(output)
             if not any(one is output for one in self._waiting):
                 continue  # asking has dropped it
             self._waiting = [one for one in self._waiting if one is not output]
-            if not allowed:
+            if by <= at:
                 stopped.append(output)
                 continue
             self._out = output
             self._token, self._lost_at = next(self._tokens), at + ANSWER_S
             control, sbo = output.controls[0]
-            return effects.Operate(self._asset, self._token, control, sbo), tuple(stopped)
+            return effects.Operate(self._asset, self._token, control, sbo, by), tuple(stopped)
         return None, tuple(stopped)
 
     def answered(self, token: int, outcome: Outcome) -> tuple[Output, Outcome] | None:

@@ -6,6 +6,7 @@ says what became of them.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
@@ -111,7 +112,12 @@ class Pathway(Protocol):
         ...
 
     def operate(
-        self, controls: Sequence[Control], *, sbo: bool, done: Callable[[Outcome], None]
+        self,
+        controls: Sequence[Control],
+        *,
+        sbo: bool,
+        done: Callable[[Outcome], None],
+        by: float = math.inf,
     ) -> None:
         """Carry out ``controls`` in order; ``done`` is called once, from a thread of the pathway.
 
@@ -119,6 +125,7 @@ class Pathway(Protocol):
             controls: one or more outputs; the first that does not succeed ends the request.
             sbo: select before operate, else direct operate.
             done: takes the outcome; it must only hand it on.
+            by: CLOCK_BOOTTIME s; what would leave later does not leave, and has FAILED.
         """
         ...
 

@@ -46,7 +46,7 @@ _WAY_OUT = (
     ),
     _lane(
         "an output that may not leave does not",
-        "            if not allowed:\n",
+        "            if by <= at:\n",
         "            if False:\n",
         "test_whether_an_output_may_leave_is_asked_at_the_moment_at_which_it_would_of_every_rank",
     ),
@@ -103,14 +103,14 @@ _WAY_OUT = (
 _LEAVING = (
     _controller(
         "a heartbeat is asked again when it leaves",
-        "return self.state.may_beat(now.mono_s)",
-        "return True",
+        "return now.mono_s + BEAT_S if self.state.may_beat(now.mono_s) else -math.inf",
+        "return math.inf",
         "test_a_heartbeat_that_waited_does_not_leave_in_estop",
     ),
     _controller(
         "a zero is asked again when it leaves",
-        "return self.state.owes_zero()",
-        "return True",
+        "return math.inf if self.state.owes_zero() else -math.inf",
+        "return math.inf",
         "test_a_zero_that_waited_does_not_leave_in_local",
     ),
     _controller(
@@ -118,6 +118,19 @@ _LEAVING = (
         "if self.state.objection(now.mono_s) is not None or _is_late(one, now):",
         "if _is_late(one, now):",
         "test_power_that_waited_does_not_leave_while_the_session_is_down",
+    ),
+    _controller(
+        "power leaves before the end of its lease",
+        "            self.state.lease.expires_at,\n            math.inf if held",
+        "            math.inf if held",
+        "test_power_leaves_before_the_end_of_its_lease_or_not_at_all",
+    ),
+    _controller(
+        "power leaves before the end of its duration",
+        "            math.inf if held is None else held.ends_at,\n"
+        "            math.inf if one is None else one.executor.now.ends_at,\n",
+        "",
+        "test_power_leaves_before_the_end_of_its_duration_or_not_at_all",
     ),
     _controller(
         "an expired command does not begin, though it waited",

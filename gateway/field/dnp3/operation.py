@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import math
 import weakref
 from typing import TYPE_CHECKING
 
@@ -28,12 +29,18 @@ class Operation:
         controls: what to operate.
         done: takes the outcome.
         sbo: select before operate, else direct operate.
+        by: CLOCK_BOOTTIME s after which it must not begin.
     """
 
     def __init__(
-        self, controls: tuple[Control, ...], done: Callable[[Outcome], None], *, sbo: bool
+        self,
+        controls: tuple[Control, ...],
+        done: Callable[[Outcome], None],
+        *,
+        sbo: bool,
+        by: float = math.inf,
     ) -> None:
-        self._controls, self._done, self._sbo = controls, done, sbo
+        self._controls, self._done, self._sbo, self._by = controls, done, sbo, by
         self._fault = ""
         self._commands: tuple[c.Command, ...] = ()
         try:
@@ -49,6 +56,11 @@ class Operation:
     def fault(self) -> str:
         """Why it cannot be sent at all; "" if it can."""
         return self._fault
+
+    def judge(self, now_s: float) -> None:
+        """Find it faulty where it has waited too long at ``now_s`` (CLOCK_BOOTTIME s)."""
+        if now_s > self._by and not self._fault:
+            self._fault = f"not sent: {now_s - self._by:.1f} s too late"
 
     def run(self, stack: Stack) -> None:
         """Send the next control; its end sends the one after it."""

@@ -8,6 +8,7 @@ ask for a poll or a control, which only puts the wish into a queue.
 from __future__ import annotations
 
 import logging
+import math
 import random
 import threading
 from collections import deque
@@ -136,7 +137,12 @@ class Dnp3Session:
         self._tell(None, w.PollAsked(kind))
 
     def operate(
-        self, controls: Sequence[Control], *, sbo: bool, done: Callable[[Outcome], None]
+        self,
+        controls: Sequence[Control],
+        *,
+        sbo: bool,
+        done: Callable[[Outcome], None],
+        by: float = math.inf,
     ) -> None:
         """Carry out ``controls`` one after another, before any poll that waits.
 
@@ -145,8 +151,9 @@ class Dnp3Session:
                 binding cannot put several into one request.
             sbo: select before operate, else direct operate.
             done: takes the outcome once, on the dnp3 thread or the watch thread.
+            by: CLOCK_BOOTTIME s; what has waited longer is not sent and has FAILED.
         """
-        self._operations.append(Operation(tuple(controls), done, sbo=sbo))
+        self._operations.append(Operation(tuple(controls), done, sbo=sbo, by=by))
         self._tell(None, w.OperateAsked())
 
     def close(self, *, within_s: float) -> None:
@@ -247,6 +254,7 @@ class Dnp3Session:
             master.PerformFunction(kind, *_FUNCTIONS[kind])
         elif kind == "operate":
             operation = self._operations.popleft()
+            operation.judge(self._now().mono_s)
             if operation.fault:
                 operation.refuse(self._engine)
                 self._tell(stack, w.TaskEnded("request", ok=False, answered=True, cause=""))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from gateway import clock
 from gateway.events import SessionUp, ThreadFault
 from gateway.field.dnp3.engine import Engine
 from gateway.field.dnp3.session import Dnp3Session
@@ -153,6 +154,21 @@ def test_a_session_that_is_closed_meanwhile_tells_the_outcome_of_what_it_sent(
     assert OutcomeKind.FAILED in outcomes
     assert outcomes <= {OutcomeKind.NO_ANSWER, OutcomeKind.FAILED}
     station.resume()
+
+
+def test_a_control_that_has_waited_too_long_is_not_sent_and_the_next_one_is(
+    outstation: Stations, session_to: Sessions, core: Recorder
+) -> None:
+    station = outstation()
+    session = session_to(station.port)
+    core.wait(SessionUp)
+    answers: queue.SimpleQueue[Outcome] = queue.SimpleQueue()
+    session.operate([Control("AO3", 500)], sbo=False, done=answers.put, by=clock.now().mono_s - 1)
+    late = answers.get(timeout=DEADLINE_S)
+    assert late.kind is OutcomeKind.FAILED
+    assert "too late" in late.cause
+    assert operate(session, [Control("AO3", 0)]).kind is OutcomeKind.SUCCESS
+    assert [value for _, _, value, *_ in station.ask("commands")["taken"]] == [0]
 
 
 def test_a_control_without_a_connection_was_not_sent(

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from typing import TYPE_CHECKING
 
 import pytest
@@ -141,6 +142,36 @@ def test_power_that_waited_does_not_leave_while_the_session_is_down() -> None:
     made.run(9)
     assert [one for one in made.written("AO0", since=at) if one] == []
     assert made.ends(id_) == "aborted"
+
+
+def test_power_leaves_before_the_end_of_its_lease_or_not_at_all() -> None:
+    made = ControlSite().arm()
+    made.cloud_alive = False
+    made.until(lambda: made.lease_until - made.at < 4)
+    made.command("setpoint")
+    made.run(0.5)
+    found = [one for one in made.operates if one.control.point == "AO0" and one.control.value]
+    assert [one.by for one in found] == [made.lease_until]
+
+
+def test_power_leaves_before_the_end_of_its_duration_or_not_at_all() -> None:
+    made = ControlSite().arm()
+    made.command("setpoint", durationS=3)
+    began = made.at
+    made.run(0.5)
+    found = [one for one in made.operates if one.control.point == "AO0" and one.control.value]
+    assert [began + 3 < one.by <= began + 3.1 for one in found] == [True]
+
+
+def test_zero_and_stop_are_never_too_late() -> None:
+    made = ControlSite()
+    made.activate()
+    made.ask("estop")
+    made.run(3)
+    points = {"AO0": 0, "BO1": CrobOp.PULSE_ON}
+    found = [one for one in made.operates if points.get(one.control.point) == one.control.value]
+    assert {one.control.point for one in found} == {"AO0", "BO1"}
+    assert all(math.isinf(one.by) for one in found)
 
 
 def test_an_aborted_dispatch_sends_not_one_frame_more() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from typing import TYPE_CHECKING
 
 from gateway.control.lane import ANSWER_S, Lane, Output, Rank
@@ -40,9 +41,9 @@ class Way:
         return token
 
     def send(self, at: float = 0.0) -> str:
-        def may(output: Output) -> bool:
+        def may(output: Output) -> float:
             self.asked.append(output.owner)
-            return self.allowed
+            return at + 5.0 if self.allowed else -math.inf
 
         order, stopped = self.lane.send(at, may)
         self.stopped += [one.owner for one in stopped]
@@ -225,8 +226,8 @@ def test_what_asking_drops_does_not_leave() -> None:
     way = Way()
     way.put(Rank.POWER, "c1", POWER, newest=False)
 
-    def may(output: Output) -> bool:
+    def may(output: Output) -> float:
         way.lane.drop(output.owner)
-        return True
+        return math.inf
 
     assert way.lane.send(0.0, may) == (None, ())
