@@ -85,6 +85,8 @@ def measure(*, quick: bool, say: Callable[[str], None]) -> list[str]:
         late = [run.idle_late_s for run in runs if run.idle_late_s is not None]
         wrong = [run.violation for run in runs if run.violation]
         say(f"goal 8, {what}: {[f'{one * 1000:.0f}' for one in late]} ms {wrong or ''}")
+        if wrong:
+            what += f"; {len(wrong)} of {len(runs)} past bound A"
         if late:
             rows.append(table.late_row(what, late, most_s=most_s))
 
