@@ -250,6 +250,13 @@ class Controller:
         return next((one for one in self._executions.values() if one.power), None)
 
     @property
+    def superseded_w(self) -> float:
+        """Largest power, W >= 0, that another command would take over: in force, or about to be."""
+        held = self.state.dispatch
+        waiting = (abs(one.job.power_w or 0.0) for one in self._accepted.values())
+        return max(0.0 if held is None else abs(held.setpoint_w), *waiting, 0.0)
+
+    @property
     def busy(self) -> bool:
         """Whether a command without power is being carried out."""
         jobs = [*self._accepted.values(), *(one.accepted for one in self._executions.values())]

@@ -7,7 +7,7 @@ the list of those that wait, and the rate of power commands are kept. A receipt 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from gateway.control.executions import Accepted
@@ -292,6 +292,10 @@ class Desk:
     ) -> Job:
         controller = self._controller
         held, watchdog = controller.state.dispatch, controller.safety.settings.watchdog
+        if command.ramp_w_per_s is not None and self._is_small_after_large(command):
+            # Else one signature would keep in force, slowly, what takes two to order.
+            command = replace(command, ramp_w_per_s=None)
+            warnings = (*warnings, "rampWPerS is not taken: what is in force needed approval")
         return power_job(
             command,
             applied_w=applied_w,
@@ -305,6 +309,13 @@ class Desk:
             reversion_s=watchdog.reversion_s,
             warnings=warnings,
         )
+
+    def _is_small_after_large(self, command: Command) -> bool:
+        """Whether it needs no approval itself, and supersedes power that did."""
+        settings = self._controller.safety.settings
+        asked_w, most_w = abs(float(command.power_w or 0)), settings.approval_threshold_w
+        large = asked_w <= most_w < self._controller.superseded_w
+        return large and settings.approval in (Approval.DUAL, Approval.LOCAL)
 
     # --- what follows --------------------------------------------------------------------------
 

@@ -395,6 +395,12 @@ _ALL_ASSETS = (
 
 _ASKING = (
     _desk(
+        "one signature prolongs nothing that takes two",
+        "if command.ramp_w_per_s is not None and self._is_small_after_large(command):",
+        "if False:",
+        "test_one_signature_does_not_keep_in_force_what_takes_two_to_order",
+    ),
+    _desk(
         "power commands are counted",
         "            self._rate = self._rate.take(now.mono_s)\n",
         "            pass\n",

@@ -73,6 +73,17 @@ def test_dual_approval_takes_two_keys_over_the_same_bytes() -> None:
     assert made.phase() is Phase.ARMED
 
 
+def test_one_signature_does_not_keep_in_force_what_takes_two_to_order() -> None:
+    made = ControlSite(site(approval="dual", threshold_w=250_000.0)).ready()
+    made.command("arm", OPS, CHIEF)
+    large = made.command("setpoint", OPS, CHIEF, powerW=1_400_000, durationS=60)
+    made.until(lambda: made.ends(large) == "succeeded")
+    small = made.command("setpoint", OPS, powerW=0, durationS=14_400, rampWPerS=1)
+    assert made.acks[small] == "received", "below the threshold one signature is enough"
+    made.run(40)
+    assert made.rtac.remote_w == 0
+
+
 def test_an_emergency_stop_needs_the_role_emergency_alone() -> None:
     made = ControlSite(site(approval="dual"))
     made.run(3)
