@@ -204,7 +204,7 @@ def test_what_nobody_approves_expires_with_its_command_and_cannot_be_approved_an
     local.dispatcher.lifetime_s = 60.0
     local.told(id_, {"pending_approval"})
     began = now().mono_s
-    assert local.told(id_, {"expired"}).reason == "approval"
+    assert local.why(id_, "expired") == "approval"
     assert local.cli("approve", id_).returncode == 1
     assert local.writes(role="cmd_power", after=began) == []
 
@@ -215,7 +215,7 @@ def test_what_waits_when_the_gateway_stops_ends_with_it(local: ControlSite) -> N
     assert local.daemon.stop() == 0
     local.daemon.start()
     local.daemon.up()
-    assert local.told(id_, {"aborted"}).reason == "stopping"
+    assert local.why(id_, "aborted") == "stopping"
     assert local.control()["pending"] == 0
 
 

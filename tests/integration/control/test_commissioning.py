@@ -192,8 +192,11 @@ def test_nobody_but_operators_may_act_and_looking_is_free(site: ControlSite) -> 
         ("approve", {"id": "A"}),
         ("reject", {"id": "A"}),
     ]
-    for act in ("acknowledge", "sign-test", "deadman-test", "abort"):
-        acts.append(("commission", {"asset": ASSET, "act": act, "digest": ZERO_DIGEST}))
+    about: dict[str, object] = {"asset": ASSET, "digest": ZERO_DIGEST}
+    acts += [
+        ("commission", about | {"act": act})
+        for act in ("acknowledge", "sign-test", "deadman-test", "abort")
+    ]
     with _nobody(site.daemon.state) as path:
         for verb, arguments in acts:
             answer = client.ask(path, verb, arguments, wait_s=DEADLINE_S)

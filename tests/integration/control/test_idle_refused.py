@@ -44,8 +44,8 @@ def test_status_6_7_13_for_zero_stops_writing_and_goes_to_local(
     sim.fault(f"refuse_zero={status}")
     began = now().mono_s
     id_ = site.send("idle", A)
-    assert site.told(id_, {"aborted", "failed"}).reason == "local"
-    assert "LOCAL" in [after for _, after, _ in site.transitions(A)[-2:]]
+    assert site.why(id_, "aborted", "failed") == "local"
+    site.passed("IDLING", "LOCAL", "local", A, after=began)
     beats = len(site.beats(A))
     sim.clear()
     site.daemon.until(lambda: len(site.beats(A)) > beats, "heartbeats in LOCAL")
