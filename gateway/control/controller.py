@@ -166,7 +166,10 @@ class Controller:
 
     def become(self, safety: Safety) -> None:
         """Be held to another safety file, that of a reload; it must be acknowledged first."""
+        before = self.window
         self._adopt(safety)
+        # A battery that reached an end of its window is still there, whatever was reloaded.
+        self.window = replace(self.window, empty=before.empty, full=before.full)
         held = self._terms()
         lease = replace(self.state.lease, lease_s=held.lease_s)
         self.state = replace(self.state, terms=held, lease=lease)

@@ -96,6 +96,9 @@ class Fleet:
                 begun = self._begin(asset, site, monitors[name], beside, now)
                 self._controls[name] = begun
                 out += begun.stop(now) if self._stopping else []
+        for name, control in kept.items():
+            if self._controls.get(name) is not control:  # what waited there is told of its end
+                out += control.desk.stop(now)
         return self._out(out, now)
 
     def _begin(

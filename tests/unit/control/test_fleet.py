@@ -102,6 +102,26 @@ def test_latched_survives_a_reload_that_changes_the_asset(changes: dict[str, obj
     assert made.phase() is Phase.LATCHED
 
 
+def test_what_waits_for_an_asset_that_a_reload_begins_anew_is_told_of_its_end() -> None:
+    made = ControlSite(site(approval="local")).ready()
+    arm = made.command("arm", lives_s=120)
+    assert made.ends(arm) == "pending_approval"
+    made.reload(site(approval="local", labels="other"))
+    assert made.ends(arm) == "aborted"
+
+
+def test_a_reload_does_not_forget_that_the_battery_is_empty() -> None:
+    made = ControlSite().arm()
+    made.plant.soc_pct = 9.9
+    made.run(6)
+    made.plant.soc_pct = 10.5  # inside the window, but not by 1 %
+    made.run(6)
+    assert made.acks[made.command("setpoint")] == "INTERLOCK"
+    made.reload(site())
+    made.run(3)
+    assert made.acks[made.command("setpoint")] == "INTERLOCK"
+
+
 def test_an_asset_that_leaves_with_a_reload_is_written_to_no_more() -> None:
     made = ControlSite(site("bess-1", "bess-2")).ready()
     made.reload(site("bess-2"))
