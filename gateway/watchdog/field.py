@@ -37,13 +37,13 @@ def session_up(state: State, at: float, effects: Effects) -> State:
     return state
 
 
-def local(state: State, at: float, effects: Effects) -> State:
-    """Give way to the site."""
+def local(state: State, at: float, effects: Effects, *, told: bool = False) -> State:
+    """Give way to the site; ``told``: only the answer to a write says so, not the switch."""
     state = replace(state, local=True)
     if state.phase is Phase.LOCAL:
-        return replace(state, yielded=False)
+        return replace(state if told else moves.halted(state, at), yielded=False)
     if state.phase in LOSABLE:
-        return moves.to_local(state, at, Cause.LOCAL, effects)
+        return moves.to_local(state, at, Cause.LOCAL, effects, told=told)
     return state
 
 
@@ -114,7 +114,7 @@ def preempted(state: State, at: float, effects: Effects) -> State:
 def written(state: State, event: WriteDone, at: float, effects: Effects) -> State:
     """Take the outcome of a write: an unknown one is never sent again, but a zero always."""
     if event.result is WriteResult.LOCAL:
-        return local(state, at, effects)
+        return local(state, at, effects, told=True)
     accepted = event.result is WriteResult.ACCEPTED
     demand = state.demand
     if event.kind is WriteKind.SETPOINT and state.dispatch is not None and not accepted:

@@ -32,21 +32,44 @@ def to_idling(
 ) -> State:
     """Demand zero, at once. A lasting phase stays what it is and demands it all the same."""
     phase = state.phase if state.phase in LASTING else Phase.IDLING
-    state = replace(state, demand=_demand(state, at))
-    return to_phase(state, phase, cause, effects, detail=detail)
+    demand = _demand(state, at)
+    state = to_phase(replace(state, demand=demand), phase, cause, effects, detail=detail)
+    over = (
+        phase is Phase.IDLING and at >= demand.latch_at
+    )  # V ran out where only an answer said LOCAL
+    return to_latched(state, effects) if over else state
 
 
 def to_local(
-    state: State, at: float, cause: Cause, effects: Effects, *, yielded: bool = False
+    state: State,
+    at: float,
+    cause: Cause,
+    effects: Effects,
+    *,
+    yielded: bool = False,
+    told: bool = False,
 ) -> State:
-    """Write nothing more. What is left of V waits for the authority to come back."""
-    demand = state.demand
-    if demand is not None and not math.isinf(demand.overdue_at):
-        latch_left_s = demand.latch_at - at if state.phase is Phase.IDLING else 0.0
-        left_s = demand.overdue_at - at
-        demand = replace(demand, left_s=left_s, latch_left_s=latch_left_s, overdue_at=math.inf)
-    state = to_phase(replace(state, demand=demand), Phase.LOCAL, cause, effects)
+    """Write nothing more. What is left of V waits for the authority to come back.
+
+    Not so where only the answer to a write said local (``told``): an outstation that refuses zero
+    with it, while its switch reads remote, would else stop that clock for ever, and be fed.
+    """
+    if not told:
+        state = halted(state, at)
+    state = to_phase(state, Phase.LOCAL, cause, effects)
     return replace(state, yielded=yielded)
+
+
+def halted(state: State, at: float) -> State:
+    """Let what is left of V wait."""
+    demand = state.demand
+    if demand is None or math.isinf(demand.overdue_at):
+        return state
+    trying = state.phase in (Phase.IDLING, Phase.LOCAL)
+    latch_left_s = demand.latch_at - at if trying else 0.0
+    left_s = demand.overdue_at - at
+    demand = replace(demand, left_s=left_s, latch_left_s=latch_left_s, overdue_at=math.inf)
+    return replace(state, demand=demand)
 
 
 def to_blind(state: State, at: float, effects: Effects) -> State:
@@ -84,7 +107,8 @@ def _demand(state: State, at: float) -> Demand:
     if old is not None:
         overdue_at = at + old.left_s if math.isinf(old.overdue_at) else old.overdue_at
     latch_at = overdue_at
-    if state.phase is Phase.IDLING and old is not None:
+    runs = old is not None and not math.isinf(old.overdue_at)
+    if old is not None and (state.phase is Phase.IDLING or (runs and state.phase is Phase.LOCAL)):
         latch_at = old.latch_at
     elif state.phase is Phase.LOCAL and old is not None and old.latch_left_s > 0.0:
         latch_at = at + old.latch_left_s

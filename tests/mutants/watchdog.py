@@ -315,9 +315,23 @@ _FIELDS = (
         "test_a_zero_accepted_before_a_loss_does_not_verify_after_it",
     ),
     _phase(
+        "an answer that says local does not stop V",
+        _FIELD,
+        "return local(state, at, effects, told=True)",
+        "return local(state, at, effects)",
+        "test_zero_refused_as_local_by_an_rtac_that_reads_remote_is_latched_and_not_fed",
+    ),
+    _phase(
+        "a switch at local halts V, whatever a write said before",
+        _FIELD,
+        "return replace(state if told else moves.halted(state, at), yielded=False)",
+        "return replace(state, yielded=False)",
+        "test_a_switch_at_local_halts_v_though_a_write_said_local_before",
+    ),
+    _phase(
         "local stops writing",
         _FIELD,
-        "        return moves.to_local(state, at, Cause.LOCAL, effects)\n"
+        "        return moves.to_local(state, at, Cause.LOCAL, effects, told=told)\n"
         "    return state\n\n\ndef remote",
         "        return state\n    return state\n\n\ndef remote",
         "test_local_stops_all_writes_but_the_heartbeat",

@@ -67,7 +67,8 @@ class AnyLife(RuleBasedStateMachine):
         site.cloud_alive, site.cloud_delay_s = True, 0.0
         site.mend()
         site.switch(local=False)
-        site.rtac.refuses_zero = site.rtac.loses_answers = site.rtac.loses_requests = False
+        site.rtac.refuses_zero = site.rtac.says_local = False
+        site.rtac.loses_answers = site.rtac.loses_requests = False
         site.set_interlocks()
         site.set_limits(1000.0, 1000.0)
         site.run(45)
@@ -108,7 +109,9 @@ class AnyLife(RuleBasedStateMachine):
         self.site.restart_rtac(resumes=resumes)
 
     @rule(
-        what=st.sampled_from(("refuses_zero", "refuses_power", "loses_requests", "loses_answers"))
+        what=st.sampled_from(
+            ("refuses_zero", "says_local", "refuses_power", "loses_requests", "loses_answers")
+        )
     )
     def the_outstation_misbehaves(self, what: str) -> None:
         setattr(self.site.rtac, what, not getattr(self.site.rtac, what))

@@ -650,6 +650,37 @@ def test_a_zero_overdue_before_local_is_overdue_after_it_and_no_heartbeat_is_wri
     assert of(latched, WriteHeartbeat) == []
 
 
+def test_zero_refused_as_local_by_an_rtac_that_reads_remote_is_latched_and_not_fed(
+    active: Site,
+) -> None:
+    """Status 6, 7 or 13 for ever would else stop V, our setpoint in force and fed by us."""
+    active.rtac.says_local = True
+    active.tell(IdleOrdered("i1"))
+    began_at = active.at
+    active.run(active.terms.idle_verify_s + 10)
+    assert phase(active) is Phase.LATCHED
+    overdue_at = began_at + active.terms.idle_verify_s
+    assert [
+        at for at, one in active.log or () if isinstance(one, WriteHeartbeat) and at > overdue_at
+    ] == []
+    active.run(active.rtac.deadman_s)
+    assert active.rtac.remote_w == 0.0
+
+
+def test_a_switch_at_local_halts_v_though_a_write_said_local_before(active: Site) -> None:
+    active.rtac.says_local = True
+    active.tell(IdleOrdered("i1"))
+    active.run(active.latency_s + 1)
+    assert phase(active) is Phase.LOCAL
+    active.switch(local=True)
+    active.run(active.terms.idle_verify_s * 3)
+    assert phase(active) is Phase.LOCAL
+    active.rtac.says_local = False
+    active.switch(local=False)
+    active.run(20)
+    assert phase(active) is Phase.IDLE
+
+
 def test_local_for_a_minute_does_not_use_up_v(active: Site) -> None:
     active.rtac.refuses_zero = True
     active.tell(IdleOrdered("i"))
