@@ -51,6 +51,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 SIGNALS = frozenset((signal.SIGTERM, signal.SIGINT, signal.SIGHUP))
+STOP_MORE_USEC = "15000000"  # what systemd grants a stop, said anew as long as it idles
 CLOSE_S = 1.0  # each part's share of the 5 s that SIGTERM may take
 LIMP_S = {
     "store": 15.0,
@@ -230,6 +231,8 @@ class Gateway:
             self._dark = dark
             if dark:
                 log.warning("no progress of %s: systemd is not fed", ", ".join(dark))
+        if self._core.idling:  # however long the site lets zero be verified
+            notify.send(EXTEND_TIMEOUT_USEC=STOP_MORE_USEC)
         if not dark and not self._core.failing:
             notify.send(WATCHDOG="1")
 

@@ -108,6 +108,11 @@ class Core:
         return min(due)
 
     @property
+    def idling(self) -> bool:
+        """Whether a stop waits for a battery to be idle."""
+        return self._stop_at is not None and not self._fleet.may_exit
+
+    @property
     def failing(self) -> bool:
         """Whether a thread failed: nobody shall tell systemd that we live."""
         return self._given_up_at is not None
