@@ -28,7 +28,7 @@ demo: $(VENV)/installed
 	@$(BIN)/python -m gateway.demo --seconds $(DEMO_SECONDS) $(if $(filter 1,$(DEMO_OUTAGE)),--outage)
 
 test: $(VENV)/installed
-	$(BIN)/pytest -n 4 --dist loadfile
+	$(BIN)/pytest -n 6 --dist loadfile
 
 check: $(VENV)/installed
 	$(BIN)/ruff format --check --config packaging/ruff.toml gateway tests

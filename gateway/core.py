@@ -46,6 +46,7 @@ if TYPE_CHECKING:
 
 DRAIN_S = 2.0  # SIGTERM: how long what is in flight may still be acknowledged; the exit is <= 5 s
 GIVE_UP_S = 7.0  # a thread failed: so long zero may take, less than systemd's WatchdogSec
+RESULTS_S = 0.5  # SIGTERM: how long what idling ended has to be stored, and shipped
 STATUS_PERIOD_S = 5.0
 SHRINKING = ("quota", "age", "thinned")  # reasons of a gap that the queue's limits are behind
 CERTIFICATE_WARN_DAYS = (30, 14, 7, 3, 1, 0)
@@ -83,6 +84,8 @@ class Core:
         self._status_at = now.mono_s
         self._stop_at: float | None = None
         self._stop_cause = ""
+        self._drain_at = math.inf  # mono_s from which nothing more is shipped
+        self._drained = False
         self._given_up_at: float | None = None  # a thread failed: mono_s at which we end anyhow
         self._handlers: dict[type, Callable[[Any, Now], list[Effect]]] = {
             events.LocalAsked: self._asked,
@@ -105,6 +108,8 @@ class Core:
         """``mono_s`` of the next thing that is due by itself."""
         due = [self._status_at, self._shipper.wake_at, self._monitors_at, self._fleet.wake_at]
         due += [at for at in (self._stop_at, self._given_up_at) if at is not None]
+        if not self._drained:
+            due.append(self._drain_at)
         return min(due)
 
     @property
@@ -131,7 +136,9 @@ class Core:
             effects += self._monitors[asset].handle(event, now)
         if getattr(event, "asset", None) not in self._replaced:
             effects = self._fleet.handle(event, now) + effects
-        self._shipper, shipping = self._shipper.handle(event, now)
+        # What idling ends is still told: shipping stops only when no battery waits for zero.
+        shipped = None if isinstance(event, events.StopAsked) else event
+        self._shipper, shipping = self._shipper.handle(shipped, now)
         return effects + shipping + self._pass(now)
 
     # --- what is due by itself ---------------------------------------------------------------
@@ -160,12 +167,24 @@ class Core:
         if given_up_at is not None and (self._fleet.may_exit or now.mono_s >= given_up_at):
             effects.append(Stop(70, self._stop_cause))
         if self._stop_at is not None and self._fleet.may_exit:
-            self._stop_at = min(self._stop_at, now.mono_s + DRAIN_S)
+            effects += self._drain(now)
+        if self._stop_at is not None and now.mono_s >= self._drain_at:
             drained = self._shipper.idle
             if drained or now.mono_s >= self._stop_at or not self._broker_up:
                 if self._broker_up:
                     effects.append(self._presence.online(now, online=False))
                 effects.append(Stop(0, self._stop_cause))
+        return effects
+
+    def _drain(self, now: Now) -> list[Effect]:
+        """Nothing is to be idled any more: let the results be stored, then ship no more."""
+        if math.isinf(self._drain_at):
+            self._drain_at = now.mono_s + (RESULTS_S if self._fleet.commands else 0.0)
+            self._stop_at = self._drain_at + DRAIN_S
+        if now.mono_s < self._drain_at or self._drained:
+            return []
+        self._drained = True
+        self._shipper, effects = self._shipper.handle(events.StopAsked(self._stop_cause), now)
         return effects
 
     def _clocks(self, now: Now) -> list[Effect]:

@@ -213,6 +213,11 @@ class Fleet:
         """Whether nothing is left to be verified."""
         return all(one.controller.may_exit for one in self._controls.values())
 
+    @property
+    def commands(self) -> bool:
+        """Whether any asset may be commanded at all."""
+        return bool(self._controls)
+
     def follow(self, epoch: str) -> None:
         """The queue counts in another epoch."""
         self._epoch = epoch

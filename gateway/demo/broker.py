@@ -45,7 +45,7 @@ class Limits:
 class Broker:
     """One mosquitto process."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - a broker of every temper
         self,
         folder: Path,
         *,

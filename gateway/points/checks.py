@@ -71,6 +71,9 @@ def _role_faults(row: MapPoint, table: Table) -> Iterator[Fault]:
     if row.role in SIGNED_ROLES and table.lacks("sign"):
         text = f"is missing: role {row.role} must say {DISCHARGE} or {CHARGE}"
         yield Fault(table.at("sign"), text, "M13")
+    if row.role in ("cmd_charge", "cmd_discharge") and row.sign is not None:
+        text = f'= "{row.sign}": role {row.role} is a magnitude, must have no sign'
+        yield Fault(table.at("sign"), text, "M13")
 
 
 def map_faults(draft: Draft, rows: Rows) -> Iterator[Fault]:

@@ -181,6 +181,16 @@ def test_all_faults_of_a_map_are_reported_at_once() -> None:
     assert [fault.code for fault in caught.value.faults] == ["M06", "M13", "M09"]
 
 
+def test_a_command_for_one_direction_is_a_magnitude_and_must_have_no_sign() -> None:
+    split = (
+        '[[points]]\npoint = "AO7"\nname = "charge_cmd"\nrole = "cmd_charge"\nunit = "W"\n'
+        'variation = "int32"\nfeedback = "charge_fb"\nsign = "charge_positive"\n'
+        '[[points]]\npoint = "AI77"\nname = "charge_fb"\nunit = "W"\n'
+    )
+    text = "role cmd_charge is a magnitude, must have no sign"
+    assert text in str([fault.text for fault in faults_of(HEAD + split)])
+
+
 def test_critical_points_are_the_critical_roles_and_what_commands_are_verified_by() -> None:
     points = shipped("generic-rtac@1.0.0").critical_points
     assert {"AI0", "AI1", "AI7", "AI8", "AI9", "AI10", "BI0"} <= points
