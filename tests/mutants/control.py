@@ -394,6 +394,19 @@ _ALL_ASSETS = (
 )
 
 _ASKING = (
+    Mutant(
+        "a reload does not forget an end of the window",
+        "gateway/control/controller.py",
+        "        self.window = replace(self.window, empty=before.empty, full=before.full)\n",
+        "",
+        "tests/unit/control/test_fleet.py::test_a_reload_does_not_forget_that_the_battery_is_empty",
+    ),
+    _fleet(
+        "what waits is told of its end by a reload",
+        "                out += control.desk.stop(now)\n",
+        "                pass\n",
+        "test_what_waits_for_an_asset_that_a_reload_begins_anew_is_told_of_its_end",
+    ),
     _desk(
         "one signature prolongs nothing that takes two",
         "if command.ramp_w_per_s is not None and self._is_small_after_large(command):",
