@@ -416,7 +416,8 @@ _FIELDS = (
     _phase(
         "status 7 and 13 mean local",
         _FIELD,
-        "    if event.result is WriteResult.LOCAL:\n        return local(state, at, effects, told=True)\n",
+        "    if event.result is WriteResult.LOCAL:\n"
+        "        return local(state, at, effects, told=True)\n",
         "",
         "test_status_7_or_13_means_local",
     ),
