@@ -490,7 +490,8 @@ def _kept(ground: Ground) -> tuple[Phase | None, bool]:
     """LATCHED or ESTOP of the last run; a log that was lost may have held either."""
     found = ground.facts.get(f"{ground.asset.id}/phase")
     if found is None:
-        return (Phase.LATCHED if ground.log_lost else None), False
+        monitors = ground.safety.settings.approval == "monitor"  # nothing of ours is in force
+        return (Phase.LATCHED if ground.log_lost and not monitors else None), False
     try:
         body = json.loads(found)
         phase, stop_owed = Phase[body["phase"]], bool(body["stopOwed"])

@@ -228,9 +228,15 @@ _DURABLE = (
     ),
     _asset(
         "log lost is LATCHED",
-        "return (Phase.LATCHED if ground.log_lost else None), False",
+        "return (Phase.LATCHED if ground.log_lost and not monitors else None), False",
         "return None, False",
         "test_a_log_that_was_lost_may_have_held_latched_or_estop",
+    ),
+    _asset(
+        "a site that only monitors is written to never",
+        "return (Phase.LATCHED if ground.log_lost and not monitors else None), False",
+        "return (Phase.LATCHED if ground.log_lost else None), False",
+        "test_a_log_that_was_lost_where_nobody_commands_writes_nothing",
     ),
     _asset(
         "log lost is a reason",

@@ -230,6 +230,15 @@ def test_a_log_that_was_lost_may_have_held_latched_or_estop() -> None:
     made.until(lambda: made.phase() is Phase.IDLE)
 
 
+def test_a_log_that_was_lost_where_nobody_commands_writes_nothing() -> None:
+    made = ControlSite(site(approval="monitor"))
+    made.disk.trouble = "control.db was damaged and set aside"
+    made.power_on()
+    made.run(30)
+    assert made.phase() is Phase.MONITOR
+    assert made.outputs == []
+
+
 @pytest.mark.parametrize("found", ["", "{", "[]", '{"phase": "ARMED", "stopOwed": false}', "null"])
 def test_a_kept_phase_that_cannot_be_read_counts_as_latched(found: str) -> None:
     facts = commissioned(site()) | {"bess-1/phase": found}
