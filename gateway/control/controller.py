@@ -171,7 +171,9 @@ class Controller:
         # A battery that reached an end of its window is still there, whatever was reloaded.
         self.window = replace(self.window, empty=before.empty, full=before.full)
         held = self._terms()
-        lease = replace(self.state.lease, lease_s=held.lease_s)
+        lease = self.state.lease
+        less_s = min(0.0, held.lease_s - lease.lease_s)  # a shorter lease is shorter at once
+        lease = replace(lease, lease_s=held.lease_s, expires_at=lease.expires_at + less_s)
         self.state = replace(self.state, terms=held, lease=lease)
 
     @property

@@ -401,6 +401,14 @@ _ALL_ASSETS = (
 
 _ASKING = (
     Mutant(
+        "a lease that a reload shortens is shorter at once",
+        "gateway/control/controller.py",
+        "expires_at=lease.expires_at + less_s)",
+        "expires_at=lease.expires_at)",
+        "tests/unit/control/test_asset.py::"
+        "test_a_lease_that_a_reload_makes_shorter_is_shorter_at_once_and_a_longer_one_later",
+    ),
+    Mutant(
         "a reload does not forget an end of the window",
         "gateway/control/controller.py",
         "        self.window = replace(self.window, empty=before.empty, full=before.full)\n",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -11,7 +12,7 @@ from gateway.core import Core
 from gateway.site import Past
 from gateway.watchdog.words import Phase
 from tests.fixtures.commands import GUARD, OPS
-from tests.fixtures.control_site import ControlSite, commissioned, site
+from tests.fixtures.control_site import WATCHDOG, ControlSite, commissioned, site
 from tests.fixtures.sites import START, identity
 
 
@@ -164,6 +165,18 @@ def test_a_safety_file_that_changes_turns_control_off_until_it_is_acknowledged()
     assert list(made.control().reasons) == ["SAFETY_NOT_ACKNOWLEDGED"]
     made.run(10)
     assert (made.phase(), made.rtac.remote_w) == (Phase.MONITOR, 0)
+
+
+def test_a_lease_that_a_reload_makes_shorter_is_shorter_at_once_and_a_longer_one_later() -> None:
+    for lease_s, ends_s in ((12.0, 12.0), (60.0, 30.0)):
+        made = ControlSite()
+        made.ready()
+        made.cloud_alive = False
+        issued_at = made.lease_until - 30.0
+        watchdog = replace(WATCHDOG, lease_s=lease_s, challenge_s=4.0)
+        made.reload(site(watchdog=watchdog, digest="sha256:" + "d" * 64))
+        lease = made.control().controller.state.lease
+        assert (lease.lease_s, lease.expires_at) == (lease_s, issued_at + ends_s)
 
 
 def test_a_safety_file_that_goes_away_idles_with_the_old_figures() -> None:
