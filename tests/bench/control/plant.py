@@ -18,6 +18,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
+import psutil
+
 from gateway import clock
 from gateway.demo.broker import Broker
 from gateway.demo.pki import Pki
@@ -93,6 +95,7 @@ class Plant:
         net: where the daemon lives; None: beside us.
         shim: what is loaded into the daemon.
         sim: options of every simulator.
+        loaded: options of the first one, beyond those.
         queue: keys of [queue].
     """
 
@@ -106,6 +109,7 @@ class Plant:
         net: Namespace | None = None,
         shim: Shim | None = None,
         sim: dict[str, Any] | None = None,
+        loaded: dict[str, Any] | None = None,
         queue: dict[str, Any] | None = None,
         watchdog: dict[str, float] | None = None,
     ) -> None:
@@ -116,6 +120,7 @@ class Plant:
         self.issued: list[tuple[float, float]] = []  # of challenges: issued, heard; CLOCK_BOOTTIME
         self._answered_s = 0.0  # when we last answered at once
         self._ripe_from = float("inf")
+        self._session = ""  # boot nonce of the gateway
         self.hindered: list[str] = []  # on the way to power; a busy machine's
         self._folder = folder
         here = "127.0.0.1" if net is None else net.field_.here
@@ -132,7 +137,7 @@ class Plant:
             )
             self.broker.start()
             stack.callback(self.broker.stop)
-            self.sims = self._sims(stack, map, {"host": here, **(sim or {})})
+            self.sims = self._sims(stack, map, {"host": here, **(sim or {})}, loaded or {})
             quick = {
                 "event_poll_s": 1.0,
                 "link_check_s": 2.0,
@@ -175,7 +180,11 @@ class Plant:
         self.replies: Callable[[bytes], Iterable[Answer]] = _at_once
 
     def _sims(
-        self, stack: contextlib.ExitStack, points_map: str, options: dict[str, Any]
+        self,
+        stack: contextlib.ExitStack,
+        points_map: str,
+        options: dict[str, Any],
+        loaded: dict[str, Any],
     ) -> list[SimProcess]:
         chosen = {
             "deadman_s": self.times.deadman_s,
@@ -188,7 +197,8 @@ class Plant:
         def start(number: int) -> SimProcess:
             folder = self._folder / f"sim-{number}"
             folder.mkdir()
-            return SimProcess(points_map, seed=number, cwd=folder, **chosen)
+            more = loaded if number == 0 else {}
+            return SimProcess(points_map, seed=number, cwd=folder, **{**chosen, **more})
 
         with ThreadPoolExecutor(STARTS_AT_ONCE) as pool:
             found = list(pool.map(start, range(len(self.names))))
@@ -212,9 +222,10 @@ class Plant:
     def _reply(self, asked: Challenge, signed: bytes) -> Iterable[Answer]:
         answers = tuple(self.replies(signed))
         if any(not one.delay_s for one in answers):
-            if asked.at.mono_s - self._answered_s > self.times.lease_s / 2:
+            is_gap = asked.at.mono_s - self._answered_s > self.times.lease_s / 2
+            if is_gap or asked.session != self._session:
                 self._ripe_from = asked.at.mono_s
-            self._answered_s = asked.at.mono_s
+            self._answered_s, self._session = asked.at.mono_s, asked.session
         del self.answers[:-200]
         self.answers.append(signed)
         return answers
@@ -376,6 +387,11 @@ class Plant:
     def _ripe(self) -> bool:
         now_s = clock.now().mono_s
         return now_s - self._answered_s < self.times.lease_s / 3 < RIPE_S < now_s - self._ripe_from
+
+    def cpu_s(self) -> float:
+        """Seconds of CPU that the daemon has used, user and system."""
+        times = psutil.Process(self.daemon.pid).cpu_times()
+        return times.user + times.system
 
     def reset(self) -> None:
         """An operator lets every battery out of LATCHED."""
