@@ -155,6 +155,11 @@ def _text(runs: Sequence[Run], late: Sequence[str], notes: Sequence[str], enviro
             lines.append(table.row(kind, these))
     lines += ["", f"{len(runs)} runs, {len(table.violations(runs))} violations."]
     lines += [*table.violations(runs), *notes, ""]
+    at_once = [run.idle_late_s for run in runs if run.idle_late_s is not None]
+    if at_once:
+        batteries = len({run.asset for run in runs})
+        what = f"{batteries} batteries at once, after the causes above"
+        late = [*late, table.late_row(what, at_once, most_s=None)]
     if late:
         lines += [*table.LATE, *late, ""]
     site = (

@@ -104,9 +104,9 @@ def measure(*, quick: bool, say: Callable[[str], None]) -> list[str]:
         used_s, began_s = plant.cpu_s(), clock.now().mono_s
         runs = _turns(Silent(), plant, turns, say)
         share = 100 * (plant.cpu_s() - used_s) / (clock.now().mono_s - began_s)
-        runs = [run for run in runs if run.asset != loaded]
-        what = f"another RTAC sends {EVENTS_PER_S:.0f} events/s, daemon at {share:.0f} % of a core"
-        add(what, runs, tick_s + LATE_S)
+        what = f"an RTAC sends {EVENTS_PER_S:.0f} events/s, daemon at {share:.0f} % of a core: "
+        add(what + "others", [run for run in runs if run.asset != loaded], tick_s + LATE_S)
+        add(what + "it itself", [run for run in runs if run.asset == loaded], None)
     readings = QUICK_BACKLOG if quick else BACKLOG
     runs, waiting = _drained(1 if quick else 2, readings, say)
     if runs:
