@@ -93,6 +93,10 @@ def test_latched_survives_a_kill_and_idle_needs_a_reset_on_the_box(shared: Contr
     site.sims[B].fault("refuse_zero=10")
     site.send("idle", B)
     site.until_phase({"LATCHED"}, B)
+    site.daemon.until(
+        lambda: '"LATCHED"' in site.act("audit", "show", "--json", "--asset", B, "--last", "3"),
+        "the latch is durable",
+    )
     killed_at = now().mono_s
     site.daemon.kill()
     site.daemon.start()
