@@ -125,6 +125,7 @@ class Gateway:
         self._sessions: dict[str, Dnp3Session] = {}
         self._swapping = threading.Lock()  # held while sessions are replaced, or ended for good
         self._looked_s = self._awake_s = started.mono_s  # of ``_feed``
+        self._hurried = False  # written by the core's thread, read by the DNP3 thread
         self._dark: list[str] = []  # threads that made no progress at the last look
         self._doers: dict[type, Callable[[Any], None]] = {
             effects.StoreBatch: lambda order: self._store.append_later(order.batch),
@@ -139,6 +140,7 @@ class Gateway:
             effects.Log: logs.write,
             effects.ReportStatus: lambda order: notify.send(STATUS=order.text),
             effects.ApplySettings: self._apply,
+            effects.Hurry: self._hurry,
             effects.FollowEpoch: lambda order: self._uplink.follow(order.epoch),
         }
         for asset in settings.assets:
@@ -167,7 +169,14 @@ class Gateway:
             points_map.digest,
             linger_s=site.settings.uplink.telemetry_linger_s,
         )
-        intake = Intake(asset.id, telemetry, self._store, clock.now, post=self._post)
+        intake = Intake(
+            asset.id,
+            telemetry,
+            self._store,
+            clock.now,
+            post=self._post,
+            hurried=lambda: self._hurried,
+        )
         self._intakes[asset.id] = intake
         self._sessions[asset.id] = Dnp3Session(
             self._engine,
@@ -181,6 +190,9 @@ class Gateway:
     def _perform(self, effect: object) -> None:
         """Hand one order of the core to whoever carries it out; never waits."""
         self._doers[type(effect)](effect)
+
+    def _hurry(self, order: effects.Hurry) -> None:
+        self._hurried = order.on
 
     def _poll(self, order: effects.Poll) -> None:
         """Order a read; a session that a reload is about to start reads everything anyway."""

@@ -141,6 +141,13 @@ class ApplySettings:
 
 
 @dataclass(frozen=True, slots=True)
+class Hurry:
+    """A battery waits for zero: nothing may hold the field up for long; or none does any more."""
+
+    on: bool
+
+
+@dataclass(frozen=True, slots=True)
 class FollowEpoch:
     """The queue counts in this epoch from now on: the last will must name it."""
 
@@ -168,6 +175,7 @@ Effect = (
     | Log
     | ReportStatus
     | ApplySettings
+    | Hurry
     | FollowEpoch
     | Stop
 )

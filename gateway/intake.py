@@ -3,7 +3,8 @@
 ``store`` returns only after the commit, because opendnp3 confirms when it returns and the
 outstation then forgets the events. What cannot be stored is announced as a gap, not hidden, and
 ``store`` returns all the same: opendnp3 would confirm anyway, and a full disk must not hide from
-the core what the battery does now.
+the core what the battery does now. One DNP3 thread serves every session, outputs too: while a
+battery is to be idled, no disk that stalls may hold that thread up for the readings of others.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from gateway.uplink.telemetry import Telemetry
 
 COMMIT_S = 1.0  # how long the DNP3 thread may wait for a commit: 2-structure.md, Threads
+HURRIED_S = 0.2  # while a battery waits for zero, which must pass the same thread
 
 
 class Appends(Protocol):
@@ -49,12 +51,14 @@ class Intake:
         now: Callable[[], Now],
         *,
         post: Post,
+        hurried: Callable[[], bool] = lambda: False,
     ) -> None:
         self._asset = asset
         self._telemetry = telemetry
         self._store = store
         self._now = now
         self._post = post
+        self._hurried = hurried
 
     def store(self, asset: str, points: tuple[RawPoint, ...]) -> None:
         """Commit what is new in one fragment, or announce that it is lost."""
@@ -73,7 +77,7 @@ class Intake:
         if not batches:
             return
         try:
-            self._store.append(batches, within_s=COMMIT_S)
+            self._store.append(batches, within_s=HURRIED_S if self._hurried() else COMMIT_S)
         except StoreError as error:
             reason = "disk_full" if isinstance(error, DiskFullError) else "store_timeout"
             count = sum(batch.n for batch in batches)

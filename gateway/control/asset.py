@@ -393,6 +393,12 @@ class AssetControl:
 
     # --- how it is described -------------------------------------------------------------------
 
+    def owes_zero(self, now: Now) -> bool:
+        """Whether zero is being ordered, within V of its demand."""
+        state = self.controller.state
+        demand = state.demand
+        return state.owes_zero() and demand is not None and now.mono_s < demand.overdue_at
+
     @property
     def unsettled(self) -> bool:
         """Whether a setpoint may be in force, or zero is not verified."""

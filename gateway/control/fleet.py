@@ -16,7 +16,7 @@ from gateway.control import box
 from gateway.control.asset import AssetControl, Ground
 from gateway.dispatch.heartbeat import Heartbeat, verify_heartbeat
 from gateway.dispatch.limits import FULL_PCT
-from gateway.effects import Answer, Effect, Publish, Record
+from gateway.effects import Answer, Effect, Hurry, Publish, Record
 from gateway.uplink import messages
 
 if TYPE_CHECKING:
@@ -46,6 +46,8 @@ class Fleet:
         self._wakes: dict[str, float] = {}  # when each asset wants its tick
         self._due = math.inf  # the least of them
         self.news = False  # what birth says of control may have changed
+        self._zeroing: set[str] = set()  # assets that a zero is owed to, and could reach
+        self._hurried = False
         self._free_pct = 0.0
         self._counted_from, self._counted = -math.inf, 0  # answers to challenges, this second
         self._stopping = False
@@ -83,7 +85,7 @@ class Fleet:
         old, kept = self._site, self._controls
         self._enrol(site)
         self._controls, out = {}, []
-        self._wakes, self.news = {}, True
+        self._wakes, self._zeroing, self.news = {}, set(), True
         for name, asset in self._assets.items():
             control = kept.get(name)
             same = before.get(name) == asset and (old.maps[name].digest == site.maps[name].digest)
@@ -244,9 +246,13 @@ class Fleet:
             self._wakes[name] = control.wake_at
             newest = max(newest, control.controller.state.lease.newest)
             self.news = self.news or control.is_news()
+            (self._zeroing.add if control.owes_zero(now) else self._zeroing.discard)(name)
         if newest > self._challenged:
             self._challenged = newest
             out.insert(0, self._challenge(newest, now))
+        if bool(self._zeroing) is not self._hurried:
+            self._hurried = not self._hurried
+            out.insert(0, Hurry(self._hurried))
         self._due = min(self._wakes.values(), default=math.inf)
         return out
 

@@ -100,3 +100,28 @@ def test_a_static_reading_that_was_lost_is_shipped_with_the_next_poll() -> None:
     intake.store("bess-1", (point("AI1", 7, event=False),))
     intake.flush("bess-1", "integrity")
     assert [batch.n for batch in store.appended] == [1]
+
+
+def test_while_a_battery_waits_for_zero_no_commit_holds_the_field_up() -> None:
+    """One DNP3 thread serves every session: the zero of one stood behind the others' readings."""
+    waited: list[float] = []
+    posted: list[object] = []
+
+    class Patient(RecordingStore):
+        def append(self, batches: Sequence[Batch], *, within_s: float) -> None:
+            waited.append(within_s)
+            super().append(batches, within_s=within_s)
+
+    telemetry = Telemetry("bess-1", "gw-17", "sha256:00", linger_s=10.0)
+    hurried = iter((False, True))
+    intake = Intake(
+        "bess-1",
+        telemetry,
+        Patient(),
+        lambda: Now(5.0, 5000),
+        post=posted.append,
+        hurried=lambda: next(hurried),
+    )
+    intake.store("bess-1", (point("AI1", 7, event=True),))
+    intake.store("bess-1", (point("AI1", 8, event=True),))
+    assert waited == [1.0, 0.2]

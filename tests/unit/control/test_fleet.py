@@ -187,3 +187,13 @@ def test_one_battery_in_trouble_does_not_idle_the_other() -> None:
     made.plants["bess-1"].fault = True
     made.run(10)
     assert (made.phase("bess-1"), made.phase("bess-2")) == (Phase.IDLE, Phase.ACTIVE)
+
+
+def test_the_field_is_hurried_while_a_battery_waits_for_zero_and_no_longer_than_v() -> None:
+    made = ControlSite(site("bess-1", "bess-2"))
+    made.arm("bess-1")
+    made.hurried.clear()
+    made.command("idle", asset="bess-1")
+    made.until(lambda: made.phase("bess-1") is Phase.IDLE)
+    made.run(1)
+    assert made.hurried == [True, False]
