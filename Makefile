@@ -27,8 +27,9 @@ all: check test
 demo: $(VENV)/installed
 	@$(BIN)/python -m gateway.demo --seconds $(DEMO_SECONDS) $(if $(filter 1,$(DEMO_OUTAGE)),--outage)
 
+# Started in the background a shell has its children ignore SIGINT, and Ctrl-C is among what is tested.
 test: $(VENV)/installed
-	$(BIN)/pytest -n 6 --dist loadfile
+	env --default-signal=INT $(BIN)/pytest -n 6 --dist loadfile
 
 check: $(VENV)/installed
 	$(BIN)/ruff format --check --config packaging/ruff.toml gateway tests

@@ -66,7 +66,7 @@ class Writer:
         self._damage = ""  # why the file must be set aside, while that has not been done
         self._known: dict[str, str] = {}  # facts, for then
         self._trouble = self._unsigned = False
-        self._is_sign_asked = self._dirty = False
+        self._is_sign_asked = self._is_asked_anew = self._dirty = False
         self._sign_due_s = self._signed_s = self._care_s = self._worked_s = 0.0
 
     @property
@@ -184,9 +184,14 @@ class Writer:
             due.append(self._worked_s + _IDLE_S)
         if self._sign is not None:
             due.append(self._sign_due_s)
-            if self._is_sign_asked and not self._unsigned:
+            if self._is_wanted:
                 due.append(self._signed_s + RETRY_S)
         return max(0.0, min(due) - now.mono_s)
+
+    @property
+    def _is_wanted(self) -> bool:
+        """A signature was asked for; since the last try, where the key failed: it may be mended."""
+        return self._is_sign_asked and (not self._unsigned or self._is_asked_anew)
 
     def tend(self, *, is_sign_asked: bool, closing: bool) -> Record | None:
         """Sign, let old rows go, or cut the log off: one thing that is due, for each takes syncs.
@@ -196,6 +201,7 @@ class Writer:
         """
         now = self._now()
         self._is_sign_asked = self._is_sign_asked or is_sign_asked
+        self._is_asked_anew = self._is_asked_anew or is_sign_asked
         if self._db is None:  # found damaged by one of these: nobody's order opens it again
             self._begin_anew(now)
         try:
@@ -216,11 +222,11 @@ class Writer:
         if self._db is None or self._sign is None:
             return False
         due = now.mono_s >= self._sign_due_s
-        if self._is_sign_asked and not self._unsigned:
+        if self._is_wanted:
             due = due or closing or now.mono_s >= self._signed_s + RETRY_S
         if not due:
             return False
-        self._signed_s = now.mono_s
+        self._signed_s, self._is_asked_anew = now.mono_s, False
         self._sign_due_s = now.mono_s + RETRY_S  # if it fails
         head = self._db.head
         try:

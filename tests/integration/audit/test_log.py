@@ -252,6 +252,28 @@ def test_a_key_that_fails_is_told_once_and_tried_again(tmp_path: Path) -> None:
     writer.close()
 
 
+def test_a_signature_that_is_asked_for_anew_is_tried_with_a_key_that_failed(tmp_path: Path) -> None:
+    """A reload may have mended it; nobody waits a minute to see."""
+    fails = [True, False]
+    device = Device(identity(tmp_path))
+
+    def sign(payload: bytes) -> str:
+        if fails.pop(0):
+            text = "the key cannot be read"
+            raise GatewayError(text)
+        return device.sign(payload)
+
+    writer, clock, inbox = tended(tmp_path, sign)
+    put(writer, clock, 1)
+    writer.tend(is_sign_asked=True, closing=False)
+    clock.turn(2)
+    writer.tend(is_sign_asked=False, closing=False)
+    assert [each.kind for each in inbox.of(AuditTroubled)] == ["unsigned"]
+    writer.tend(is_sign_asked=True, closing=False)
+    assert [each.kind for each in inbox.of(AuditTroubled)] == ["unsigned", "signs"]
+    writer.close()
+
+
 # --- 400 days ----------------------------------------------------------------------------------
 
 
