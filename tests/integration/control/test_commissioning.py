@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import pwd
 import signal
 import sqlite3
 import subprocess
@@ -220,7 +221,8 @@ def _nobody(folder: Path) -> Iterator[Path]:
 
 def test_audit_show_names_who_did_it_and_audit_verify_is_clean(site: ControlSite) -> None:
     shown = site.act("audit", "show", "--last", "500")
-    for word in ("acknowledge", "sign-test", "deadman-test", "estop", "reset", "operator:root"):
+    operator = f"operator:{pwd.getpwuid(os.getuid()).pw_name}"
+    for word in ("acknowledge", "sign-test", "deadman-test", "estop", "reset", operator):
         assert word in shown, word
     assert site.cli("audit", "verify").returncode == 0
 
