@@ -8,11 +8,13 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from gateway import sqlitecore
 from gateway.audit import schema
 from gateway.audit.chain import START, Head, appended, verify_chain
-from gateway.audit.file import VERSION, corruption
+from gateway.audit.file import VERSION
 from gateway.audit.rows import SignedHead, body_of, columns_of, digest, head_text, read_head, row_of
 from gateway.audit.seal import resealed, seal_of
+from gateway.sqlitefile import corruption
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -32,7 +34,7 @@ class Database:
         now: both clocks, at this moment.
 
     Raises:
-        schema.UNREADABLE: it is damaged (``schema.is_corrupt``) or cannot be used.
+        sqlitecore.UNREADABLE: it is damaged (``schema.is_corrupt``) or cannot be used.
     """
 
     def __init__(self, path: Path, now: Now) -> None:
@@ -197,7 +199,7 @@ class Database:
     def close(self) -> None:
         """Close both connections; SQLite checkpoints with the last one."""
         engine = self._core.engine
-        with suppress(*schema.UNREADABLE):
+        with suppress(*sqlitecore.UNREADABLE):
             self._core.close()
             engine.dispose()
         self._raw.close()

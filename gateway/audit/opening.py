@@ -17,13 +17,15 @@ from contextlib import closing, suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from gateway import sqlitecore
 from gateway.audit import schema
 from gateway.audit.backlog import Stamped
 from gateway.audit.chain import TROUBLE
 from gateway.audit.database import Database, create
-from gateway.audit.file import found_version, only_read, readable, refuse_newer
+from gateway.audit.file import VERSION, found_version
 from gateway.effects import AuditEntry
 from gateway.errors import DiskFullError, StoreError
+from gateway.sqlitefile import only_read, readable, refuse_newer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -51,14 +53,14 @@ def open_control(path: Path, now: Now, *, kept: bool) -> Database:
             why = f"{path}: is gone" if kept else ""
             return begin_anew(path, now, why=why, facts={TROUBLE: why} if why else {})
         try:
-            refuse_newer(path, found_version(path))
+            refuse_newer(path, found_version(path), newest=VERSION)
             return Database(path, now)
-        except (*schema.UNREADABLE, ValueError) as error:
+        except (*sqlitecore.UNREADABLE, ValueError) as error:
             if not (schema.is_corrupt(error) or isinstance(error, ValueError)):
                 raise
             why = f"{path}: {schema.reason(error)}"
         return begin_anew(path, now, why=why, facts={TROUBLE: why})
-    except (*schema.UNREADABLE, OSError) as error:
+    except (*sqlitecore.UNREADABLE, OSError) as error:
         if schema.is_full(error):
             text = f"{path}: the disk is full: the audit log needs room to start"
             raise DiskFullError(text) from error
@@ -109,7 +111,7 @@ def _ended(path: Path) -> dict[str, Any] | None:
         with closing(sqlite3.connect(only_read(path), uri=True, timeout=0.1)) as raw:
             raw.text_factory = readable
             row = raw.execute("SELECT n, hash FROM audit ORDER BY n DESC LIMIT 1").fetchone()
-    except schema.UNREADABLE:
+    except sqlitecore.UNREADABLE:
         return None
     return None if row is None else {"n": str(row[0]), "hash": str(row[1])}
 

@@ -7,6 +7,7 @@ import sqlite3
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from gateway import sqlitefile
 from gateway.audit import file
 from gateway.audit.chain import Head
 from gateway.audit.rows import SignedHead, body_of, read_head, row_of
@@ -98,12 +99,12 @@ def reading(path: Path) -> Iterator[Reading]:
 @contextmanager
 def _opened(path: Path) -> Iterator[sqlite3.Connection]:
     try:
-        raw = _connect(path, file.only_read(path))
+        raw = _connect(path, sqlitefile.only_read(path))
     except sqlite3.OperationalError as error:
         # Without permission to write, SQLite cannot share the log: the file alone is read.
-        if file.error_code(error) not in _NO_LOG:
+        if sqlitefile.error_code(error) not in _NO_LOG:
             raise
-        raw = _connect(path, file.uri(path, "ro&immutable=1"))
+        raw = _connect(path, sqlitefile.uri(path, "ro&immutable=1"))
     try:
         yield raw
     finally:
@@ -113,14 +114,14 @@ def _opened(path: Path) -> Iterator[sqlite3.Connection]:
 def _connect(path: Path, uri: str) -> sqlite3.Connection:
     raw = sqlite3.connect(uri, uri=True, timeout=file.BUSY_S, isolation_level=None)
     try:
-        raw.text_factory = file.readable
+        raw.text_factory = sqlitefile.readable
         raw.execute("BEGIN")  # one state of the file for all that follows
         row = raw.execute("SELECT value FROM mark WHERE key = 'schema'").fetchone()
-        file.refuse_newer(path, int(row[0]) if row else 0)
+        sqlitefile.refuse_newer(path, int(row[0]) if row else 0, newest=file.VERSION)
     except ValueError:
         raw.close()
         text = f"schema version {row[0]!r} is no number"
-        raise file.corruption(text) from None
+        raise sqlitefile.corruption(text) from None
     except BaseException:
         raw.close()
         raise

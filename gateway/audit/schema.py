@@ -8,20 +8,18 @@ transaction.
 from __future__ import annotations
 
 import sqlite3
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import sqlite as dialect
-from sqlalchemy.pool import StaticPool
 
-from gateway.audit.file import BUSY_S, corruption, error_code, readable, sealed, uri
+from gateway import sqlitecore
+from gateway.audit.file import BUSY_S, sealed
+from gateway.sqlitecore import Statement
+from gateway.sqlitefile import corruption, error_code
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
-
-    from sqlalchemy.sql import ClauseElement
 
 LOG_LIMIT = 1 << 20  # bytes kept of the write-ahead log after a checkpoint
 
@@ -66,18 +64,6 @@ signed = sa.Table(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Statement:
-    """Core's statement as SQLite gets it, and the order of its parameters."""
-
-    sql: str
-
-    @classmethod
-    def of(cls, clause: ClauseElement, *, tail: str = "") -> Statement:
-        """Compile once; parameters are given in the order in which the SQL names them."""
-        return cls(str(clause.compile(dialect=dialect.dialect(paramstyle="qmark"))) + tail)
-
-
 _UP_TO: sa.sql.elements.BindParameter[int] = sa.bindparam("up_to")
 INSERT = Statement.of(audit.insert())
 TAIL = Statement.of(sa.select(*audit.c).order_by(audit.c.n.desc()), tail=" LIMIT ?")
@@ -116,8 +102,6 @@ MIGRATIONS = (
     """,
 )
 
-# sqlite3 cannot decode its own message where a damaged schema is quoted in it.
-UNREADABLE = (sqlite3.Error, sa.exc.DBAPIError, UnicodeDecodeError)
 # A constraint fails only where the head and the rows are not of the same moment.
 _CORRUPT = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CONSTRAINT)
 # Our statements fit our tables: if they do not, the text of the tables is damaged.
@@ -125,46 +109,8 @@ _RENAMED = ("no such column", "no such table", "table ")
 
 
 def connect(path: Path) -> tuple[sqlite3.Connection, sa.engine.Connection]:
-    """Open for reading and writing; the caller ends both.
-
-    Returns:
-        The sqlite3 connection, for PRAGMAs, and SQLAlchemy's around it, for transactions.
-    """
-    raw = sqlite3.connect(
-        uri(path, "rwc"),
-        uri=True,
-        timeout=BUSY_S,
-        isolation_level=None,  # we say BEGIN; sqlite3 must not
-        check_same_thread=False,  # opened by start(), used by the log's thread alone
-    )
-    raw.text_factory = readable
-    try:
-        for pragma in (
-            "auto_vacuum = INCREMENTAL",
-            "journal_mode = WAL",
-            "synchronous = FULL",
-            "secure_delete = OFF",  # Debian turns it on: every delete would write its pages
-            "cell_size_check = ON",
-            f"journal_size_limit = {LOG_LIMIT}",
-            "temp_store = MEMORY",
-            "trusted_schema = OFF",
-        ):
-            raw.execute(f"PRAGMA {pragma}").fetchall()
-    except sqlite3.Error:
-        raw.close()
-        raise
-    engine = sa.create_engine("sqlite://", creator=lambda: raw, poolclass=StaticPool)
-    # Not in a "begin" listener: after one that raised (a locked file), SQLAlchemy 1.4 (Debian 12)
-    # never begins again. May go with Debian 12.
-    engine.dialect.do_begin = _begin  # type: ignore[assignment, method-assign]
-    return raw, engine.connect()
-
-
-def _begin(connection: object) -> None:
-    """One writer: a transaction takes the write lock when it begins, or fails then."""
-    cursor = connection.cursor()  # type: ignore[attr-defined]  # the pool's proxy of sqlite3's
-    cursor.execute("BEGIN IMMEDIATE")
-    cursor.close()
+    """Open for reading and writing, see ``sqlitecore.connect``."""
+    return sqlitecore.connect(path, busy_s=BUSY_S, pragmas=(f"journal_size_limit = {LOG_LIMIT}",))
 
 
 def migrate(core: sa.engine.Connection, version: int, *, steps: Sequence[str] = MIGRATIONS) -> None:

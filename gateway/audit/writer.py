@@ -11,6 +11,7 @@ import json
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from gateway import sqlitecore
 from gateway.audit import opening, schema
 from gateway.audit.chain import START, Head, head_payload
 from gateway.audit.rows import SignedHead
@@ -102,9 +103,9 @@ class Writer:
     def close(self) -> None:
         """Cut the log off and close."""
         if self._db is not None:
-            with suppress(*schema.UNREADABLE):
+            with suppress(*sqlitecore.UNREADABLE):
                 self._db.checkpoint()
-            with suppress(*schema.UNREADABLE):
+            with suppress(*sqlitecore.UNREADABLE):
                 self._db.close()
 
     # --- writing ---------------------------------------------------------------------------
@@ -121,7 +122,7 @@ class Writer:
                 break
             try:
                 database.write(entries, facts, now)
-            except schema.UNREADABLE as error:
+            except sqlitecore.UNREADABLE as error:
                 cause = self._failed(error, now)
                 if self._damage:
                     continue
@@ -136,7 +137,7 @@ class Writer:
         if schema.is_corrupt(error):
             if self._db is not None:
                 self._known = self._db.facts
-                with suppress(*schema.UNREADABLE):
+                with suppress(*sqlitecore.UNREADABLE):
                     self._db.close()
                 self._db = None
             self._damage = text
@@ -146,7 +147,7 @@ class Writer:
             self._trouble = True
             self._tell("disk_full" if full else "failed", text, now)
             if full and self._db is not None:
-                with suppress(*schema.UNREADABLE):
+                with suppress(*sqlitecore.UNREADABLE):
                     self._db.checkpoint()  # what the write-ahead log took is room
         return text
 
@@ -160,7 +161,7 @@ class Writer:
             self._db = opening.begin_anew(
                 self.path, now, why=f"{self.path}: {self._damage}", facts=self._known
             )
-        except (*schema.UNREADABLE, OSError) as error:
+        except (*sqlitecore.UNREADABLE, OSError) as error:
             if not self._trouble:
                 self._trouble = True
                 text = f"{self.path}: {self._damage}; cannot be set aside: {schema.reason(error)}"
@@ -211,9 +212,10 @@ class Writer:
                 return self._let_go(self._db, now)
             if self._db is not None and self._dirty and now.mono_s >= self._worked_s + _IDLE_S:
                 self._dirty = False
-                with suppress(*schema.UNREADABLE):  # a reader is in the way, or the disk is full
+                # A reader is in the way, or the disk is full.
+                with suppress(*sqlitecore.UNREADABLE):
                     self._db.checkpoint()
-        except schema.UNREADABLE as error:
+        except sqlitecore.UNREADABLE as error:
             self._failed(error, now)
         return None
 

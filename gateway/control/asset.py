@@ -41,7 +41,6 @@ if TYPE_CHECKING:
 
 STANDING_S = 1.0  # keys run out, tests expire: judged so often
 _TESTS = frozenset({"SIGN_TEST_MISSING", "DEADMAN_TEST_MISSING", "DEADMAN_TEST_EXPIRED"})
-_CALM = frozenset({Phase.MONITOR, Phase.STARTUP, Phase.IDLE})
 _FACTS = {
     Kind.SIGN: readiness.fact_of_sign_test,
     Kind.DEADMAN: readiness.fact_of_deadman_test,

@@ -64,12 +64,12 @@ if TYPE_CHECKING:
     from gateway.settings import AssetSettings
     from gateway.site import Safety
     from gateway.watchdog.state import State
+    from gateway.watchdog.words import Terms
 
 LOOK_S = 0.25  # between two looks at the field by time alone
 SOON_S = 0.05  # and between two that fragments ask for, however many they are
 STOP_S = 1.0  # longest that a stop waits for the disk
 BEAT_S = 2.0  # a heartbeat says that the core ticked so lately
-BATCH_S = 0.005  # no tick sooner than this after another
 _LOCAL_STATUSES = frozenset({7, 13})
 _RANKS = {
     WriteKind.STOP: Rank.STOP,
@@ -146,6 +146,15 @@ class Controller:
         self.beat_at: float | None = None  # monotonic s of the last one
         self.cause = ""  # of the last change of phase but "verified", for people
         self.may_exit = False
+        self._handlers: dict[type, Callable[[Any, Now, list[Effect]], None]] = {
+            events.FragmentStored: self._fragment,
+            events.SessionUp: self._session,
+            events.SessionDown: self._session,
+            events.IinReceived: self._indications,
+            events.PollDone: self._polled,
+            events.Operated: self._operated,
+            events.Recorded: self._recorded,
+        }
         monitor.controlled(self.state.phase.name, now)
 
     # --- what it is held to --------------------------------------------------------------------
@@ -155,7 +164,7 @@ class Controller:
         self.site = site_limits(self._asset, safety.settings)
         self.window = SocWindow(self.site.min_soc_pct, self.site.max_soc_pct)
 
-    def _terms(self) -> Any:  # noqa: ANN401 - watchdog.words.Terms
+    def _terms(self) -> Terms:
         return terms(
             self.safety.settings.watchdog,
             response_s=self._asset.dnp3.response_timeout_s,
@@ -194,11 +203,11 @@ class Controller:
 
     def handle(self, event: object, now: Now) -> list[Effect]:
         """Take one event of this asset; its monitor has seen it before."""
-        handler = _HANDLERS.get(type(event))
+        handler = self._handlers.get(type(event))
         if handler is None:
             return []
         out: list[Effect] = []
-        handler(self, event, now, out)
+        handler(event, now, out)
         return self._done(now, out)
 
     def tick(self, now: Now) -> list[Effect]:
@@ -811,14 +820,3 @@ class Controller:
 def _is_late(one: Execution | None, now: Now) -> bool:
     """Whether nothing of ``one`` has left, and its command has expired by now."""
     return one is not None and not one.begun and now.mono_s > one.accepted.job.expires_at
-
-
-_HANDLERS: dict[type, Callable[[Controller, Any, Now, list[Effect]], None]] = {
-    events.FragmentStored: Controller._fragment,  # noqa: SLF001 - its own table
-    events.SessionUp: Controller._session,  # noqa: SLF001
-    events.SessionDown: Controller._session,  # noqa: SLF001
-    events.IinReceived: Controller._indications,  # noqa: SLF001
-    events.PollDone: Controller._polled,  # noqa: SLF001
-    events.Operated: Controller._operated,  # noqa: SLF001
-    events.Recorded: Controller._recorded,  # noqa: SLF001
-}

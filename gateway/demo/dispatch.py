@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 
 LEASE_S, DEADMAN_S, VERIFY_S, RESPONSE_S = 10.0, 6.0, 8.0, 3.0
 BOUND_S = LEASE_S + TICK_S + 2 * RESPONSE_S  # A: the cloud is dead, the RTAC obeys
-ARM_AFTER_S = 30.0  # of unbroken lease
 CHARGE_W, DISCHARGE_W = -500_000, 500_000
 SHOWN_S = 6.0  # each dispatch
 HOLD_S = {"sign-test": 4.0, "deadman-test": 2.0}

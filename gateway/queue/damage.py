@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from gateway import sqlitefile
 from gateway.errors import PayloadError
 from gateway.queue import missing, schema
 from gateway.queue.rows import Place, key_of, keys_of, row_of, stream_of
@@ -36,7 +37,7 @@ def damaged_gap(core: sa.engine.Connection, key: int, book: Book) -> Gap | None:
     found = core.exec_driver_sql(schema.PLACES.sql, (key, key, 1)).fetchall()
     if not found:  # the tree is out of order
         text = f"key {key}: is read in passing and not found"
-        raise schema.corruption(text)
+        raise sqlitefile.corruption(text)
     own = Place(*found[0])
     if not (isinstance(own.seq0, int) and isinstance(own.n, int) and own.n >= 1):
         return None
@@ -79,7 +80,7 @@ def census(core: sa.engine.Connection, book: Book) -> None:
         )
         if found != counts.rows or beyond:
             text = f"{counts.rows} rows of {stream} are counted and {found + beyond} are found"
-            raise schema.corruption(text)
+            raise sqlitefile.corruption(text)
 
 
 def not_waiting(

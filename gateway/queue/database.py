@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from gateway import sqlitefile
 from gateway.errors import PayloadError
 from gateway.queue import damage, fate, missing, schema
 from gateway.queue.book import sealed
@@ -185,7 +186,7 @@ class Database:
                     gone = self._core.exec_driver_sql(schema.FORGET.sql, bounds).fetchall()
                     if not all(isinstance(number, int) for row in gone for number in row):
                         text = f"ids {first}..{last}: a column has a type that was never written"
-                        raise schema.corruption(text)
+                        raise sqlitefile.corruption(text)
                     self._count_gone(stream, [(n, size) for n, size in gone])
 
     def _count_gone(self, stream: Stream, gone: Sequence[tuple[int, int]]) -> None:
@@ -302,7 +303,7 @@ class Database:
                     for columns in found:
                         if not lo <= columns[0] <= hi:  # a damaged tree may lead in circles
                             text = f"key {columns[0]}: comes after {lo - 1}"
-                            raise schema.corruption(text)
+                            raise sqlitefile.corruption(text)
                         lo = columns[0] + 1
                         try:
                             rows.append(row_of(columns))
@@ -329,7 +330,7 @@ class Database:
                 gone = self._core.exec_driver_sql(schema.FORGET.sql, (key, key)).fetchall()
                 if not gone:
                     text = f"key {key}: is found and cannot be deleted"
-                    raise schema.corruption(text)
+                    raise sqlitefile.corruption(text)
                 n, size = (each if isinstance(each, int) else 0 for each in gone[0])
                 self._count_gone(stream, [(n, size)])
             if unsure:

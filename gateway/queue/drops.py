@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import takewhile
 from typing import TYPE_CHECKING
 
+from gateway import sqlitefile
 from gateway.queue import fate, schema
 from gateway.queue.rows import Place, gaps_of, keys_of, thinned_gaps
 from gateway.streams import Gap, Stream
@@ -69,7 +70,7 @@ class Drops:
         for key, _, *numbers, _, aged_s in places:
             if not all(isinstance(number, int) for number in (*numbers, aged_s)):
                 text = f"key {key}: a column has a type that was never written"
-                raise schema.corruption(text)
+                raise sqlitefile.corruption(text)
         return places
 
     def places(self, stream: Stream) -> Iterator[Place]:

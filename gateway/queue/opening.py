@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from gateway import sqlitecore, sqlitefile
 from gateway.errors import DiskFullError, PayloadError, StoreError
 from gateway.queue import cutlog, fate, schema, tally, walfile
 from gateway.queue.book import Book, newest, sealed
@@ -59,12 +60,12 @@ def is_corrupt(error: BaseException) -> bool:
     if isinstance(error, PayloadError | UnicodeDecodeError):
         return True
     text = str(getattr(error, "orig", error))
-    return schema.error_code(error) & 0xFF in CORRUPT or text.startswith(SPOILT)
+    return sqlitefile.error_code(error) in CORRUPT or text.startswith(SPOILT)
 
 
 def is_full(error: BaseException) -> bool:
     """Whether SQLite says that there is no room."""
-    return schema.error_code(error) & 0xFF in FULL
+    return sqlitefile.error_code(error) in FULL
 
 
 def open_queue(path: Path, now: Now, *, least_id: int = 1) -> Opened:
@@ -93,7 +94,7 @@ def open_queue(path: Path, now: Now, *, least_id: int = 1) -> Opened:
         mend_to = -1 if log.cut_off else None
         version, counters = schema.found_version(path)
         if version:
-            schema.refuse_newer(path, version)
+            sqlitefile.refuse_newer(path, version, newest=schema.VERSION)
             torn = cutlog.torn_books(octets, log)
             shown = Book.parse(counters)
             vanished = torn is not None and shown.behind(noted)
@@ -104,7 +105,7 @@ def open_queue(path: Path, now: Now, *, least_id: int = 1) -> Opened:
                 noted = newest(noted, *(torn or ()))
                 return _counted(opened)
         why = "it is not a database of this gateway"
-    except (*schema.UNREADABLE, PayloadError, OSError) as error:
+    except (*sqlitecore.UNREADABLE, PayloadError, OSError) as error:
         if not is_corrupt(error):
             raise _unusable(path, error) from error
         why = str(getattr(error, "orig", error))
@@ -113,7 +114,7 @@ def open_queue(path: Path, now: Now, *, least_id: int = 1) -> Opened:
             why = f"frame {log.end + 1} of its log is damaged"
             cutlog.mend(path, octets, log, aside=_aside(path, now), last=mend_to)
         return recover(path, now, why=why, least_id=least_id, noted=noted)
-    except (*schema.UNREADABLE, OSError) as error:
+    except (*sqlitecore.UNREADABLE, OSError) as error:
         raise _unusable(path, error) from error
 
 
@@ -218,7 +219,7 @@ def _load(path: Path, now: Now, version: int, *, write: bool = True) -> Database
         if facts and not copies and write:  # as older gateways wrote them
             database.save(facts)
     except BaseException:
-        with suppress(*schema.UNREADABLE):
+        with suppress(*sqlitecore.UNREADABLE):
             core.close()
         core.engine.dispose()
         raw.close()
@@ -303,7 +304,7 @@ def _counted(opened: Opened) -> Opened:
     try:
         if database.path.stat().st_size <= _CENSUS:
             database.census()
-    except schema.UNREADABLE as error:
+    except sqlitecore.UNREADABLE as error:
         if is_corrupt(error):
             database.close()
             raise

@@ -6,6 +6,7 @@ import sqlite3
 from contextlib import closing
 from typing import TYPE_CHECKING
 
+from gateway import sqlitecore, sqlitefile
 from gateway.errors import PayloadError, StoreError
 from gateway.queue import schema
 from gateway.queue.book import Book
@@ -34,12 +35,12 @@ def peek(folder: Path) -> QueueDepth:
     try:
         # Without permission to write, SQLite cannot share the log: the file alone is read.
         try:
-            return _peek(path, schema.only_read(path))
+            return _peek(path, sqlitefile.only_read(path))
         except sqlite3.OperationalError as error:
-            if schema.error_code(error) & 0xFF not in _NO_LOG:
+            if sqlitefile.error_code(error) not in _NO_LOG:
                 raise
-            return _peek(path, schema.uri(path, "ro&immutable=1"))
-    except (*schema.UNREADABLE, PayloadError) as error:
+            return _peek(path, sqlitefile.uri(path, "ro&immutable=1"))
+    except (*sqlitecore.UNREADABLE, PayloadError) as error:
         text = f"{path}: cannot be read: {error}"
         raise StoreError(text) from error
 
@@ -47,10 +48,10 @@ def peek(folder: Path) -> QueueDepth:
 def _peek(path: Path, uri: str) -> QueueDepth:
     space = disk_space(path.parent)
     with closing(sqlite3.connect(uri, uri=True, timeout=schema.BUSY_S)) as raw:
-        raw.text_factory = schema.readable
+        raw.text_factory = sqlitefile.readable
         raw.execute("BEGIN")  # one state of the file for all that follows
         meta = read_sealed(raw.execute(schema.LOAD.sql).fetchall())
-        schema.refuse_newer(path, int(meta.get("schema", "0")))
+        sqlitefile.refuse_newer(path, int(meta.get("schema", "0")), newest=schema.VERSION)
         book = Book.parse(meta.get("book", ""))
         streams = {}
         for stream, counts in book.streams.items():

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
+from gateway import sqlitecore, sqlitefile
 from gateway.errors import PayloadError
 from gateway.queue import cutlog, missing, schema, walfile
 from gateway.queue.book import Book, Counts, sealed
@@ -136,15 +137,15 @@ def _whole(found: Salvaged) -> set[Stream]:
 def _carry(old: Path, into: Database, found: Salvaged, noted: Book | None) -> bool:
     """Carry rows over; False if not every table of the file can be read."""
     try:
-        raw = sqlite3.connect(schema.only_read(old), uri=True, timeout=schema.BUSY_S)
-    except schema.UNREADABLE:
+        raw = sqlite3.connect(sqlitefile.only_read(old), uri=True, timeout=schema.BUSY_S)
+    except sqlitecore.UNREADABLE:
         return False
     with closing(raw):
-        raw.text_factory = schema.readable
+        raw.text_factory = sqlitefile.readable
         try:
             raw.execute("SELECT count(*) FROM sqlite_master").fetchone()
             raw.execute("SELECT key FROM batch LIMIT 0").fetchone()
-        except schema.UNREADABLE:
+        except sqlitecore.UNREADABLE:
             return False
         tables = _kept(raw, found)
         books = [book for book in (found.book, noted) if book is not None]
@@ -172,7 +173,7 @@ def _kept(raw: sqlite3.Connection, found: Salvaged) -> bool:
                 elif key == "book" and found.book is None:
                     with suppress(PayloadError):
                         found.book = Book.parse(value)
-        except schema.UNREADABLE:
+        except sqlitecore.UNREADABLE:
             whole = False
     return whole
 
@@ -208,7 +209,7 @@ def _readable(raw: sqlite3.Connection, most_id: int) -> Iterator[Columns]:
             continue
         before = yield from _backwards(raw, behind, hi)
         for key in range(behind, min(before, behind + _TRIES) + 1):
-            with suppress(*schema.UNREADABLE):
+            with suppress(*sqlitecore.UNREADABLE):
                 for columns in _walk(raw, schema.FETCH.sql, (key, key)):
                     yield from _sound(columns)
 
@@ -222,14 +223,14 @@ def _forwards(raw: sqlite3.Connection, lo: int, hi: int) -> Generator[Columns, N
                 return lo  # a damaged tree may lead in circles
             lo = key + 1
             yield from _sound(columns)
-    except schema.UNREADABLE:
+    except sqlitecore.UNREADABLE:
         return lo
     return None
 
 
 def _backwards(raw: sqlite3.Connection, lo: int, hi: int) -> Generator[Columns, None, int]:
     """Sound rows downwards; returns the key before the last one."""
-    with suppress(*schema.UNREADABLE):
+    with suppress(*sqlitecore.UNREADABLE):
         for columns in _walk(raw, schema.FETCH_BACK.sql, (lo, hi)):
             key = columns[0]
             if not isinstance(key, int) or not lo <= key <= hi:

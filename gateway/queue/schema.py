@@ -8,21 +8,17 @@ here and given to SQLAlchemy, because PRAGMAs and checkpoints must run outside a
 from __future__ import annotations
 
 import sqlite3
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
+from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import sqlite as dialect
-from sqlalchemy.pool import StaticPool
 
-from gateway.errors import StoreError
+from gateway import sqlitecore
 from gateway.queue.book import sealed
+from gateway.sqlitecore import Statement
+from gateway.sqlitefile import corruption, only_read, readable
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from sqlalchemy.sql import ClauseElement
 
 VERSION = 1
 FILE = "queue.db"
@@ -66,18 +62,6 @@ batch = sa.Table(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Statement:
-    """Core's statement as SQLite gets it, and the order of its parameters."""
-
-    sql: str
-
-    @classmethod
-    def of(cls, clause: ClauseElement, *, tail: str = "") -> Statement:
-        """Compile once; parameters are given in the order in which the SQL names them."""
-        return cls(str(clause.compile(dialect=dialect.dialect(paramstyle="qmark"))) + tail)
-
-
 _LIMIT = " LIMIT ?"  # Core's own adds an OFFSET, and releases differ in its parameter
 _IN = batch.c.key.between(sa.bindparam("lo"), sa.bindparam("hi"))
 _PLACE = (
@@ -94,7 +78,6 @@ INSERT = Statement.of(batch.insert())
 FETCH = Statement.of(sa.select(*batch.c).where(_IN).order_by(batch.c.key), tail=_LIMIT)
 FETCH_BACK = Statement.of(sa.select(*batch.c).where(_IN).order_by(batch.c.key.desc()), tail=_LIMIT)
 PLACES = Statement.of(sa.select(*_PLACE).where(_IN).order_by(batch.c.key), tail=_LIMIT)
-PLACE_BACK = Statement.of(sa.select(*_PLACE).where(_IN).order_by(batch.c.key.desc()), tail=_LIMIT)
 OLDEST = Statement.of(sa.select(batch.c.t_min).where(_IN).order_by(batch.c.key), tail=" LIMIT 1")
 DELETE = Statement.of(batch.delete().where(_IN))
 # SQLAlchemy 1.4 cannot write RETURNING for SQLite.
@@ -133,26 +116,6 @@ MIGRATIONS = (
 )
 
 
-def uri(path: Path, mode: str) -> str:
-    """SQLite's URI of a file. ``mode``: ro | rw | rwc, and other parameters after an ``&``."""
-    return f"file:{quote(str(path))}?mode={mode}"
-
-
-# sqlite3 cannot decode its own message where a damaged schema is quoted in it.
-UNREADABLE = (sqlite3.Error, sa.exc.DBAPIError, UnicodeDecodeError)
-
-
-def only_read(path: Path) -> str:
-    """URI to read a file and leave nothing beside it: its log is shared only where it has one."""
-    log = path.with_name(path.name + "-wal")
-    return uri(path, "ro" if log.exists() else "ro&immutable=1")
-
-
-def readable(text: bytes) -> str:
-    """Text of a column, also where a flipped bit made it no UTF-8: its CRC will say so."""
-    return text.decode("utf-8", "replace")
-
-
 def found_version(path: Path) -> tuple[int, str]:
     """Version of the schema in a file, and its counters, read without changing it.
 
@@ -182,64 +145,14 @@ def found_version(path: Path) -> tuple[int, str]:
         raw.close()
 
 
-def refuse_newer(path: Path, version: int) -> None:
-    """Refuse what a newer gateway wrote.
-
-    Raises:
-        StoreError: install that gateway again, or move the file away; it is untouched.
-    """
-    if version > VERSION:
-        text = (
-            f"{path}: schema version {version} was written by a newer gateway: this one reads"
-            f" 1..{VERSION}; nothing was changed"
-        )
-        raise StoreError(text)
-
-
 def connect(path: Path) -> tuple[sqlite3.Connection, sa.engine.Connection]:
-    """Open for reading and writing; the caller ends both.
-
-    Returns:
-        The sqlite3 connection, for PRAGMAs, and SQLAlchemy's around it, for transactions.
-    """
-    raw = sqlite3.connect(
-        uri(path, "rwc"),
-        uri=True,
-        timeout=BUSY_S,
-        isolation_level=None,  # we say BEGIN; sqlite3 must not
-        check_same_thread=False,  # opened by start(), used by the writer alone
-        cached_statements=64,
+    """Open for reading and writing, see ``sqlitecore.connect``."""
+    pragmas = (
+        f"page_size = {PAGE}",
+        f"journal_size_limit = {LOG_LIMIT}",
+        "cache_size = -2048",  # KiB
     )
-    raw.text_factory = readable
-    try:
-        for pragma in (
-            f"page_size = {PAGE}",
-            "auto_vacuum = INCREMENTAL",  # room given back to the disk without a rewrite
-            "journal_mode = WAL",
-            "synchronous = FULL",
-            "secure_delete = OFF",  # Debian turns it on: every delete would write its pages
-            "cell_size_check = ON",
-            f"journal_size_limit = {LOG_LIMIT}",
-            "temp_store = MEMORY",
-            "cache_size = -2048",  # KiB
-            "trusted_schema = OFF",
-        ):
-            raw.execute(f"PRAGMA {pragma}").fetchall()
-    except sqlite3.Error:
-        raw.close()
-        raise
-    engine = sa.create_engine("sqlite://", creator=lambda: raw, poolclass=StaticPool)
-    # Not in a "begin" listener: after one that raised (a locked file), SQLAlchemy 1.4 (Debian 12)
-    # never begins again. May go with Debian 12.
-    engine.dialect.do_begin = _begin  # type: ignore[assignment, method-assign]
-    return raw, engine.connect()
-
-
-def _begin(connection: object) -> None:
-    """One writer: a transaction takes the write lock when it begins, or fails then."""
-    cursor = connection.cursor()  # type: ignore[attr-defined]  # the pool's proxy of sqlite3's
-    cursor.execute("BEGIN IMMEDIATE")
-    cursor.close()
+    return sqlitecore.connect(path, busy_s=BUSY_S, pragmas=pragmas)
 
 
 def migrate(core: sa.engine.Connection, version: int) -> None:
@@ -250,17 +163,3 @@ def migrate(core: sa.engine.Connection, version: int) -> None:
                 core.exec_driver_sql(sql)
             value = str(number + 1)
             core.exec_driver_sql(SAVE.sql, ("schema", value, sealed("schema", value)))
-
-
-def corruption(text: str) -> sqlite3.DatabaseError:
-    """What SQLite would have raised, had it seen what we see."""
-    error = sqlite3.DatabaseError(text)
-    error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
-    return error
-
-
-def error_code(error: BaseException) -> int:
-    """SQLite's extended result code of an error, 0 if it has none."""
-    origin: Any = getattr(error, "orig", None) or error
-    code = getattr(origin, "sqlite_errorcode", 0)
-    return int(code or 0)

@@ -12,9 +12,10 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from gateway import sqlitecore
 from gateway.errors import DiskFullError, StoreError
 from gateway.events import GapsRecorded, QueueReported, QueueTroubled, RowsFetched, RowsStored
-from gateway.queue import opening, schema
+from gateway.queue import opening
 from gateway.queue.disk import Disk, Room
 from gateway.queue.losses import Losses
 from gateway.queue.pending import Pending, Waiting
@@ -107,9 +108,9 @@ class Writer:
     def close(self) -> None:
         """Cut the log off and close."""
         if self._db is not None:
-            with suppress(*schema.UNREADABLE):
+            with suppress(*sqlitecore.UNREADABLE):
                 self._db.checkpoint()
-            with suppress(*schema.UNREADABLE):
+            with suppress(*sqlitecore.UNREADABLE):
                 self._db.close()
         self._tally.close()
 
@@ -167,7 +168,7 @@ class Writer:
                 break
             try:
                 written = self._write(self._db, work, settings, now)
-            except schema.UNREADABLE as failure:
+            except sqlitecore.UNREADABLE as failure:
                 error = failure
                 if not self._mended(failure):
                     break
@@ -249,7 +250,7 @@ class Writer:
             again = self._disk.room is not Room.HARD
             self._move(self._disk.refused())
             if self._db is not None:
-                with suppress(*schema.UNREADABLE):
+                with suppress(*sqlitecore.UNREADABLE):
                     self._db.checkpoint()  # what the log took is room
             return again
         self._fail(str(getattr(failure, "orig", failure)))
@@ -272,14 +273,14 @@ class Writer:
         known, self._db = self._db, None
         if known is not None:
             self._last_id = max(self._last_id, known.book.next_id - 1)
-            with suppress(*schema.UNREADABLE):
+            with suppress(*sqlitecore.UNREADABLE):
                 known.close()
         try:
             now = self._now()
             self._take(
                 opening.recover(self._path, now, why=why, least_id=self._last_id + 1, known=known)
             )
-        except (*schema.UNREADABLE, OSError, StoreError) as error:
+        except (*sqlitecore.UNREADABLE, OSError, StoreError) as error:
             self._fail(f"{why}; and it cannot be set aside: {getattr(error, 'orig', error)}")
             return False
         return True
@@ -299,7 +300,7 @@ class Writer:
                 return False
             try:
                 rows = self._fetched(self._db, order, now)
-            except schema.UNREADABLE as failure:
+            except sqlitecore.UNREADABLE as failure:
                 if not self._mended(failure):
                     return False
             else:
@@ -315,7 +316,7 @@ class Writer:
         if bad:
             try:
                 written = database.set_aside(bad, now=now, gap_batch=self._gap_batch)
-            except schema.UNREADABLE as failure:
+            except sqlitecore.UNREADABLE as failure:
                 if opening.is_corrupt(failure):
                     raise
                 # A full disk: met again with the next fetch.
@@ -329,7 +330,7 @@ class Writer:
     def _rest(self, now: Now) -> None:
         if self._db is None:
             return
-        with suppress(*schema.UNREADABLE):
+        with suppress(*sqlitecore.UNREADABLE):
             if self._disk.room is not Room.ROOM:
                 if self._db.give_back(most=_VACUUM_PAGES):
                     self._db.checkpoint()
@@ -345,7 +346,7 @@ class Writer:
     def _report(self, now: Now, *, closing: bool) -> None:
         if self._db is None or not self._changed or (now.mono_s < self._report_at and not closing):
             return
-        with suppress(*schema.UNREADABLE):
+        with suppress(*sqlitecore.UNREADABLE):
             depth = self._db.depth(self._space(self._path.parent))
             self._changed = False
             self._report_at = now.mono_s + _REPORT_S

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from gateway import sqlitecore
 from gateway.audit import schema
 from gateway.audit.backlog import Backlog
 from gateway.audit.device import Device, read_certificate
@@ -405,7 +406,7 @@ def test_a_step_that_fails_leaves_the_version_as_it_was(tmp_path: Path) -> None:
     database = tmp_path / "control.db"
     raw, core = schema.connect(database)
     steps = (*schema.MIGRATIONS, "CREATE TABLE more (x); CREATE TABLE audit (y)")
-    with pytest.raises(schema.UNREADABLE):
+    with pytest.raises(sqlitecore.UNREADABLE):
         schema.migrate(core, 1, steps=steps)
     core.close()
     core.engine.dispose()
