@@ -13,40 +13,31 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gateway import (
-    __version__,
-    clock,
-    effects,
-    events,
-    health,
-    logs,
-    loop,
-    notify,
-    sitefile,
-    threads,
-)
+from gateway import __version__, clock, effects, events, loop
 from gateway.audit.device import Device
 from gateway.audit.log import AuditLog
+from gateway.checked import Identity, Past
 from gateway.core import Core
 from gateway.errors import ConfigError, StoreError
 from gateway.field.dnp3.engine import Engine
 from gateway.field.dnp3.session import Dnp3Session
-from gateway.field.ports import Outcome, OutcomeKind
-from gateway.intake import Intake
+from gateway.field.intake import Intake
+from gateway.host import journal, notify, threads
 from gateway.local.server import Server
-from gateway.presence import Identity
+from gateway.mqtt.session import Mqtt
+from gateway.ports import Outcome, OutcomeKind
 from gateway.queue.store import Store
-from gateway.site import Past
+from gateway.site import load
+from gateway.status import health
 from gateway.uplink import messages
-from gateway.uplink.mqtt import Mqtt
 from gateway.uplink.telemetry import Telemetry
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from gateway.checked import Site
     from gateway.clock import Now
-    from gateway.settings import AssetSettings
-    from gateway.site import Site
+    from gateway.config.site import AssetSettings
 
 log = logging.getLogger(__name__)
 
@@ -72,7 +63,7 @@ def run(path: Path) -> int:
     # that posted to the inbox could interrupt the very thread that holds its lock.
     signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     faulthandler.enable()  # systemd's watchdog sends SIGABRT: the stacks go to the journal
-    site = sitefile.load_site(path)
+    site = load.load_site(path)
     return Gateway(site, path).run()
 
 
@@ -119,7 +110,7 @@ class Gateway:
         self._uplink = Mqtt(
             settings, post=self._post, boot_id=identity.boot_id, epoch=identity.epoch
         )
-        self._server = Server(sitefile.socket_path(settings), post=self._post)
+        self._server = Server(load.socket_path(settings), post=self._post)
         self._engine = Engine(post=self._post)
         self._intakes: dict[str, Intake] = {}
         self._sessions: dict[str, Dnp3Session] = {}
@@ -137,7 +128,7 @@ class Gateway:
             effects.Record: self._audit.record,
             effects.ForgetShipped: self._forget_shipped,
             effects.Answer: lambda order: self._server.answer(order.token, order.body),
-            effects.Log: logs.write,
+            effects.Log: journal.write,
             effects.ReportStatus: lambda order: notify.send(STATUS=order.text),
             effects.ApplySettings: self._apply,
             effects.Hurry: self._hurry,
@@ -255,7 +246,7 @@ class Gateway:
                 self._post(events.StopAsked(signal.Signals(number).name))
                 continue
             try:
-                site = sitefile.load_site(self._path)
+                site = load.load_site(self._path)
             except ConfigError as error:
                 self._post(events.ReloadAsked(None, str(error)))
             else:

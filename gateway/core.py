@@ -13,8 +13,9 @@ import logging
 import math
 from typing import TYPE_CHECKING, Any
 
-from gateway import events, health
-from gateway.control import box
+from gateway import events
+from gateway.asset.monitor import Monitor
+from gateway.control import operator
 from gateway.control.fleet import Fleet
 from gateway.effects import (
     Answer,
@@ -28,10 +29,10 @@ from gateway.effects import (
     Stop,
     StoreBatch,
 )
-from gateway.monitor import Monitor
-from gateway.overview import Overview
-from gateway.presence import Identity, Presence
-from gateway.runway import Runway
+from gateway.status import health
+from gateway.status.birth import Announcer
+from gateway.status.runway import Runway
+from gateway.status.summary import Summary
 from gateway.streams import Stream
 from gateway.uplink import messages
 from gateway.uplink.shipper import Shipper
@@ -39,9 +40,9 @@ from gateway.uplink.shipper import Shipper
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from gateway.checked import Identity, Past, Site
     from gateway.clock import Now
-    from gateway.settings import SiteSettings
-    from gateway.site import Past, Site
+    from gateway.config.site import SiteSettings
     from gateway.streams import QueueDepth
 
 DRAIN_S = 2.0  # SIGTERM: how long what is in flight may still be acknowledged; the exit is <= 5 s
@@ -51,7 +52,7 @@ STATUS_PERIOD_S = 5.0
 SHRINKING = ("quota", "age", "thinned")  # reasons of a gap that the queue's limits are behind
 CERTIFICATE_WARN_DAYS = (30, 14, 7, 3, 1, 0)
 DAY_MS = 86_400_000
-VERBS = {"queue", "reset", "status", "watch", "pending", *box.VERBS}
+VERBS = {"queue", "reset", "status", "watch", "pending", *operator.VERBS}
 
 
 class Core:
@@ -60,15 +61,15 @@ class Core:
     def __init__(self, site: Site, identity: Identity, past: Past, now: Now) -> None:
         self._site = site
         self._identity = identity
-        self._presence = Presence(site, identity)
+        self._announcer = Announcer(site, identity)
         self._replaced: set[str] = set()  # assets whose old session may still speak
         self._monitors = {asset.id: self._monitor(asset.id, now) for asset in site.settings.assets}
         self._monitors_at = min((one.wake_at for one in self._monitors.values()), default=math.inf)
-        topics = self._presence.topics
+        topics = self._announcer.topics
         self._fleet = Fleet(site, identity, topics, past)
         self._begun = self._fleet.become(site, self._monitors, now)
         self._shipper = Shipper(
-            self._presence.topics,
+            self._announcer.topics,
             window=site.settings.uplink.window,
             epoch="",  # the queue's first report begins it
             last_id=0,
@@ -172,7 +173,7 @@ class Core:
             drained = self._shipper.idle
             if drained or now.mono_s >= self._stop_at or not self._broker_up:
                 if self._broker_up:
-                    effects.append(self._presence.online(now, online=False))
+                    effects.append(self._announcer.online(now, online=False))
                 effects.append(Stop(0, self._stop_cause))
         return effects
 
@@ -228,19 +229,19 @@ class Core:
         uplink = self._site.settings.uplink
         effects: list[Effect] = [
             Log(logging.INFO, f"broker up: {uplink.host}:{uplink.port}", "broker-up"),
-            self._presence.online(now, online=True),
+            self._announcer.online(now, online=True),
             self._birth(now),
         ]
         for monitor in self._monitors.values():
-            effects += monitor.announce(self._presence.topics, self._presence.epoch, now)
+            effects += monitor.announce(self._announcer.topics, self._announcer.epoch, now)
         return effects
 
     def _message(self, event: events.MessageArrived, now: Now) -> list[Effect]:
-        found = self._presence.flood(event, now)
+        found = self._announcer.flood(event, now)
         if found is None:
             found = self._fleet.command(event, now)
-        found = self._presence.answer(event) if found is None else found
-        return self._presence.quiet(found, now)
+        found = self._announcer.answer(event) if found is None else found
+        return self._announcer.quiet(found, now)
 
     def _head(self, event: events.HeadSigned, _now: Now) -> list[Effect]:
         batch = messages.audit_batch(
@@ -257,9 +258,9 @@ class Core:
     def _queue_report(self, event: events.QueueReported, now: Now) -> list[Effect]:
         self._depth = event.depth
         self._runway.note(event.depth, now.mono_s)
-        if event.depth.epoch == self._presence.epoch:
+        if event.depth.epoch == self._announcer.epoch:
             return []
-        self._presence.epoch = (
+        self._announcer.epoch = (
             event.depth.epoch
         )  # a corrupt queue was set aside: numbers begin anew
         self._fleet.follow(event.depth.epoch)
@@ -352,7 +353,7 @@ class Core:
             return [Log(logging.ERROR, text, "reload"), ReportStatus(text)]
         self._troubles.pop("reload", None)
         before, self._site = self._site, new
-        self._presence.become(new)
+        self._announcer.become(new)
         kept = {
             asset.id
             for asset in new.settings.assets
@@ -376,7 +377,7 @@ class Core:
             effects.append(self._birth(now))
             for name, monitor in self._monitors.items():
                 if name not in kept:
-                    effects += monitor.announce(self._presence.topics, self._presence.epoch, now)
+                    effects += monitor.announce(self._announcer.topics, self._announcer.epoch, now)
         return effects
 
     def _applied(self, event: events.SettingsApplied, _now: Now) -> list[Effect]:
@@ -386,8 +387,8 @@ class Core:
         return []
 
     def _birth(self, now: Now) -> Publish:
-        assets = [one.birth(self._fleet.portrait(name)) for name, one in self._monitors.items()]
-        return self._presence.birth(assets, now)
+        assets = [one.birth(self._fleet.description(name)) for name, one in self._monitors.items()]
+        return self._announcer.birth(assets, now)
 
     def _rebirth(self, now: Now) -> list[Effect]:
         """Say anew who we are when what may be commanded has changed."""
@@ -451,8 +452,8 @@ class Core:
             case _:
                 return {"error": f"verb {event.verb!r}: must be one of {', '.join(sorted(VERBS))}"}
 
-    def _overview(self, now: Now) -> Overview:
-        return Overview(
+    def _overview(self, now: Now) -> Summary:
+        return Summary(
             gateway=self._site.settings.gateway_id,
             version=self._identity.version,
             up_s=now.mono_s - self._identity.started.mono_s,

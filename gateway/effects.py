@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from gateway.field.ports import Control
-    from gateway.site import Site
+    from gateway.checked import Site
+    from gateway.ports import Control
     from gateway.streams import Batch
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class GatewayError(Exception):
-    """Root. Catch it only in ``cli.main`` and at thread tops."""
+    """Root. Catch it only in ``cli.main.main`` and at thread tops."""
 
     exit_code = 70  # EX_SOFTWARE
 

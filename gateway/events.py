@@ -6,14 +6,22 @@ Frozen values, past tense. ``at`` is the instant at which the shell saw it.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from gateway.checked import Site
     from gateway.clock import Now
-    from gateway.field.ports import Outcome
     from gateway.points.raw import RawPoint
-    from gateway.site import Site
+    from gateway.ports import Outcome
     from gateway.streams import Gap, QueueDepth, Row
+
+
+class Post(Protocol):
+    """What a shell may do with the core: hand it an event, from any thread. The one way in."""
+
+    def __call__(self, event: object, /) -> None:
+        """Enqueue ``event`` and return at once."""
+        ...
 
 
 # --- field ---------------------------------------------------------------------------------

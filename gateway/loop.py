@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 PERIOD_S = 0.25  # the core ticks at least this often
 
 
-class Core(Protocol):
+class CoreMachine(Protocol):
     """All state of the gateway, behind one pure method."""
 
     @property
@@ -72,7 +72,7 @@ class Inbox:
 
 
 def run(
-    core: Core,
+    core: CoreMachine,
     inbox: Inbox,
     perform: Callable[[object], None],
     feed: Callable[[Now], None],

@@ -16,7 +16,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from gateway import events
-from gateway.watchdog.words import Phase
+from gateway.control.watchdog.words import Phase
 from tests.fixtures.commands import CHIEF, GUARD, OPS, STRANGER, heartbeat
 from tests.fixtures.control_site import PREFIX, ControlSite, commissioned, site, ulid
 from tests.fixtures.execution import refused
@@ -25,7 +25,7 @@ from tests.fixtures.watchdog_site import ViolationError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from gateway.site import Site
+    from gateway.checked import Site
 
 LIFE_S = 3600.0
 POWERS = (500_000, -500_000, 1_490_000, -1_500_000, 1_500_001, 30_000, 0)

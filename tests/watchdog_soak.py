@@ -15,7 +15,7 @@ import time
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from gateway.watchdog.events import (
+from gateway.control.watchdog.events import (
     ArmOrdered,
     ControlDisabled,
     ControlEnabled,
@@ -26,9 +26,9 @@ from gateway.watchdog.events import (
     IdleOrdered,
     ResetByOperator,
     SetpointWanted,
-    StopAsked,
+    StopOrdered,
 )
-from gateway.watchdog.words import Phase, Terms
+from gateway.control.watchdog.words import Phase, Terms
 from tests.fixtures.watchdog_site import LIMIT_W, Site, ViolationError
 
 if TYPE_CHECKING:
@@ -201,7 +201,7 @@ class Life:
 
     def stop(self) -> None:
         site = self.site
-        site.tell(StopAsked())
+        site.tell(StopOrdered())
         site.run(self.chance.choice((1.0, 5.0, 40.0)))
         site.power_on()
 

@@ -33,7 +33,7 @@ class Stamped:
 
 
 @dataclass(slots=True)
-class Waiting:
+class WaitingOrder:
     """One order, or all that came after there was no more room to remember entries."""
 
     entries: tuple[Stamped, ...]
@@ -54,11 +54,11 @@ class Waiting:
 
 
 @dataclass(slots=True)
-class Backlog:
+class AuditBacklog:
     """Every order that is not durable yet, oldest first."""
 
     most_bytes: int = MOST_BYTES
-    orders: deque[Waiting] = field(default_factory=deque)
+    orders: deque[WaitingOrder] = field(default_factory=deque)
     size: int = 0  # bytes of entries
     is_sign_asked: bool = False
     untold: list[int] = field(default_factory=list)  # tokens of orders that were given up
@@ -86,7 +86,7 @@ class Backlog:
         last = self.orders[-1] if self.orders else None
         if last is not None and (last.first or self.size + size > self.most_bytes):
             if not last.first:
-                last = Waiting((), {}, 0)
+                last = WaitingOrder((), {}, 0)
                 self.orders.append(last)
             last.facts.update(facts)
             last.lost += len(entries)
@@ -94,12 +94,12 @@ class Backlog:
             if order.token:
                 self.untold.append(order.token)
             return
-        self.orders.append(Waiting(entries, facts, size, order.token))
+        self.orders.append(WaitingOrder(entries, facts, size, order.token))
         self.size += size
 
-    def take(self, *, most_bytes: int = CHUNK_BYTES) -> list[Waiting]:
+    def take(self, *, most_bytes: int = CHUNK_BYTES) -> list[WaitingOrder]:
         """Remove what goes into one transaction: whole orders, at least one if there is one."""
-        taken: list[Waiting] = []
+        taken: list[WaitingOrder] = []
         size = 0
         while self.orders and (not taken or size + self.orders[0].size <= most_bytes):
             taken.append(self.orders.popleft())
@@ -107,7 +107,7 @@ class Backlog:
         self.size -= size
         return taken
 
-    def put_back(self, orders: Iterable[Waiting]) -> None:
+    def put_back(self, orders: Iterable[WaitingOrder]) -> None:
         """What could not be written goes first again; everybody in it has been told."""
         for order in reversed(list(orders)):
             order.token = 0

@@ -102,7 +102,7 @@ class Tampering(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class ChainFinding:
     """One thing wrong with a chain."""
 
     kind: Tampering
@@ -112,7 +112,7 @@ class Finding:
 
 def verify_chain(
     rows: Iterable[AuditRow], head: Head, *, anchor: Head = START
-) -> tuple[Finding, ...]:
+) -> tuple[ChainFinding, ...]:
     """Everything wrong with ``rows``; empty if nothing is.
 
     Args:
@@ -124,28 +124,32 @@ def verify_chain(
     return tuple(_findings(rows, head, anchor))
 
 
-def _findings(rows: Iterable[AuditRow], head: Head, anchor: Head) -> Iterator[Finding]:
+def _findings(rows: Iterable[AuditRow], head: Head, anchor: Head) -> Iterator[ChainFinding]:
     last = anchor
     at_head = anchor.hash if anchor.n == head.n else None
     for row in rows:
         if row.n <= last.n:
-            yield Finding(Tampering.REORDERED, row.n, f"row {row.n} stands behind row {last.n}")
+            yield ChainFinding(
+                Tampering.REORDERED, row.n, f"row {row.n} stands behind row {last.n}"
+            )
         elif row.n > last.n + 1:
             text = _missing(last.n + 1, row.n - 1)
-            yield Finding(Tampering.REMOVED, row.n, text)
+            yield ChainFinding(Tampering.REMOVED, row.n, text)
         elif row.prev != last.hash:
-            yield Finding(Tampering.RELINKED, row.n, f"row {row.n} does not follow row {last.n}")
+            yield ChainFinding(
+                Tampering.RELINKED, row.n, f"row {row.n} does not follow row {last.n}"
+            )
         if row.hash != row_hash(row):
-            yield Finding(Tampering.EDITED, row.n, f"row {row.n} is not what was written")
+            yield ChainFinding(Tampering.EDITED, row.n, f"row {row.n} is not what was written")
         if row.n == head.n:
             at_head = row.hash
         last = Head(row.n, row.hash)
     if at_head is not None and at_head != head.hash:
         text = f"row {head.n} is not the one that was signed"
-        yield Finding(Tampering.FORGED, head.n, text)
+        yield ChainFinding(Tampering.FORGED, head.n, text)
     elif at_head is None:
         text = f"ends at row {last.n}: the signed head is row {head.n}"
-        yield Finding(Tampering.TRUNCATED, last.n, text)
+        yield ChainFinding(Tampering.TRUNCATED, last.n, text)
 
 
 def _missing(first: int, last: int) -> str:

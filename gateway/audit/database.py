@@ -8,13 +8,13 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from gateway import sqlitecore
 from gateway.audit import schema
 from gateway.audit.chain import START, Head, appended, verify_chain
 from gateway.audit.file import VERSION
 from gateway.audit.rows import SignedHead, body_of, columns_of, digest, head_text, read_head, row_of
 from gateway.audit.seal import resealed, seal_of
-from gateway.sqlitefile import corruption
+from gateway.sqlite import connection
+from gateway.sqlite.files import corruption
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _TAIL = 1000  # rows that are checked at every start
 
 
-class Database:
+class AuditDatabase:
     """An open control.db.
 
     Args:
@@ -199,7 +199,7 @@ class Database:
     def close(self) -> None:
         """Close both connections; SQLite checkpoints with the last one."""
         engine = self._core.engine
-        with suppress(*sqlitecore.UNREADABLE):
+        with suppress(*connection.UNREADABLE):
             self._core.close()
             engine.dispose()
         self._raw.close()
@@ -223,7 +223,7 @@ def create(path: Path, entries: Sequence[Stamped], facts: Mapping[str, str], now
         core.close()
         core.engine.dispose()
         raw.close()
-    made = Database(path, now)
+    made = AuditDatabase(path, now)
     try:
         made.write(entries, facts, now)
         made.checkpoint()

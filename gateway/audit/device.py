@@ -24,10 +24,10 @@ from jwcrypto.jws import JWS  # type: ignore[import-untyped]  # it ships no type
 
 from gateway.audit.chain import SCHEMA, Head
 from gateway.errors import ConfigError, Fault, PayloadError, Where
-from gateway.uplink import tls
+from gateway.tls import credentials
 
 if TYPE_CHECKING:
-    from gateway.settings import UplinkSettings
+    from gateway.config.site import UplinkSettings
 
 TYP = "bess-audit+jws"
 _THUMBPRINT = "x5t#S256"  # RFC 7515, section 4.1.8
@@ -71,7 +71,7 @@ class Device:
 
 
 @dataclass(frozen=True, slots=True)
-class Signature:
+class HeadSignature:
     """What a signed head says, its signature checked."""
 
     gateway: str
@@ -79,7 +79,7 @@ class Signature:
     ts: int  # Unix ms
 
 
-def opened(token: str, certificate: x509.Certificate) -> Signature:
+def opened(token: str, certificate: x509.Certificate) -> HeadSignature:
     """Check a signed head and read it.
 
     Args:
@@ -109,7 +109,7 @@ def opened(token: str, certificate: x509.Certificate) -> Signature:
     return claims(token)
 
 
-def claims(token: str) -> Signature:
+def claims(token: str) -> HeadSignature:
     """What a signed head says, its signature **not** checked.
 
     Raises:
@@ -126,7 +126,7 @@ def claims(token: str) -> Signature:
     ):
         text = f"its payload must be a head of {SCHEMA}: schema, gateway, n, hash, ts"
         raise PayloadError(text)
-    return Signature(gateway, Head(n, hash_), ts)
+    return HeadSignature(gateway, Head(n, hash_), ts)
 
 
 def read_certificate(pem: bytes) -> x509.Certificate:
@@ -146,7 +146,7 @@ def thumbprint(certificate: x509.Certificate) -> str:
 
 
 def _load(settings: UplinkSettings) -> _Loaded:
-    path = tls.key_path(settings)
+    path = credentials.key_path(settings)
     if not path:
         text = f'credential = "{settings.credential}": systemd passed none to this process'
         raise ConfigError([Fault(Where("site.toml", "uplink", "credential", 1), text)])

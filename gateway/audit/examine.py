@@ -10,8 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from gateway.audit.chain import START, Finding, Head, Tampering, row_hash, verify_chain
-from gateway.audit.device import Signature, claims, opened
+from gateway.audit.chain import START, ChainFinding, Head, Tampering, row_hash, verify_chain
+from gateway.audit.device import HeadSignature, claims, opened
 from gateway.audit.rows import digest
 from gateway.clock import rfc3339
 from gateway.errors import PayloadError
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from cryptography.x509 import Certificate
 
     from gateway.audit.chain import AuditRow
-    from gateway.audit.reading import Reading
+    from gateway.audit.reader import AuditReader
     from gateway.audit.rows import SignedHead
 
 _DAY_MS = 86_400_000
@@ -40,14 +40,14 @@ class Flaw:
 
 
 @dataclass(slots=True)
-class Report:
+class Examination:
     """What was read, and what is wrong with it."""
 
     rows: int = 0
     first: AuditRow | None = None
     last: AuditRow | None = None
-    signed: Signature | None = None  # the newest head whose signature holds
-    published: Signature | None = None
+    signed: HeadSignature | None = None  # the newest head whose signature holds
+    published: HeadSignature | None = None
     notes: list[str] = field(default_factory=list)  # what could not be judged
     flaws: list[Flaw] = field(default_factory=list)
 
@@ -57,8 +57,8 @@ class Report:
 
 
 def examine(
-    log: Reading, *, certificate: Certificate, gateway: str, published: tuple[str, ...] = ()
-) -> Report:
+    log: AuditReader, *, certificate: Certificate, gateway: str, published: tuple[str, ...] = ()
+) -> Examination:
     """Check a whole log.
 
     Args:
@@ -70,7 +70,7 @@ def examine(
     Raises:
         sqlite3.Error: the file cannot be read to its end.
     """
-    report = Report()
+    report = Examination()
     heads = log.signed()
     anchor = _mark(log, "anchor", report)
     ends = _mark(log, "head", report)
@@ -95,7 +95,7 @@ def examine(
     return report
 
 
-def _mark(log: Reading, name: str, report: Report) -> Head:
+def _mark(log: AuditReader, name: str, report: Examination) -> Head:
     found = log.head(name)
     if found is None:
         report.wrong(Tampering.EDITED, 0, f"the log's mark {name!r} was changed or removed")
@@ -103,7 +103,12 @@ def _mark(log: Reading, name: str, report: Report) -> Head:
 
 
 def _newest(
-    heads: list[SignedHead], ends: Head, report: Report, *, certificate: Certificate, gateway: str
+    heads: list[SignedHead],
+    ends: Head,
+    report: Examination,
+    *,
+    certificate: Certificate,
+    gateway: str,
 ) -> Head:
     """The newest signed head, as its signature has it; the log's own where none is signed."""
     if not heads:
@@ -127,8 +132,8 @@ def _newest(
 
 
 def _published(
-    token: str, report: Report, certificate: Certificate, gateway: str
-) -> Signature | None:
+    token: str, report: Examination, certificate: Certificate, gateway: str
+) -> HeadSignature | None:
     try:
         found = opened(token, certificate)
     except PayloadError as error:
@@ -143,7 +148,7 @@ def _published(
 
 
 def _walk(
-    log: Reading, report: Report, wanted: set[int], hashes: dict[int, str]
+    log: AuditReader, report: Examination, wanted: set[int], hashes: dict[int, str]
 ) -> Iterator[AuditRow]:
     for row, body in log.chain():
         report.rows += 1
@@ -157,7 +162,7 @@ def _walk(
         yield row
 
 
-def _tell(findings: tuple[Finding, ...], log: Reading, report: Report) -> None:
+def _tell(findings: tuple[ChainFinding, ...], log: AuditReader, report: Examination) -> None:
     """The chain's findings; rows that only changed places are called so."""
     edited = [one.n for one in findings if one.kind is Tampering.EDITED][:_SWAPS]
     rows = {n: row for n in edited if (row := log.row(n)) is not None}
@@ -175,7 +180,7 @@ def _tell(findings: tuple[Finding, ...], log: Reading, report: Report) -> None:
             report.wrong(one.kind, one.n, one.text)
 
 
-def _judge_end(ends: Head, anchor: Head, report: Report) -> None:
+def _judge_end(ends: Head, anchor: Head, report: Examination) -> None:
     """The last row against the log's own head, which is not signed."""
     last = anchor if report.last is None else Head(report.last.n, report.last.hash)
     told = {(flaw.kind, flaw.n) for flaw in report.flaws}
@@ -190,7 +195,9 @@ def _judge_end(ends: Head, anchor: Head, report: Report) -> None:
         report.wrong(Tampering.FORGED, last.n, text)
 
 
-def _judge_published(one: Signature, anchor: Head, hashes: dict[int, str], report: Report) -> None:
+def _judge_published(
+    one: HeadSignature, anchor: Head, hashes: dict[int, str], report: Examination
+) -> None:
     n, last = one.head.n, anchor.n if report.last is None else report.last.n
     if n < anchor.n:
         text = f"the published head, row {n}, is older than the log, which begins at {anchor.n + 1}"
@@ -203,7 +210,7 @@ def _judge_published(one: Signature, anchor: Head, hashes: dict[int, str], repor
         report.wrong(Tampering.FORGED, n, text)
 
 
-def _judge_anchor(anchor: Head, heads: list[SignedHead], report: Report) -> None:
+def _judge_anchor(anchor: Head, heads: list[SignedHead], report: Examination) -> None:
     """Rows may only be gone up to a signed head, and 400 days after it."""
     kept = next((one for one in heads if one.head == anchor), None)
     try:

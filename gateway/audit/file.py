@@ -10,7 +10,7 @@ import zlib
 from contextlib import closing
 from typing import TYPE_CHECKING
 
-from gateway.sqlitefile import corruption, only_read, readable
+from gateway.sqlite.files import corruption, only_read, readable
 
 if TYPE_CHECKING:
     from pathlib import Path

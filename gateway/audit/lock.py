@@ -22,7 +22,7 @@ _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class AuditLock:
     """The lock while it is ours."""
 
     descriptor: int
@@ -41,7 +41,7 @@ class Held:
         os.close(self.descriptor)
 
 
-def hold(path: Path) -> Held:
+def hold(path: Path) -> AuditLock:
     """Take the lock at ``path`` or say who has it.
 
     Raises:
@@ -68,7 +68,7 @@ def hold(path: Path) -> Held:
             os.close(descriptor)
             text = f"{path}: {error.strerror}: the audit log's folder must be writable"
             raise StoreError(text) from error
-    return Held(descriptor, kept)
+    return AuditLock(descriptor, kept)
 
 
 def _say(descriptor: int, word: bytes) -> None:

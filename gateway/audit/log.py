@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING
 
 from gateway import clock
 from gateway.audit import lock
-from gateway.audit.backlog import Backlog
+from gateway.audit.backlog import AuditBacklog
 from gateway.audit.chain import TROUBLE
 from gateway.audit.file import FILE
-from gateway.audit.writer import Writer
+from gateway.audit.writer import AuditWriter
 from gateway.errors import StoreError
 from gateway.events import Recorded, ThreadFault
 
@@ -28,11 +28,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from gateway.audit.backlog import Waiting
+    from gateway.audit.backlog import WaitingOrder
     from gateway.audit.chain import Head
     from gateway.clock import Now
     from gateway.effects import Record
-    from gateway.inbox import Post
+    from gateway.events import Post
 
 _TURN_S = 0.5  # the thread shows that it lives at least this often, and tries a failing disk
 
@@ -62,9 +62,9 @@ class AuditLog:
         self.beat = now().mono_s  # CLOCK_BOOTTIME second of the thread's last progress
         self._post = post
         self._now = now
-        self._writer = Writer(self.path, gateway=gateway, sign=sign, post=post, now=now)
+        self._writer = AuditWriter(self.path, gateway=gateway, sign=sign, post=post, now=now)
         self._lock = threading.Condition()
-        self._backlog = Backlog()
+        self._backlog = AuditBacklog()
         self._facts: dict[str, str] = {}
         self._fresh = False  # something was handed over since the thread last took
         self._failing = False
@@ -151,7 +151,7 @@ class AuditLog:
 
     # --- the log's thread ------------------------------------------------------------------
 
-    def _run(self, held: lock.Held) -> None:
+    def _run(self, held: lock.AuditLock) -> None:
         try:
             while self._turn():
                 pass
@@ -202,7 +202,7 @@ class AuditLog:
             return True
         return not closing
 
-    def _learn(self, orders: Sequence[Waiting]) -> None:
+    def _learn(self, orders: Sequence[WaitingOrder]) -> None:
         for order in orders:
             for key, value in order.facts.items():
                 if value is None:

@@ -17,15 +17,15 @@ from contextlib import closing, suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from gateway import sqlitecore
 from gateway.audit import schema
 from gateway.audit.backlog import Stamped
 from gateway.audit.chain import TROUBLE
-from gateway.audit.database import Database, create
+from gateway.audit.database import AuditDatabase, create
 from gateway.audit.file import VERSION, found_version
 from gateway.effects import AuditEntry
 from gateway.errors import DiskFullError, StoreError
-from gateway.sqlitefile import only_read, readable, refuse_newer
+from gateway.sqlite import connection
+from gateway.sqlite.files import only_read, readable, refuse_newer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from gateway.clock import Now
 
 
-def open_control(path: Path, now: Now, *, kept: bool) -> Database:
+def open_control(path: Path, now: Now, *, kept: bool) -> AuditDatabase:
     """Open the database at ``path``, whatever state it is in.
 
     Args:
@@ -54,13 +54,13 @@ def open_control(path: Path, now: Now, *, kept: bool) -> Database:
             return begin_anew(path, now, why=why, facts={TROUBLE: why} if why else {})
         try:
             refuse_newer(path, found_version(path), newest=VERSION)
-            return Database(path, now)
-        except (*sqlitecore.UNREADABLE, ValueError) as error:
+            return AuditDatabase(path, now)
+        except (*connection.UNREADABLE, ValueError) as error:
             if not (schema.is_corrupt(error) or isinstance(error, ValueError)):
                 raise
             why = f"{path}: {schema.reason(error)}"
         return begin_anew(path, now, why=why, facts={TROUBLE: why})
-    except (*sqlitecore.UNREADABLE, OSError) as error:
+    except (*connection.UNREADABLE, OSError) as error:
         if schema.is_full(error):
             text = f"{path}: the disk is full: the audit log needs room to start"
             raise DiskFullError(text) from error
@@ -68,7 +68,7 @@ def open_control(path: Path, now: Now, *, kept: bool) -> Database:
         raise StoreError(text) from error
 
 
-def begin_anew(path: Path, now: Now, *, why: str, facts: Mapping[str, str]) -> Database:
+def begin_anew(path: Path, now: Now, *, why: str, facts: Mapping[str, str]) -> AuditDatabase:
     """Begin a new chain; every connection to the old file must be closed.
 
     Args:
@@ -100,7 +100,7 @@ def begin_anew(path: Path, now: Now, *, why: str, facts: Mapping[str, str]) -> D
         path.rename(aside)
     _next(path).rename(path)
     _sync_folder(path)
-    return Database(path, now)
+    return AuditDatabase(path, now)
 
 
 def _ended(path: Path) -> dict[str, Any] | None:
@@ -111,7 +111,7 @@ def _ended(path: Path) -> dict[str, Any] | None:
         with closing(sqlite3.connect(only_read(path), uri=True, timeout=0.1)) as raw:
             raw.text_factory = readable
             row = raw.execute("SELECT n, hash FROM audit ORDER BY n DESC LIMIT 1").fetchone()
-    except sqlitecore.UNREADABLE:
+    except connection.UNREADABLE:
         return None
     return None if row is None else {"n": str(row[0]), "hash": str(row[1])}
 

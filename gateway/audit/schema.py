@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from gateway import sqlitecore
 from gateway.audit.file import BUSY_S, sealed
-from gateway.sqlitecore import Statement
-from gateway.sqlitefile import corruption, error_code
+from gateway.sqlite import connection
+from gateway.sqlite.connection import Statement
+from gateway.sqlite.files import corruption, error_code
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -109,8 +109,8 @@ _RENAMED = ("no such column", "no such table", "table ")
 
 
 def connect(path: Path) -> tuple[sqlite3.Connection, sa.engine.Connection]:
-    """Open for reading and writing, see ``sqlitecore.connect``."""
-    return sqlitecore.connect(path, busy_s=BUSY_S, pragmas=(f"journal_size_limit = {LOG_LIMIT}",))
+    """Open for reading and writing, see ``sqlite.connection.connect``."""
+    return connection.connect(path, busy_s=BUSY_S, pragmas=(f"journal_size_limit = {LOG_LIMIT}",))
 
 
 def migrate(core: sa.engine.Connection, version: int, *, steps: Sequence[str] = MIGRATIONS) -> None:

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from gateway.audit.chain import AuditRow
-    from gateway.audit.device import Signature
-    from gateway.audit.examine import Report
+    from gateway.audit.device import HeadSignature
+    from gateway.audit.examine import Examination
 
 WIDTH = 80
 _LINES = 3  # of a row's text
@@ -61,7 +61,7 @@ def row_json(row: AuditRow, body: bytes) -> dict[str, Any]:
     }
 
 
-def report(found: Report) -> list[str]:
+def report(found: Examination) -> list[str]:
     """What was read, what could not be judged, a line a finding, the verdict last."""
     lines = ["chain    empty"]
     if found.first is not None and found.last is not None:
@@ -86,7 +86,7 @@ def report(found: Report) -> list[str]:
     return [*lines, f"result   {verdict}"]
 
 
-def report_json(found: Report) -> dict[str, Any]:
+def report_json(found: Examination) -> dict[str, Any]:
     """The report for programs, every finding in it."""
     return {
         "clean": not found.flaws,
@@ -106,7 +106,7 @@ def _place(row: AuditRow | None) -> dict[str, Any] | None:
     return None if row is None else {"n": row.n, "hash": row.hash, "at": rfc3339(row.ts)}
 
 
-def _signature(head: Signature | None) -> dict[str, Any] | None:
+def _signature(head: HeadSignature | None) -> dict[str, Any] | None:
     if head is None:
         return None
     return {"n": head.head.n, "hash": head.head.hash, "at": rfc3339(head.ts)}

@@ -11,22 +11,22 @@ import json
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from gateway import sqlitecore
 from gateway.audit import opening, schema
 from gateway.audit.chain import START, Head, head_payload
 from gateway.audit.rows import SignedHead
 from gateway.effects import AuditEntry, Record
 from gateway.errors import GatewayError
 from gateway.events import AuditTroubled, HeadSigned
+from gateway.sqlite import connection
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from gateway.audit.backlog import Waiting
-    from gateway.audit.database import Database
+    from gateway.audit.backlog import WaitingOrder
+    from gateway.audit.database import AuditDatabase
     from gateway.clock import Now
-    from gateway.inbox import Post
+    from gateway.events import Post
 
 RETRY_S = 1.0  # between two signatures
 UNSIGNED_S = 60.0  # between two tries with a key that fails
@@ -38,7 +38,7 @@ _FIRST_CARE_S = 600.0  # after the start
 _IDLE_S = 1.0  # without an order: then the write-ahead log is cut off
 
 
-class Writer:
+class AuditWriter:
     """Owns the database; every method is called on one thread.
 
     Args:
@@ -63,7 +63,7 @@ class Writer:
         self._sign = sign
         self._post = post
         self._now = now
-        self._db: Database | None = None
+        self._db: AuditDatabase | None = None
         self._damage = ""  # why the file must be set aside, while that has not been done
         self._known: dict[str, str] = {}  # facts, for then
         self._trouble = self._unsigned = False
@@ -103,14 +103,14 @@ class Writer:
     def close(self) -> None:
         """Cut the log off and close."""
         if self._db is not None:
-            with suppress(*sqlitecore.UNREADABLE):
+            with suppress(*connection.UNREADABLE):
                 self._db.checkpoint()
-            with suppress(*sqlitecore.UNREADABLE):
+            with suppress(*connection.UNREADABLE):
                 self._db.close()
 
     # --- writing ---------------------------------------------------------------------------
 
-    def write(self, orders: Sequence[Waiting]) -> str:
+    def write(self, orders: Sequence[WaitingOrder]) -> str:
         """Make these orders durable in one transaction; "" or why they are not."""
         entries = [one for order in orders for one in order.rows()]
         facts = {key: value for order in orders for key, value in order.facts.items()}
@@ -122,7 +122,7 @@ class Writer:
                 break
             try:
                 database.write(entries, facts, now)
-            except sqlitecore.UNREADABLE as error:
+            except connection.UNREADABLE as error:
                 cause = self._failed(error, now)
                 if self._damage:
                     continue
@@ -137,7 +137,7 @@ class Writer:
         if schema.is_corrupt(error):
             if self._db is not None:
                 self._known = self._db.facts
-                with suppress(*sqlitecore.UNREADABLE):
+                with suppress(*connection.UNREADABLE):
                     self._db.close()
                 self._db = None
             self._damage = text
@@ -147,7 +147,7 @@ class Writer:
             self._trouble = True
             self._tell("disk_full" if full else "failed", text, now)
             if full and self._db is not None:
-                with suppress(*sqlitecore.UNREADABLE):
+                with suppress(*connection.UNREADABLE):
                     self._db.checkpoint()  # what the write-ahead log took is room
         return text
 
@@ -156,12 +156,12 @@ class Writer:
             self._trouble = False
             self._tell("works", f"{self.path}: commits succeed again", now)
 
-    def _begin_anew(self, now: Now) -> Database | None:
+    def _begin_anew(self, now: Now) -> AuditDatabase | None:
         try:
             self._db = opening.begin_anew(
                 self.path, now, why=f"{self.path}: {self._damage}", facts=self._known
             )
-        except (*sqlitecore.UNREADABLE, OSError) as error:
+        except (*connection.UNREADABLE, OSError) as error:
             if not self._trouble:
                 self._trouble = True
                 text = f"{self.path}: {self._damage}; cannot be set aside: {schema.reason(error)}"
@@ -213,9 +213,9 @@ class Writer:
             if self._db is not None and self._dirty and now.mono_s >= self._worked_s + _IDLE_S:
                 self._dirty = False
                 # A reader is in the way, or the disk is full.
-                with suppress(*sqlitecore.UNREADABLE):
+                with suppress(*connection.UNREADABLE):
                     self._db.checkpoint()
-        except sqlitecore.UNREADABLE as error:
+        except connection.UNREADABLE as error:
             self._failed(error, now)
         return None
 
@@ -249,7 +249,7 @@ class Writer:
             self._tell("signs", "the audit's head is signed again", now)
         return True
 
-    def _let_go(self, database: Database, now: Now) -> Record | None:
+    def _let_go(self, database: AuditDatabase, now: Now) -> Record | None:
         self._care_s = now.mono_s + DAY_S
         self._worked_s, self._dirty = now.mono_s, True
         anchor = database.may_let_go(now, keep_s=KEEP_S)

@@ -1,7 +1,7 @@
 """One asset under command: what happens in the field and what is ordered, put together. Pure.
 
 The watchdog decides whether anything may be written; a dispatch's executor decides what; the
-commands' desk decides who may ask. This joins them and keeps three promises that none of them can
+commands' intake decides who may ask. This joins them and keeps three promises that none of them can
 keep alone: a frame of power leaves only if the watchdog does not object at that very moment, no
 output of a command leaves before its id is durable, and LATCHED and ESTOP are durable before the
 stop that they order (or a second has passed: stopping never waits for a disk).
@@ -15,56 +15,56 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from gateway import events
-from gateway.control import clerk as words
-from gateway.control.executions import Accepted, Execution
-from gateway.control.lane import Lane, Output, Rank
-from gateway.control.readiness import has_reversion, heartbeat_kind
-from gateway.control.sight import Sight
-from gateway.control.spent import fact_of_over
-from gateway.dispatch import plan
-from gateway.dispatch.execute import Executor
-from gateway.dispatch.job import (
+from gateway.control import records as words
+from gateway.control.commands.reasons import ResultState
+from gateway.control.commands.spent import fact_of_over
+from gateway.control.execution import plan
+from gateway.control.execution.execute import Executor
+from gateway.control.execution.job import (
     Aftermath,
-    Ended,
+    ControlAnswered,
+    EndedElsewhere,
     FeedbackDiffered,
     FeedbackRead,
     Finish,
     LimitsMoved,
     Looked,
-    Operate,
-    Operated,
     ReadFeedback,
     Remembered,
-    Report,
+    SendControl,
+    TellCloud,
     Unsent,
 )
-from gateway.dispatch.limits import Ceiling, SocWindow, site_limits
-from gateway.dispatch.outcomes import IdleNext, after_idle
-from gateway.dispatch.reasons import ResultState
+from gateway.control.execution.outcomes import IdleNext, after_idle
+from gateway.control.execution.outputs import Output, Outputs, Rank
+from gateway.control.execution.underway import Accepted, Execution
+from gateway.control.rules.field_view import FieldView
+from gateway.control.rules.limits import Ceiling, SocWindow, site_limits
+from gateway.control.rules.readiness import has_reversion, heartbeat_kind
+from gateway.control.watchdog import effects as watchdog_effects
+from gateway.control.watchdog import events as watchdog_events
+from gateway.control.watchdog import machine
+from gateway.control.watchdog.terms import terms
+from gateway.control.watchdog.words import Cause, Phase, WriteKind, WriteResult
 from gateway.effects import Effect, Poll, Record
-from gateway.field.ports import OutcomeKind
-from gateway.watchdog import effects as ordered
-from gateway.watchdog import events as told
-from gateway.watchdog import machine
-from gateway.watchdog.terms import terms
-from gateway.watchdog.words import Cause, Phase, WriteKind, WriteResult
+from gateway.ports import OutcomeKind
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from gateway.asset.monitor import Monitor
+    from gateway.checked import Safety
     from gateway.clock import Now
-    from gateway.control.clerk import Clerk
-    from gateway.dispatch.interlocks import Facts
-    from gateway.dispatch.job import Event as JobEvent
-    from gateway.dispatch.job import Order
-    from gateway.dispatch.plan import Write
-    from gateway.field.ports import Outcome
-    from gateway.monitor import Monitor
+    from gateway.config.site import AssetSettings
+    from gateway.control.execution.job import Event as JobEvent
+    from gateway.control.execution.job import Order
+    from gateway.control.execution.plan import Write
+    from gateway.control.records import Records
+    from gateway.control.rules.interlocks import Facts
+    from gateway.control.watchdog.state import WatchdogState
+    from gateway.control.watchdog.words import Terms
     from gateway.points.pointmap import PointsMap
-    from gateway.settings import AssetSettings
-    from gateway.site import Safety
-    from gateway.watchdog.state import State
-    from gateway.watchdog.words import Terms
+    from gateway.ports import Outcome
 
 LOOK_S = 0.25  # between two looks at the field by time alone
 SOON_S = 0.05  # and between two that fragments ask for, however many they are
@@ -95,7 +95,7 @@ class Start:
 
 
 class Controller:
-    """Watchdog, lane and executors of one asset."""
+    """Watchdog, outputs and executors of one asset."""
 
     def __init__(
         self,
@@ -103,18 +103,18 @@ class Controller:
         points_map: PointsMap,
         monitor: Monitor,
         safety: Safety,
-        clerk: Clerk,
+        records: Records,
         tokens: Iterator[int],
         start: Start,
         now: Now,
     ) -> None:
         self._asset, self._map, self._monitor = asset, points_map, monitor
-        self._clerk = clerk
+        self._records = records
         self._tokens = tokens
-        self.sight = Sight(asset, points_map, monitor)
-        self._lane = Lane(asset.id, tokens)
+        self.view = FieldView(asset, points_map, monitor)
+        self._outputs = Outputs(asset.id, tokens)
         self._adopt(safety)
-        self.state: State = machine.start(
+        self.state: WatchdogState = machine.start(
             self._terms(),
             now,
             session=start.session,
@@ -131,16 +131,16 @@ class Controller:
         self._idling: dict[str, str] = {}  # id of a carried idle, disarm, release -> its actor
         self._releasing = False
         self._asking: str | None = None  # command for which a setpoint is being asked for
-        self._refused: ordered.Refuse | None = None
+        self._refused: watchdog_effects.Refuse | None = None
         self._stop_token = 0  # of the record that a stop waits for
         self._stop_at = math.inf
-        self._stop: ordered.WriteStop | None = None
+        self._stop: watchdog_effects.WriteStop | None = None
         self._ceiling = Ceiling(0.0, 0.0)
         self._disk_free_pct = 0.0
         self._iin: frozenset[str] = frozenset()
         self._looked_at, self._look_at = -math.inf, now.mono_s
         self._alarmed = False  # this demand's refusal was told
-        self.last: Report | None = None
+        self.last: TellCloud | None = None
         self.last_id = ""
         self.beats = 0  # heartbeats that the RTAC accepted
         self.beat_at: float | None = None  # monotonic s of the last one
@@ -170,7 +170,7 @@ class Controller:
             response_s=self._asset.dnp3.response_timeout_s,
             heartbeat=heartbeat_kind(self._map),
             reversion=has_reversion(self._map),
-            tolerance_w=self.sight.tolerance_w(),
+            tolerance_w=self.view.tolerance_w(),
         )
 
     def become(self, safety: Safety) -> None:
@@ -193,7 +193,7 @@ class Controller:
     @property
     def wake_at(self) -> float:
         """Monotonic s of the next ``tick``."""
-        due = [self.state.wake_at, self._lane.wake_at, self._stop_at]
+        due = [self.state.wake_at, self._outputs.wake_at, self._stop_at]
         due += [one.executor.wake_at for one in self._executions.values()]
         if self.state.phase is not Phase.MONITOR:
             due.append(self._look_at)
@@ -213,7 +213,7 @@ class Controller:
     def tick(self, now: Now) -> list[Effect]:
         """Let time pass."""
         out: list[Effect] = []
-        lost = self._lane.overdue(now.mono_s)
+        lost = self._outputs.overdue(now.mono_s)
         if lost is not None:
             self._answered(*lost, now, out)
         if now.mono_s >= self._stop_at:
@@ -223,16 +223,16 @@ class Controller:
         for id_, one in tuple(self._executions.items()):
             if now.mono_s >= one.executor.wake_at:
                 self._drive(id_, self._looked(one, now), now, out)
-        self._tell(told.Tick(), now, out)
+        self._tell(watchdog_events.Tick(), now, out)
         return self._done(now, out)
 
-    def tell(self, event: told.Event, now: Now) -> list[Effect]:
+    def tell(self, event: watchdog_events.Event, now: Now) -> list[Effect]:
         """Tell the watchdog something that did not happen in the field."""
         out: list[Effect] = []
         self._tell(event, now, out)
         return self._done(now, out)
 
-    def order(self, event: told.Event, id_: str, actor: str, now: Now) -> list[Effect]:
+    def order(self, event: watchdog_events.Event, id_: str, actor: str, now: Now) -> list[Effect]:
         """Give the watchdog a command's order; results follow."""
         self._orders[id_] = actor
         return self.tell(event, now)
@@ -252,11 +252,11 @@ class Controller:
     def facts(self, now: Now) -> Facts:
         """What the interlocks are judged from."""
         live = self.state.lease.live(now.mono_s)
-        return self.sight.facts(self.window, now, lease=live, disk_free_pct=self._disk_free_pct)
+        return self.view.facts(self.window, now, lease=live, disk_free_pct=self._disk_free_pct)
 
     def ceiling(self, now: Now) -> Ceiling:
         """What may be applied now."""
-        return self.sight.ceiling(self.site, now)
+        return self.view.ceiling(self.site, now)
 
     @property
     def dispatch(self) -> Execution | None:
@@ -280,32 +280,34 @@ class Controller:
 
     def _fragment(self, event: events.FragmentStored, now: Now, out: list[Effect]) -> None:
         names = {raw.point for raw in event.points}
-        sight = self.sight
-        if names.isdisjoint(sight.points):
+        view = self.view
+        if names.isdisjoint(view.points):
             return
-        if names & sight.authority_points:
+        if names & view.authority_points:
             self._authority(now, out)
-        if names & sight.echo_points:
-            echo_w = sight.echo_w(now)
+        if names & view.echo_points:
+            echo_w = view.echo_w(now)
             if echo_w is not None:
-                self._tell(told.EchoRead(echo_w, event.at.mono_s), now, out)
-        if sight.beat_point in names:
-            beat = sight.echoes((sight.beat_point,), now)[sight.beat_point]
+                self._tell(watchdog_events.EchoRead(echo_w, event.at.mono_s), now, out)
+        if view.beat_point in names:
+            beat = view.echoes((view.beat_point,), now)[view.beat_point]
             if beat is not None and isinstance(beat.value, int | float):
-                self._tell(told.DerHeartbeatRead(int(beat.value)), now, out)
+                self._tell(watchdog_events.DerHeartbeatRead(int(beat.value)), now, out)
         self._look_at = min(self._look_at, self._looked_at + SOON_S)
         if now.mono_s >= self._look_at and self.state.phase is not Phase.MONITOR:
             self._look(now, out)
 
     def _authority(self, now: Now, out: list[Effect]) -> None:
-        ours = self.sight.authority(self.facts(now))
+        ours = self.view.authority(self.facts(now))
         if ours is not None:
-            self._tell(told.RemoteSeen() if ours else told.LocalSeen(), now, out)
+            self._tell(
+                watchdog_events.RemoteSeen() if ours else watchdog_events.LocalSeen(), now, out
+            )
 
     def _indications(self, event: events.IinReceived, now: Now, out: list[Effect]) -> None:
         before, self._iin = self._iin, event.names
         if "DEVICE_RESTART" in event.names - before:
-            self._tell(told.Restarted(), now, out)
+            self._tell(watchdog_events.Restarted(), now, out)
         if "LOCAL_CONTROL" in event.names ^ before:
             self._authority(now, out)
 
@@ -315,7 +317,9 @@ class Controller:
         up = isinstance(event, events.SessionUp)
         if up:
             self._authority(now, out)
-        self._tell(told.SessionUp() if up else told.SessionDown(), now, out)
+        self._tell(
+            watchdog_events.SessionReady() if up else watchdog_events.SessionLost(), now, out
+        )
         self._look(now, out)
 
     def _polled(self, event: events.PollDone, now: Now, out: list[Effect]) -> None:
@@ -328,7 +332,7 @@ class Controller:
     def _look(self, now: Now, out: list[Effect]) -> None:
         """Judge interlocks and limits afresh, and let the executors see the field."""
         self._looked_at, self._look_at = now.mono_s, now.mono_s + LOOK_S
-        soc = self.sight.soc_pct(now)
+        soc = self.view.soc_pct(now)
         if soc is not None:
             self.window = self.window.handle(soc)
         self._judge(now, out)
@@ -343,7 +347,7 @@ class Controller:
         self._ceiling = ceiling
         for id_ in tuple(self._executions):
             self._drive(id_, LimitsMoved(ceiling), now, out)
-        self._tell(told.LimitsChanged(ceiling.charge_w, ceiling.discharge_w), now, out)
+        self._tell(watchdog_events.LimitsChanged(ceiling.charge_w, ceiling.discharge_w), now, out)
 
     def _judge(self, now: Now, out: list[Effect]) -> None:
         dispatch, power_w = self.dispatch, 0.0
@@ -353,22 +357,22 @@ class Controller:
             power_w = accepted.job.power_w or 0.0
             window = self.window.narrowed(accepted.min_soc_pct, accepted.max_soc_pct)
             facts = replace(facts, window=window)
-        reasons = self.sight.interlocks(facts, power_w)
+        reasons = self.view.interlocks(facts, power_w)
         held = self.state.dispatch
         if held is not None and held.setpoint_w * power_w < 0:  # a ramp begins in the other one
             reasons = tuple(
-                dict.fromkeys((*reasons, *self.sight.interlocks(facts, held.setpoint_w)))
+                dict.fromkeys((*reasons, *self.view.interlocks(facts, held.setpoint_w)))
             )
         if reasons != self.state.interlocks:
-            self._tell(told.InterlocksChanged(reasons), now, out)
+            self._tell(watchdog_events.InterlocksChanged(reasons), now, out)
 
     def _looked(self, one: Execution, now: Now) -> Looked:
-        return Looked(self._echoes(one, now), self.sight.power_w(now))
+        return Looked(self._echoes(one, now), self.view.power_w(now))
 
     def _echoes(self, one: Execution, now: Now) -> dict[str, Any]:
         progress = one.executor.now
         points = {write.echo for write in progress.queue} | progress.made.keys()
-        return self.sight.echoes(points, now)
+        return self.view.echoes(points, now)
 
     # --- outputs -------------------------------------------------------------------------------
 
@@ -377,8 +381,10 @@ class Controller:
         while True:
             held = self.state.dispatch
             if held is not None and self.dispatch is None:  # nobody looks after it any more
-                self._tell(told.DispatchFailed(held.command_id, "superseded in vain"), now, out)
-            order, stopped = self._lane.send(now.mono_s, lambda one: self._may(one, now, out))
+                self._tell(
+                    watchdog_events.DispatchFailed(held.command_id, "superseded in vain"), now, out
+                )
+            order, stopped = self._outputs.send(now.mono_s, lambda one: self._may(one, now, out))
             if order is not None:
                 out.append(order)
             if not stopped:
@@ -414,7 +420,7 @@ class Controller:
     def _may_power(self, output: Output, now: Now, out: list[Effect]) -> bool:
         self._judge(now, out)
         self._limit(now, out)
-        self._tell(told.Tick(), now, out)  # a duration, or another deadline, may be over
+        self._tell(watchdog_events.Tick(), now, out)  # a duration, or another deadline, may be over
         one = self._executions.get(output.owner)
         if self.state.objection(now.mono_s) is not None or _is_late(one, now):
             return False
@@ -440,10 +446,10 @@ class Controller:
             self._end(output.owner, state, cause, now, out)
         elif output.owner in WriteKind.__members__:
             kind = WriteKind[output.owner]
-            self._tell(told.WriteDone(kind, output.token, WriteResult.FAILED), now, out)
+            self._tell(watchdog_events.WriteDone(kind, output.token, WriteResult.FAILED), now, out)
 
     def _operated(self, event: events.Operated, now: Now, out: list[Effect]) -> None:
-        over = self._lane.answered(event.token, event.outcome)
+        over = self._outputs.answered(event.token, event.outcome)
         if over is not None:
             self._answered(*over, now, out)
 
@@ -453,9 +459,9 @@ class Controller:
             result = self._result(kind, outcome, now, out)
             if kind is WriteKind.HEARTBEAT and result is WriteResult.ACCEPTED:
                 self.beats, self.beat_at = self.beats + 1, now.mono_s
-            self._tell(told.WriteDone(kind, output.token, result), now, out)
+            self._tell(watchdog_events.WriteDone(kind, output.token, result), now, out)
         elif output.owner in self._executions:
-            self._drive(output.owner, Operated(output.token, outcome), now, out)
+            self._drive(output.owner, ControlAnswered(output.token, outcome), now, out)
 
     def _result(
         self, kind: WriteKind, outcome: Outcome, now: Now, out: list[Effect]
@@ -483,8 +489,8 @@ class Controller:
             self._alarmed = True
             status = outcome.statuses[-1].name if outcome.statuses else outcome.kind.value
             text = f"zero power is refused with {status}: it is ordered again until it is verified"
-            out.append(self._clerk.event("alarm", "critical", text, now, code="idle_refused"))
-            out.append(self._clerk.log(logging.ERROR, text, "watchdog"))
+            out.append(self._records.event("alarm", "critical", text, now, code="idle_refused"))
+            out.append(self._records.log(logging.ERROR, text, "watchdog"))
             if found is IdleNext.RETRY_ALARM_LATCH:
                 out += self._monitor.refused(f"the map's zero is refused with {status}", now)
         if outcome.kind is OutcomeKind.FAILED:
@@ -508,19 +514,19 @@ class Controller:
             power_w=power_w,
             newest=True,
         )
-        self._lane.put(output)
+        self._outputs.put(output)
 
     # --- the watchdog --------------------------------------------------------------------------
 
-    def _tell(self, event: told.Event, now: Now, out: list[Effect]) -> None:
+    def _tell(self, event: watchdog_events.Event, now: Now, out: list[Effect]) -> None:
         self.state, orders = machine.handle(self.state, event, now)
         for order in orders:
             self._perform(order, now, out)
 
-    def _perform(self, order: ordered.Effect, now: Now, out: list[Effect]) -> None:  # noqa: C901, PLR0912 - one arm for each effect
+    def _perform(self, order: watchdog_effects.Effect, now: Now, out: list[Effect]) -> None:  # noqa: C901, PLR0912 - one arm for each effect
         match order:
-            case ordered.WriteIdle(token):
-                base = self.sight.base(now)
+            case watchdog_effects.WriteIdle(token):
+                base = self.view.base(now)
                 self._write(
                     WriteKind.IDLE,
                     token,
@@ -528,9 +534,9 @@ class Controller:
                     now,
                     out,
                 )
-            case ordered.WriteSetpoint(token, command_id, setpoint_w):
+            case watchdog_effects.WriteSetpoint(token, command_id, setpoint_w):
                 if command_id != self._asking:  # a limit shrank: the executor does not know yet
-                    base = self.sight.base(now)
+                    base = self.view.base(now)
                     self._write(
                         WriteKind.SETPOINT,
                         token,
@@ -539,7 +545,7 @@ class Controller:
                         out,
                         setpoint_w,
                     )
-            case ordered.WriteHeartbeat(token, value):
+            case watchdog_effects.WriteHeartbeat(token, value):
                 self._write(
                     WriteKind.HEARTBEAT,
                     token,
@@ -547,7 +553,7 @@ class Controller:
                     now,
                     out,
                 )
-            case ordered.RefreshReversion(token):
+            case watchdog_effects.RefreshReversion(token):
                 seconds = self.safety.settings.watchdog.reversion_s
                 self._write(
                     WriteKind.REVERSION,
@@ -556,25 +562,25 @@ class Controller:
                     now,
                     out,
                 )
-            case ordered.WriteStop():
+            case watchdog_effects.WriteStop():
                 self._stop, self._stop_at = order, now.mono_s + STOP_S
                 if self._stop_token == 0:
                     self._send_stop(now, out)
-            case ordered.ReadEcho():
+            case watchdog_effects.ReadEcho():
                 out.append(Poll(self._asset.id, "critical"))
-            case ordered.IssueChallenge():
+            case watchdog_effects.IssueChallenge():
                 pass  # the fleet publishes each number once: see ``state.lease.newest``
-            case ordered.KeepPhase(phase, stop_owed):
+            case watchdog_effects.KeepPhase(phase, stop_owed):
                 self._keep(phase, stop_owed=stop_owed, out=out)
-            case ordered.PhaseChanged():
+            case watchdog_effects.PhaseChanged():
                 self._changed(order, now, out)
-            case ordered.Abort(command_id, cause):
+            case watchdog_effects.Abort(command_id, cause):
                 self._aborted(command_id, cause, now, out)
-            case ordered.Refuse():
+            case watchdog_effects.Refuse():
                 self._refusal(order, now, out)
-            case ordered.Carried(command_id):
+            case watchdog_effects.Carried(command_id):
                 self._carried(command_id, now, out)
-            case ordered.MayExit():
+            case watchdog_effects.MayExit():
                 self.may_exit = True
 
     def _write(
@@ -589,8 +595,10 @@ class Controller:
         try:
             found = writes()
         except plan.PlanError as error:
-            out.append(self._clerk.log(logging.ERROR, f"{kind.name.lower()}: {error}", "watchdog"))
-            self._tell(told.WriteDone(kind, token, WriteResult.FAILED), now, out)
+            out.append(
+                self._records.log(logging.ERROR, f"{kind.name.lower()}: {error}", "watchdog")
+            )
+            self._tell(watchdog_events.WriteDone(kind, token, WriteResult.FAILED), now, out)
             return
         self._put(kind, token, found, power_w)
 
@@ -604,8 +612,10 @@ class Controller:
             self._put(WriteKind.STOP, stop.token, writes)
             return
         text = "the map has no stop: zero power is ordered, and nothing feeds the dead-man"
-        out.append(self._clerk.log(logging.WARNING, text, "watchdog"))
-        self._tell(told.WriteDone(WriteKind.STOP, stop.token, WriteResult.ACCEPTED), now, out)
+        out.append(self._records.log(logging.WARNING, text, "watchdog"))
+        self._tell(
+            watchdog_events.WriteDone(WriteKind.STOP, stop.token, WriteResult.ACCEPTED), now, out
+        )
 
     def _keep(self, phase: Phase | None, *, stop_owed: bool, out: list[Effect]) -> None:
         token = next(self._tokens)
@@ -614,7 +624,7 @@ class Controller:
         fact = {f"{self._asset.id}/phase": words.kept_phase(phase, stop_owed=stop_owed)}
         name = "none" if phase is None else phase.name
         body: dict[str, object] = {"phase": name, "stopOwed": stop_owed}
-        out.append(self._clerk.audited(words.GATEWAY, "kept", body, token=token, facts=fact))
+        out.append(self._records.audited(words.GATEWAY, "kept", body, token=token, facts=fact))
 
     def _recorded(self, event: events.Recorded, now: Now, out: list[Effect]) -> None:
         if event.token == self._stop_token:
@@ -626,11 +636,11 @@ class Controller:
             self._start(accepted, now, out)
             return
         self._over(accepted, now, out)
-        report = Report(ResultState.FAILED, "not_durable", None, None, (event.cause,))
+        report = TellCloud(ResultState.FAILED, "not_durable", None, None, (event.cause,))
         self._report(accepted.job.id, report, accepted, now, out)
 
-    def _changed(self, change: ordered.PhaseChanged, now: Now, out: list[Effect]) -> None:
-        out += self._clerk.phase(change, now)
+    def _changed(self, change: watchdog_effects.PhaseChanged, now: Now, out: list[Effect]) -> None:
+        out += self._records.phase(change, now)
         if change.cause is not Cause.VERIFIED:
             self.cause = f"{change.cause}: {change.detail}" if change.detail else change.cause.value
         self._monitor.controlled(change.after.name, now)
@@ -642,7 +652,7 @@ class Controller:
             for token, accepted in tuple(self._accepted.items()):
                 del self._accepted[token]
                 self._over(accepted, now, out)
-                report = Report(ResultState.ABORTED, change.cause.value, None, None, ())
+                report = TellCloud(ResultState.ABORTED, change.cause.value, None, None, ())
                 self._report(accepted.job.id, report, accepted, now, out)
             # Also a dispatch that writes what comes before its setpoint: were it left alone, it
             # would go on after the next ``arm``.
@@ -651,15 +661,15 @@ class Controller:
 
     # --- orders without power ------------------------------------------------------------------
 
-    def _refusal(self, refuse: ordered.Refuse, now: Now, out: list[Effect]) -> None:
+    def _refusal(self, refuse: watchdog_effects.Refuse, now: Now, out: list[Effect]) -> None:
         if refuse.command_id == self._asking:
             self._refused = refuse
             return
         actor = self._orders.pop(refuse.command_id, None)
         if actor is None:
             return
-        report = Report(ResultState.REJECTED, refuse.cause.value, None, None, (refuse.detail,))
-        out += self._clerk.result(refuse.command_id, report, None, actor, now)
+        report = TellCloud(ResultState.REJECTED, refuse.cause.value, None, None, (refuse.detail,))
+        out += self._records.result(refuse.command_id, report, None, actor, now)
 
     def _carried(self, command_id: str, now: Now, out: list[Effect]) -> None:
         actor = self._orders.pop(command_id, None)
@@ -668,7 +678,9 @@ class Controller:
         state = ResultState.SUCCEEDED
         if self.state.phase is not Phase.ARMED:
             state, self._idling[command_id] = ResultState.EXECUTING, actor
-        out += self._clerk.result(command_id, Report(state, None, None, None, ()), None, actor, now)
+        out += self._records.result(
+            command_id, TellCloud(state, None, None, None, ()), None, actor, now
+        )
 
     def _settle(self, now: Now, out: list[Effect]) -> None:
         """An ordered idle succeeds when zero is verified."""
@@ -681,9 +693,9 @@ class Controller:
             state, reason = ResultState.ABORTED, phase.name.lower()
         else:
             return
-        report = Report(state, reason, None, self.sight.power_w(now), ())
+        report = TellCloud(state, reason, None, self.view.power_w(now), ())
         for id_, actor in self._idling.items():
-            out += self._clerk.result(id_, report, None, actor, now)
+            out += self._records.result(id_, report, None, actor, now)
         self._idling.clear()
 
     # --- executors -----------------------------------------------------------------------------
@@ -699,7 +711,11 @@ class Controller:
         self._ceiling = self.ceiling(now)
         executor, orders = Executor.start(job, self._ceiling, now.mono_s)
         self._executions[job.id] = Execution(accepted, executor)
-        self._tell(told.LimitsChanged(self._ceiling.charge_w, self._ceiling.discharge_w), now, out)
+        self._tell(
+            watchdog_events.LimitsChanged(self._ceiling.charge_w, self._ceiling.discharge_w),
+            now,
+            out,
+        )
         self._order(job.id, orders, now, out)
         self._drive(job.id, Remembered(), now, out)
 
@@ -717,25 +733,25 @@ class Controller:
             if one is None:
                 return
             match order:
-                case Operate():
+                case SendControl():
                     self._operate(one, order, now, out)
                 case ReadFeedback():
                     out.append(Poll(self._asset.id, "critical"))
-                case Report():
+                case TellCloud():
                     self._report(id_, order, one.accepted, now, out)
                 case Finish():
                     self._finish(one, order, now, out)
                 case FeedbackDiffered(point, expected):
-                    seen = self.sight.echoes((point,), now)[point]
+                    seen = self.view.echoes((point,), now)[point]
                     found = None if seen is None else seen.value
                     out += self._monitor.differed(point, expected=expected, found=found, now=now)
         one = self._executions.get(id_)
         if one is not None and one.executor.phase.name == "OVER":
             del self._executions[id_]
-            self._lane.drop(id_)
+            self._outputs.drop(id_)
             self._over(one.accepted, now, out)
 
-    def _operate(self, one: Execution, order: Operate, now: Now, out: list[Effect]) -> None:
+    def _operate(self, one: Execution, order: SendControl, now: Now, out: list[Effect]) -> None:
         self._judge(now, out)
         id_ = one.accepted.job.id
         if order.power_w is not None and not self._licensed(one, order.power_w, now, out):
@@ -749,24 +765,26 @@ class Controller:
             controls=((order.control, order.sbo),),
             power_w=order.power_w,
         )
-        self._lane.put(output)
+        self._outputs.put(output)
 
     def _licensed(self, one: Execution, power_w: float, now: Now, out: list[Effect]) -> bool:
         """Ask the watchdog for this setpoint; without its leave the command ends."""
         id_, held = one.accepted.job.id, self.state.dispatch
         if held is not None and held.command_id == id_ and held.setpoint_w == power_w:
             return True
-        event: told.Event = told.SetpointWanted(id_, power_w)
+        event: watchdog_events.Event = watchdog_events.SetpointWanted(id_, power_w)
         if held is None or held.command_id != id_:
             left_s = one.executor.now.ends_at - now.mono_s
-            event = told.DispatchAccepted(id_, power_w, left_s, one.accepted.job.expires_at)
+            event = watchdog_events.DispatchAccepted(
+                id_, power_w, left_s, one.accepted.job.expires_at
+            )
         self._asking, self._refused = id_, None
         self._tell(event, now, out)
         self._asking = None
-        refused: ordered.Refuse | None = self._refused
+        refused: watchdog_effects.Refuse | None = self._refused
         if refused is None:
             return id_ in self._executions
-        self._tell(told.DispatchFailed(id_, refused.detail), now, out)
+        self._tell(watchdog_events.DispatchFailed(id_, refused.detail), now, out)
         self._end(id_, ResultState.FAILED, refused.cause.value, now, out)
         return False
 
@@ -774,22 +792,22 @@ class Controller:
         id_ = one.accepted.job.id
         match finish.aftermath:
             case Aftermath.LOCAL:
-                self._tell(told.LocalSeen(), now, out)
+                self._tell(watchdog_events.LocalSeen(), now, out)
             case Aftermath.YIELD:
-                self._tell(told.OtherMasterSeen(), now, out)
+                self._tell(watchdog_events.OtherMasterSeen(), now, out)
             case Aftermath.SUSPECT:
                 out += self._monitor.refused(f"a command was answered with {finish.cause}", now)
         if not one.power:
-            self._tell(told.IdleOrdered(""), now, out)
+            self._tell(watchdog_events.IdleOrdered(""), now, out)
         elif finish.cause == "duration":
-            self._tell(told.Tick(), now, out)
+            self._tell(watchdog_events.Tick(), now, out)
         else:
-            self._tell(told.DispatchFailed(id_, finish.cause), now, out)
+            self._tell(watchdog_events.DispatchFailed(id_, finish.cause), now, out)
 
     def _aborted(self, command_id: str, cause: Cause, now: Now, out: list[Effect]) -> None:
-        self._lane.drop(command_id)
-        self._lane.drop(WriteKind.SETPOINT.name)
-        self._lane.drop(WriteKind.REVERSION.name)
+        self._outputs.drop(command_id)
+        self._outputs.drop(WriteKind.SETPOINT.name)
+        self._outputs.drop(WriteKind.REVERSION.name)
         one = self._executions.get(command_id)
         if one is None:
             return
@@ -800,7 +818,7 @@ class Controller:
         self._end(command_id, _ENDS.get(cause, ResultState.ABORTED), cause.value, now, out)
 
     def _end(self, id_: str, state: ResultState, cause: str, now: Now, out: list[Effect]) -> None:
-        self._drive(id_, Ended(state, cause), now, out)
+        self._drive(id_, EndedElsewhere(state, cause), now, out)
 
     def _over(self, accepted: Accepted, now: Now, out: list[Effect]) -> None:
         """Nothing of it is in force any more: a restart has nothing to say about it."""
@@ -808,13 +826,13 @@ class Controller:
             out.append(Record(0, (), fact_of_over(self._asset.id, accepted.job.id, now)))
 
     def _report(
-        self, id_: str, report: Report, accepted: Accepted, now: Now, out: list[Effect]
+        self, id_: str, report: TellCloud, accepted: Accepted, now: Now, out: list[Effect]
     ) -> None:
         self.last, self.last_id = report, id_
         if report.state is ResultState.SUCCEEDED and id_ in self._executions:
             self._monitor.agreed(self._executions[id_].executor.now.made)
         if accepted.cloud:
-            out += self._clerk.result(id_, report, accepted.requested_w, accepted.actor, now)
+            out += self._records.result(id_, report, accepted.requested_w, accepted.actor, now)
 
 
 def _is_late(one: Execution | None, now: Now) -> bool:

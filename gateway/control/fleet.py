@@ -10,23 +10,24 @@ import itertools
 import math
 from typing import TYPE_CHECKING
 
-from gateway import events, portrait
+from gateway import events
+from gateway.asset import description
 from gateway.audit.chain import TROUBLE
-from gateway.control import box
-from gateway.control.asset import AssetControl, Ground
-from gateway.dispatch.heartbeat import Heartbeat, verify_heartbeat
-from gateway.dispatch.limits import FULL_PCT
+from gateway.control import operator
+from gateway.control.asset_control import AssetControl, Ground
+from gateway.control.commands.heartbeat import HeartbeatAnswer, verify_heartbeat
+from gateway.control.rules.limits import FULL_PCT
 from gateway.effects import Answer, Effect, Hurry, Publish, Record
 from gateway.uplink import messages
+from gateway.uplink.allowance import Allowance
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from gateway.asset.monitor import Monitor
+    from gateway.checked import Identity, Past, Site
     from gateway.clock import Now
-    from gateway.monitor import Monitor
-    from gateway.presence import Identity
-    from gateway.settings import AssetSettings
-    from gateway.site import Past, Site
+    from gateway.config.site import AssetSettings
     from gateway.uplink.topics import Topics
 
 ANSWERS_PER_S = 20  # verified; the broker is not trusted to be moderate
@@ -49,7 +50,8 @@ class Fleet:
         self._zeroing: set[str] = set()  # assets that a zero is owed to, and could reach
         self._hurried = False
         self._free_pct = 0.0
-        self._counted_from, self._counted = -math.inf, 0  # answers to challenges, this second
+        # Of answers to challenges: a genuine one beyond it comes again in 5 s.
+        self._allowed = Allowance(ANSWERS_PER_S, 1.0)
         self._stopping = False
         self._epoch = identity.epoch
         self._enrol(site)
@@ -100,7 +102,7 @@ class Fleet:
                 out += begun.stop(now) if self._stopping else []
         for name, control in kept.items():
             if self._controls.get(name) is not control:  # what waited there is told of its end
-                out += control.desk.stop(now)
+                out += control.intake.stop(now)
         return self._out(out, now)
 
     def _begin(
@@ -178,7 +180,7 @@ class Fleet:
 
     def _heartbeat(self, event: events.MessageArrived, now: Now) -> list[Effect]:
         safety = self._site.safety
-        if safety is None or self._is_flood(now):
+        if safety is None or self._allowed.beyond(now.mono_s):
             return []
         found = verify_heartbeat(
             event.payload,
@@ -188,19 +190,12 @@ class Fleet:
             session=self._session,
             retained=event.retained,
         )
-        if not isinstance(found, Heartbeat):
+        if not isinstance(found, HeartbeatAnswer):
             return []
         out: list[Effect] = []
         for control in self._controls.values():
             out += control.heartbeat(self._session, found.challenge, now)
         return out
-
-    def _is_flood(self, now: Now) -> bool:
-        """Whether more came than the core has time for; a genuine one then comes again in 5 s."""
-        if now.mono_s - self._counted_from >= 1.0:
-            self._counted_from, self._counted = now.mono_s, 0
-        self._counted += 1
-        return self._counted > ANSWERS_PER_S
 
     def stop(self, now: Now) -> list[Effect]:
         """SIGTERM: idle every battery and verify it."""
@@ -224,7 +219,7 @@ class Fleet:
         """The queue counts in another epoch."""
         self._epoch = epoch
         for control in self._controls.values():
-            control.clerk.epoch = epoch
+            control.records.epoch = epoch
 
     def _out(
         self, found: Iterable[Effect], now: Now, touched: Iterable[str] | None = None
@@ -277,11 +272,11 @@ class Fleet:
 
     def ask(self, event: events.LocalAsked, now: Now) -> list[Effect] | None:
         """Answer a question about control; None where it is not one."""
-        found = box.ask(event, self._controls, tuple(self._assets), now)
+        found = operator.ask(event, self._controls, tuple(self._assets), now)
         if found is None:
             return None
         out, body = found
-        answer = [] if body is box.LATER else [Answer(event.token, body)]
+        answer = [] if body is operator.LATER else [Answer(event.token, body)]
         return [*self._out(out, now), *answer]
 
     def reset(self, assets: Iterable[str], user: str, now: Now) -> list[Effect]:
@@ -297,11 +292,11 @@ class Fleet:
 
     # --- how it is described -------------------------------------------------------------------
 
-    def portrait(self, asset: str) -> dict[str, object]:
+    def description(self, asset: str) -> dict[str, object]:
         """Control of ``asset`` for ``bess.birth/1``."""
         self.news = False
         control = self._controls.get(asset)
-        return self._without(asset) if control is None else control.portrait()
+        return self._without(asset) if control is None else control.description()
 
     def summary(self, asset: str, now: Now) -> dict[str, object]:
         """Control of ``asset`` for ``status``."""
@@ -318,6 +313,6 @@ class Fleet:
     def _without(self, asset: str) -> dict[str, object]:
         del asset
         faulty = bool(self._site.safety_faults)
-        return portrait.uncontrolled(
+        return description.uncontrolled(
             ("SAFETY_CONFIG_INVALID",) if faulty else ("SAFETY_CONFIG_MISSING",)
         )

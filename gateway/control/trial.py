@@ -8,17 +8,17 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from gateway.control import commission
-from gateway.control.commission import Commissioning, Kind, Plan, Sight
-from gateway.dispatch.command import Command, Verb
-from gateway.watchdog import events as told
+from gateway.control.commands.command import Command, Verb
+from gateway.control.commissioning import procedure
+from gateway.control.commissioning.procedure import Commissioning, Kind, TrialPlan, TrialView
+from gateway.control.watchdog import events as watchdog_events
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from gateway.clock import Now
     from gateway.control.controller import Controller
-    from gateway.control.desk import Desk
+    from gateway.control.intake import CommandIntake
     from gateway.effects import Effect
 
 UNWATCHED_S = 15.0  # whoever began the test asks how it goes more often than this
@@ -28,7 +28,7 @@ class Trial:
     """One test, from its order to its verdict."""
 
     def __init__(
-        self, kind: Kind, plan: Plan, user: str, controller: Controller, desk: Desk
+        self, kind: Kind, plan: TrialPlan, user: str, controller: Controller, intake: CommandIntake
     ) -> None:
         self.kind, self.user = kind, user
         self.lines: list[str] = []
@@ -36,7 +36,7 @@ class Trial:
         self.figures: Mapping[str, float | str] = {}
         self.enabled = False  # control is on for this test alone
         self._machine = Commissioning(plan)
-        self._controller, self._desk = controller, desk
+        self._controller, self._intake = controller, intake
         self._dispatches = 0
         self._watched_at = math.inf  # monotonic s at which somebody last asked how it goes
 
@@ -53,7 +53,7 @@ class Trial:
             self._watched_at = now.mono_s
         if now.mono_s - self._watched_at > UNWATCHED_S:
             return self.abort("nobody looks on any more", now)
-        self._machine, orders = self._machine.handle(self._sight(now), now.mono_s)
+        self._machine, orders = self._machine.handle(self._view(now), now.mono_s)
         return self._do(orders, now)
 
     def abort(self, why: str, now: Now) -> list[Effect]:
@@ -73,41 +73,41 @@ class Trial:
             "figures": dict(self.figures),
         }
 
-    def _sight(self, now: Now) -> Sight:
+    def _view(self, now: Now) -> TrialView:
         controller = self._controller
         state = controller.state
-        return Sight(
+        return TrialView(
             phase=state.phase,
             lease_s=state.lease.unbroken_s(now.mono_s),
             interlocks=state.interlocks,
             echo_w=state.echo_w,
             echo_at=state.echo_at,
-            power_w=controller.sight.power_w(now),
+            power_w=controller.view.power_w(now),
             setpoint_w=None if state.dispatch is None else state.dispatch.setpoint_w,
             heartbeat_at=controller.beat_at,
             beats=controller.beats,
             cause=controller.cause,
         )
 
-    def _do(self, orders: tuple[commission.Order, ...], now: Now) -> list[Effect]:
+    def _do(self, orders: tuple[procedure.Order, ...], now: Now) -> list[Effect]:
         out: list[Effect] = []
         for order in orders:
             match order:
-                case commission.Enable():
+                case procedure.Enable():
                     self.enabled = True
-                case commission.Disable():
+                case procedure.Disable():
                     self.enabled = False
-                case commission.Arm():
-                    out += self._controller.tell(told.ArmOrdered(""), now)
-                case commission.Dispatch(power_w, duration_s):
+                case procedure.Arm():
+                    out += self._controller.tell(watchdog_events.ArmOrdered(""), now)
+                case procedure.OrderPower(power_w, duration_s):
                     out += self._dispatch(power_w, duration_s, now)
-                case commission.HoldHeartbeats(hold_s):
-                    out += self._controller.tell(told.HeartbeatsHeld(hold_s), now)
-                case commission.Idle():
-                    out += self._controller.tell(told.IdleOrdered(""), now)
-                case commission.Say(text):
+                case procedure.HoldHeartbeats(hold_s):
+                    out += self._controller.tell(watchdog_events.HeartbeatsHeld(hold_s), now)
+                case procedure.Idle():
+                    out += self._controller.tell(watchdog_events.IdleOrdered(""), now)
+                case procedure.TellOperator(text):
                     self.lines.append(text)
-                case commission.Finished(ok, text, figures):
+                case procedure.Finished(ok, text, figures):
                     self.ok, self.figures = ok, figures
                     self.lines.append(f"{'passed' if ok else 'FAILED'}: {text}")
         return out
@@ -130,5 +130,5 @@ class Trial:
             power_w=whole_w,
             duration_s=math.ceil(duration_s),
         )
-        found = self._desk.trial(command, now)
+        found = self._intake.trial(command, now)
         return self.abort(found, now) if isinstance(found, str) else found

@@ -24,7 +24,7 @@ from rich.live import Live
 from gateway.demo import screen
 from gateway.demo.broker import Broker
 from gateway.demo.cloud import Cloud
-from gateway.demo.dispatch import DEADMAN_S, CloudSide, Story
+from gateway.demo.dispatch import DEADMAN_S, CloudSide, DemoStory
 from gateway.demo.pki import Pki
 from gateway.errors import GatewayError
 from gateway.local.client import NotRunningError, ask
@@ -129,7 +129,7 @@ def _run(folder: Path, *, seconds: float, outage: bool) -> int:
         daemon = stack.enter_context(_daemon(site, folder / "daemon.log"))
         socket = folder / "state" / "control.sock"
         show = _Show(console, cloud, socket, daemon)
-        story = Story(side, rtac, socket, show.until, show.say)
+        story = DemoStory(side, rtac, socket, show.until, show.say)
         try:
             with show:
                 return _acts(show, broker, cloud, story, seconds=seconds, outage=outage)
@@ -159,7 +159,7 @@ def _daemon(site: Path, log: Path) -> Iterator[Daemon]:
 
 
 def _acts(
-    show: _Show, broker: Broker, cloud: Cloud, story: Story, *, seconds: float, outage: bool
+    show: _Show, broker: Broker, cloud: Cloud, story: DemoStory, *, seconds: float, outage: bool
 ) -> int:
     if not show.until(lambda: bool(cloud.state), FIRST_STATE_S, "waiting for the first state"):
         show.failed("no state arrived within 30 s")

@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-import ssl
 import threading
 from typing import TYPE_CHECKING, Any
 
-import paho.mqtt.client as mqtt
-from paho.mqtt.enums import CallbackAPIVersion
-from paho.mqtt.packettypes import PacketTypes
-from paho.mqtt.properties import Properties
-
 from gateway.consumer import Consumer
+from gateway.mqtt.subscriber import Subscriber
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-
-SESSION_S = 3600
 # What the gateway says; commands and answers to challenges are not ours to read.
 _TOPICS = (
     "status",
@@ -54,37 +47,22 @@ class Cloud:
         self.events: list[dict[str, Any]] = []
         self.messages = 0
         self.backfilled = 0
-        self._host, self._port = host, port
-        self._client = mqtt.Client(
-            CallbackAPIVersion.VERSION2, client_id="demo-cloud", protocol=mqtt.MQTTv5
+        self._subscriber = Subscriber(
+            host=host,
+            port=port,
+            ca=ca,
+            cert=cert,
+            key=key,
+            client_id="demo-cloud",
+            topics=[f"bess/v1/+/{tail}" for tail in _TOPICS],
+            heard=self._arrived,
         )
-        self._client.tls_set(str(ca), str(cert), str(key), tls_version=ssl.PROTOCOL_TLS_CLIENT)
-        self._client.on_connect = self._connected
-        self._client.on_message = self._arrived
-        self._client.reconnect_delay_set(1, 1)
+        self.start, self.stop = self._subscriber.start, self._subscriber.stop
 
-    def start(self) -> None:
-        """Connect and keep reconnecting on a thread of paho's.
-
-        The session outlives a connection: what arrives at the broker while we are away, waits.
-        """
-        properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]  # paho 2.2
-        properties.SessionExpiryInterval = SESSION_S
-        self._client.connect_async(self._host, self._port, clean_start=False, properties=properties)
-        self._client.loop_start()
-
-    def stop(self) -> None:
-        """Disconnect."""
-        self._client.disconnect()
-        self._client.loop_stop()
-
-    def _connected(self, client: mqtt.Client, *_rest: object) -> None:
-        client.subscribe([(f"bess/v1/+/{tail}", 1) for tail in _TOPICS])
-
-    def _arrived(self, _client: object, _userdata: object, message: mqtt.MQTTMessage) -> None:
+    def _arrived(self, topic: str, payload: bytes) -> None:
         with self.lock:
             self.messages += 1
-            for fresh in self.consumer.take(message.topic, bytes(message.payload)):
+            for fresh in self.consumer.take(topic, payload):
                 self._keep(fresh)
 
     def _keep(self, message: dict[str, Any]) -> None:

@@ -14,11 +14,11 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from gateway import clock
-from gateway.dispatcher.client import Connection, Dispatcher
-from gateway.dispatcher.keyfile import load_signer, make_key
+from gateway.cloud.dispatcher.client import BrokerAccess, Dispatcher
+from gateway.cloud.dispatcher.keyfile import load_signer, make_key
+from gateway.config.safety import TICK_S
 from gateway.errors import GatewayError
 from gateway.local.client import ask
-from gateway.safety import TICK_S
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -113,7 +113,7 @@ class CloudSide:
             )
         )
         self.commands = Dispatcher(
-            Connection("localhost", broker.port, pki.ca, cert, key, "demo-commands"),
+            BrokerAccess("localhost", broker.port, pki.ca, cert, key, "demo-commands"),
             gateway=gateway,
             signers=(load_signer(keys / "ops-1.key", "ops-1"),),
         )
@@ -152,7 +152,7 @@ class CloudSide:
         return self.commands.control_state(self._asset)
 
 
-class Story:
+class DemoStory:
     """What happens, in order; ``until`` shows the demo's picture meanwhile."""
 
     def __init__(

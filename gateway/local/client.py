@@ -19,7 +19,7 @@ class NotRunningError(GatewayError):
     exit_code = 1
 
 
-class NotPermittedError(NotRunningError):
+class SocketDeniedError(NotRunningError):
     """The control socket is there, and not for this user."""
 
 
@@ -47,7 +47,7 @@ def ask(
         text = f"no daemon answers on {path}: is bess-gateway running?"
     except PermissionError:
         text = f"{path}: permission denied: must be root or a member of group bess-operators"
-        raise NotPermittedError(text) from None
+        raise SocketDeniedError(text) from None
     except (OSError, ValueError) as error:
         text = f"{path}: {error}"
     raise NotRunningError(text)

@@ -22,15 +22,15 @@ import threading
 from socket import SO_PEERCRED, SOL_SOCKET
 from typing import TYPE_CHECKING, Any
 
-from gateway import threads
 from gateway.errors import StoreError
 from gateway.events import LocalAsked
+from gateway.host import threads
 from gateway.local import acl
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from gateway.inbox import Post
+    from gateway.events import Post
 
 log = logging.getLogger(__name__)
 

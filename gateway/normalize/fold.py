@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 from gateway.measured import Measured, Quality, TimeQuality
 from gateway.normalize import rules
 from gateway.normalize.alarms import ALARM, FAULT, AlarmBook, Change
+from gateway.normalize.detectors import Detectors
 from gateway.normalize.enrichment import enrichment
 from gateway.normalize.readings import Readings
-from gateway.normalize.senses import Senses
 from gateway.normalize.signals import AlarmPoints, Totals
 from gateway.normalize.state import BatteryState
 from gateway.points.layers import Verdict
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from gateway.clock import Now
+    from gateway.config.site import AssetSettings
     from gateway.points.pointmap import PointsMap
     from gateway.points.raw import RawPoint
-    from gateway.settings import AssetSettings
 
 _CORE_ROLES = ("power", "soc", "energy_stored", "bess_state")
 _TIME_ORDER = (TimeQuality.SYNCED, TimeQuality.GATEWAY, TimeQuality.UNSYNCED, TimeQuality.SKEWED)
@@ -57,7 +57,7 @@ class Battery:
         self._readings = Readings(points_map, integrity_poll_s=asset.dnp3.integrity_poll_s)
         self._alarm_points = AlarmPoints(points_map, self._book)
         self._totals = Totals(points_map, self._book, nameplate_w=asset.nameplate_w)
-        self._senses = Senses(points_map, asset, self._readings, self._book)
+        self._detectors = Detectors(points_map, asset, self._readings, self._book)
         self._control: tuple[str, int] | None = None
 
     # --- what happened ---------------------------------------------------------------------
@@ -65,7 +65,7 @@ class Battery:
     def fold(self, points: Iterable[RawPoint], now: Now) -> None:
         """Keep ``points``, all that were received at ``now``, in order."""
         batch = tuple(points)
-        alarms, totals, sensed = self._alarm_points.rows, self._totals.rows, self._senses.points
+        alarms, totals, sensed = self._alarm_points.rows, self._totals.rows, self._detectors.points
         moved = False
         for raw in batch:
             point = raw.point
@@ -76,7 +76,7 @@ class Battery:
             moved = moved or point in sensed
         self._readings.hear(batch, now)
         if moved:
-            self._senses.sense(now)
+            self._detectors.sense(now)
 
     def polled(self, kind: str, *, ok: bool, now: Now) -> None:
         """Note the end of a poll: startup, integrity, event or critical."""
@@ -118,17 +118,17 @@ class Battery:
 
     def changes(self, now: Now) -> tuple[Change, ...]:
         """Alarms, faults and conflicts raised or cleared since the last call, oldest first."""
-        self._senses.tick(now)
+        self._detectors.tick(now)
         return self._book.collect()
 
     def state(self, now: Now) -> BatteryState:
         """Normalize what is known at ``now``. Never raises, whatever the outstation sent."""
-        self._senses.tick(now)
+        self._detectors.tick(now)
         role, at_ms, asset = self._readings.role, now.unix_ms, self._asset
         soc, stored = role("soc", now), role("energy_stored", now)
         full = self._capacity(now)
         percent = rules.charge_percentage(soc, stored, full)
-        rate = self._senses.rate(now)
+        rate = self._detectors.rate(now)
         most_charge = rules.static_limit(role("max_charge", now), asset.max_charge_w, at_ms=at_ms)
         most_discharge = rules.static_limit(
             role("max_discharge", now), asset.max_discharge_w, at_ms=at_ms
@@ -140,10 +140,10 @@ class Battery:
             "charge_wh": rules.charge(stored, soc, full),
             "charge_rate_w": rate,
             "charging_state": rules.charging_state(
-                self._senses.reported(now),
-                self._senses.settled,
+                self._detectors.reported(now),
+                self._detectors.settled,
                 rate,
-                conflict=self._senses.conflict,
+                conflict=self._detectors.conflict,
             ),
         }
         return BatteryState(
@@ -169,7 +169,7 @@ class Battery:
             operating_mode=rules.mode(role("op_mode", now), self._modes(now)),
             control_state=self._control_state(now),
             control_authority=rules.authority(role("control_authority", now), role("local", now)),
-            enrichment=enrichment(self._readings, self._totals, self._senses.loading(now), now),
+            enrichment=enrichment(self._readings, self._totals, self._detectors.loading(now), now),
             faults=self._book.active(FAULT),
             alarms=self._book.active(ALARM),
             observed_ms=max((one.at_ms for one in core.values() if one is not None), default=at_ms),

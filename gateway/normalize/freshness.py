@@ -62,7 +62,7 @@ class Freshness:
         return now_s - covered >= (CRITICAL_STALE_S if point in self._critical else self._usual_s)
 
 
-class Heartbeat:
+class RtacHeartbeat:
     """Whether the RTAC's logic lives: its heartbeat counter must change within 15 s.
 
     A session that is up proves only that the RTAC's DNP3 task answers.

@@ -10,7 +10,7 @@ import math
 from typing import TYPE_CHECKING
 
 from gateway.measured import Measured, Quality
-from gateway.normalize.freshness import Freshness, Heartbeat
+from gateway.normalize.freshness import Freshness, RtacHeartbeat
 from gateway.points.decode import decode
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ class Readings:
         self._fresh = Freshness(points_map.critical_points, integrity_poll_s=integrity_poll_s)
         self._raw: dict[str, RawPoint] = {}
         self._decoded: dict[str, tuple[RawPoint, Measured]] = {}
-        self.heartbeat = Heartbeat() if points_map.by_role.get("der_heartbeat") else None
+        self.heartbeat = RtacHeartbeat() if points_map.by_role.get("der_heartbeat") else None
         self.is_suspect = False
 
     def hear(self, points: tuple[RawPoint, ...], now: Now) -> None:

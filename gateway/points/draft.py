@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from gateway.config.toml import Document, parse
 from gateway.errors import ConfigError, Fault
 from gateway.points.keys import (
     CONTROL,
@@ -24,14 +25,13 @@ from gateway.points.keys import (
 )
 from gateway.points.pointmap import SCHEMA
 from gateway.points.raw import parse_point
-from gateway.tomlfile import Document, parse
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from gateway.config.toml import Section
     from gateway.errors import Where
     from gateway.points.keys import Reader
-    from gateway.tomlfile import Section
 
     Base = Callable[[str], tuple[str, bytes] | None]
 

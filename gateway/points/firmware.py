@@ -36,7 +36,7 @@ class Exact:
 
 
 @dataclass(frozen=True, slots=True)
-class Range:
+class VersionRange:
     """Versions between two bounds, each with whether it belongs to the range."""
 
     lo: tuple[Version, bool]
@@ -64,7 +64,7 @@ class Pattern:
         return self.regex.fullmatch(firmware) is not None
 
 
-Form = Exact | Range | Pattern
+Form = Exact | VersionRange | Pattern
 
 
 def version(text: str) -> Version | None:
@@ -98,13 +98,13 @@ def read_form(text: str) -> Form:
             lo = max(lo, bound, key=lambda end: (end[0], not end[1]))
         else:
             hi = min(hi, bound)
-    form = Range(lo, hi)
+    form = VersionRange(lo, hi)
     if _is_empty(form):
         raise ValueError(text)
     return form
 
 
-def _is_empty(form: Range) -> bool:
+def _is_empty(form: VersionRange) -> bool:
     (lo, with_lo), (hi, with_hi) = form.lo, form.hi
     return lo > hi or (lo == hi and not (with_lo and with_hi))
 
@@ -119,18 +119,18 @@ def overlap(a: Form, b: Form) -> bool:
         return b.accepts(a.text)
     if isinstance(b, Exact):
         return a.accepts(b.text)
-    if isinstance(a, Range) and isinstance(b, Range):
+    if isinstance(a, VersionRange) and isinstance(b, VersionRange):
         lo = max(a.lo, b.lo, key=lambda end: (end[0], not end[1]))
         hi = min(a.hi, b.hi)
-        return not _is_empty(Range(lo, hi))
+        return not _is_empty(VersionRange(lo, hi))
     if isinstance(a, Pattern) and isinstance(b, Pattern):
         return a.regex.pattern == b.regex.pattern
-    span, regex = (a, b) if isinstance(a, Range) else (b, a)
-    assert isinstance(span, Range)
+    span, regex = (a, b) if isinstance(a, VersionRange) else (b, a)
+    assert isinstance(span, VersionRange)
     return any(regex.accepts(text) and span.accepts(text) for text in _ends(span))
 
 
-def _ends(span: Range) -> list[str]:
+def _ends(span: VersionRange) -> list[str]:
     """Every way of writing the ends of ``span``, with and without trailing zeros."""
     texts = []
     for end, _ in (span.lo, span.hi):

@@ -18,8 +18,8 @@ from gateway.points.roles import BINARY, OUTPUT, ROLES, UNITS
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from gateway.config.toml import Section
     from gateway.errors import Where
-    from gateway.tomlfile import Section
 
     Reader = Callable[[Section, str], Any]
 

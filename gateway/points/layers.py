@@ -18,9 +18,9 @@ from gateway.points.decode import decode, flag_quality
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from gateway.config.site import AssetSettings
     from gateway.points.pointmap import MapPoint, PointsMap
     from gateway.points.raw import RawPoint
-    from gateway.settings import AssetSettings
 
 Value = float | bool | str  # a decoded value
 NAMEPLATE_TOLERANCE = 0.01

@@ -10,13 +10,7 @@ from typing import TYPE_CHECKING
 
 from gateway.points.mappoint import CHARGE, DISCHARGE, MapPoint
 from gateway.points.raw import parse_point
-from gateway.points.roles import (
-    COMMAND_ROLES,
-    CRITICAL_ROLES,
-    ROLES,
-    SIGNED_ROLES,
-    UNITS,
-)
+from gateway.points.roles import COMMAND_ROLES, CRITICAL_ROLES, ROLES, SIGNED_ROLES, UNITS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

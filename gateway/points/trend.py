@@ -38,7 +38,7 @@ EMPTY_PCT, FULL_PCT = 1.0, 99.0
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
+class LatestValue:
     """The latest good value of a point."""
 
     at: float  # monotonic s of receipt; -inf while the point is bad
@@ -46,14 +46,16 @@ class Heard:
     step: float | None = None  # smallest change that was ever seen, > 0
     changed_at: float = -math.inf  # monotonic s
 
-    def then(self, value: float | None, now_s: float) -> Heard:
+    def then(self, value: float | None, now_s: float) -> LatestValue:
         """After a reading; None: it is bad."""
         if value is None:
             return replace(self, at=-math.inf)
         if value == self.value:
             return replace(self, at=now_s)
         moved = abs(value - self.value)
-        return Heard(now_s, value, moved if self.step is None else min(moved, self.step), now_s)
+        return LatestValue(
+            now_s, value, moved if self.step is None else min(moved, self.step), now_s
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,9 +87,9 @@ class Trend:
     power_row: MapPoint
     soc_row: MapPoint
     beat_row: MapPoint | None
-    power: Heard | None = None  # W
-    soc: Heard | None = None  # %
-    beat: Heard | None = None
+    power: LatestValue | None = None  # W
+    soc: LatestValue | None = None  # %
+    beat: LatestValue | None = None
     window: Window | None = None
     odd: Flow | None = None  # the last window that counted, if it did not fit
 
@@ -136,10 +138,10 @@ def watch(power: MapPoint | None, soc: MapPoint | None, beat: MapPoint | None) -
     return None if power is None or soc is None else Trend(power, soc, beat)
 
 
-def _heard(before: Heard | None, value: float | None, now_s: float) -> Heard | None:
+def _heard(before: LatestValue | None, value: float | None, now_s: float) -> LatestValue | None:
     if before is not None:
         return before.then(value, now_s)
-    return None if value is None else Heard(now_s, value)
+    return None if value is None else LatestValue(now_s, value)
 
 
 def _is_at_end(before_pct: float, after_pct: float, *, rising: bool) -> bool:
@@ -148,14 +150,14 @@ def _is_at_end(before_pct: float, after_pct: float, *, rising: bool) -> bool:
     return min(before_pct, after_pct) <= EMPTY_PCT
 
 
-def _is_current(state: Trend, power: Heard, soc: Heard, now_s: float) -> bool:
+def _is_current(state: Trend, power: LatestValue, soc: LatestValue, now_s: float) -> bool:
     beat = state.beat
     lives = beat is not None and now_s - beat.changed_at <= FRESH_S
     return (lives or state.beat_row is None) and now_s - min(power.at, soc.at) <= FRESH_S
 
 
 def _close(
-    state: Trend, window: Window, evidence: Evidence, power: Heard, soc: Heard
+    state: Trend, window: Window, evidence: Evidence, power: LatestValue, soc: LatestValue
 ) -> tuple[Trend, Finding | None]:
     """Judge a window that is over."""
     net_wh = window.charged_wh - window.discharged_wh

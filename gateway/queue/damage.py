@@ -5,10 +5,11 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from gateway import sqlitefile
 from gateway.errors import PayloadError
-from gateway.queue import missing, schema
-from gateway.queue.rows import Place, key_of, keys_of, row_of, stream_of
+from gateway.queue import schema
+from gateway.queue.rules import missing
+from gateway.queue.rules.rows import RowPlace, key_of, keys_of, row_of, stream_of
+from gateway.sqlite import files
 from gateway.streams import Gap
 
 if TYPE_CHECKING:
@@ -16,18 +17,18 @@ if TYPE_CHECKING:
 
     import sqlalchemy as sa
 
-    from gateway.queue.book import Book
     from gateway.queue.drops import Drops
+    from gateway.queue.rules.counters import Counters
     from gateway.streams import Row, Stream
 
 
-def damaged_gap(core: sa.engine.Connection, key: int, book: Book) -> Gap | None:
+def damaged_gap(core: sa.engine.Connection, key: int, counters: Counters) -> Gap | None:
     """The gap of a damaged row, if its own columns and its neighbours agree.
 
     Args:
         core: inside a transaction.
         key: of the damaged row, which is still there.
-        book: the counters, for what the last row may hold.
+        counters: for what the last row may hold.
 
     Raises:
         sqlite3.DatabaseError: the row is not found by its key; the file is to be salvaged.
@@ -37,8 +38,8 @@ def damaged_gap(core: sa.engine.Connection, key: int, book: Book) -> Gap | None:
     found = core.exec_driver_sql(schema.PLACES.sql, (key, key, 1)).fetchall()
     if not found:  # the tree is out of order
         text = f"key {key}: is read in passing and not found"
-        raise sqlitefile.corruption(text)
-    own = Place(*found[0])
+        raise files.corruption(text)
+    own = RowPlace(*found[0])
     if not (isinstance(own.seq0, int) and isinstance(own.n, int) and own.n >= 1):
         return None
     before = _sound(core, schema.FETCH_BACK.sql, (lo, key - 1))
@@ -47,8 +48,8 @@ def damaged_gap(core: sa.engine.Connection, key: int, book: Book) -> Gap | None:
     if known is None or own.epoch != known.epoch:
         return None
     last = own.seq0 + own.n - 1
-    next_one = behind.seq0 if behind is not None else book.streams[stream].next
-    fits = last + 1 == next_one and known.epoch == (book.epoch if behind is None else own.epoch)
+    next_one = behind.seq0 if behind is not None else counters.streams[stream].next
+    fits = last + 1 == next_one and known.epoch == (counters.epoch if behind is None else own.epoch)
     if before is not None:
         fits = fits and before.epoch == own.epoch and before.seq0 + before.batch.n == own.seq0
     if not fits:
@@ -65,14 +66,14 @@ def _sound(core: sa.engine.Connection, sql: str, bounds: tuple[int, int]) -> Row
     return None
 
 
-def census(core: sa.engine.Connection, book: Book) -> None:
+def census(core: sa.engine.Connection, counters: Counters) -> None:
     """Count the rows, inside a transaction.
 
     Raises:
         sqlite3.DatabaseError: they are not as many as the counters say.
     """
-    for stream, counts in book.streams.items():
-        end = key_of(stream, book.next_id)
+    for stream, counts in counters.streams.items():
+        end = key_of(stream, counters.next_id)
         lo, hi = keys_of(stream)
         [found, beyond] = (
             core.exec_driver_sql(schema.COUNT.sql, bounds).fetchall()[0][0]
@@ -80,11 +81,11 @@ def census(core: sa.engine.Connection, book: Book) -> None:
         )
         if found != counts.rows or beyond:
             text = f"{counts.rows} rows of {stream} are counted and {found + beyond} are found"
-            raise sqlitefile.corruption(text)
+            raise files.corruption(text)
 
 
 def not_waiting(
-    drops: Drops, streams: set[Stream], book: Book, older: Mapping[str, Mapping[str, int]]
+    drops: Drops, streams: set[Stream], counters: Counters, older: Mapping[str, Mapping[str, int]]
 ) -> list[Gap]:
     """Every number of these streams that was given out and does not wait."""
     numbers: missing.Ranges = {}
@@ -92,5 +93,5 @@ def not_waiting(
         for place in drops.places(stream):
             last = place.seq0 + place.n - 1
             missing.note(numbers, stream, place.epoch, first=place.seq0, last=last)
-    gaps = missing.gaps(numbers, book=book, older=older, whole=set())
+    gaps = missing.gaps(numbers, counters=counters, older=older, whole=set())
     return [gap for gap in gaps if gap.stream in streams]

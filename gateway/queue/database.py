@@ -9,13 +9,13 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from gateway import sqlitefile
 from gateway.errors import PayloadError
-from gateway.queue import damage, fate, missing, schema
-from gateway.queue.book import sealed
+from gateway.queue import damage, schema
 from gateway.queue.drops import Drops
-from gateway.queue.rows import (
-    Place,
+from gateway.queue.rules import missing, retention
+from gateway.queue.rules.counters import sealed
+from gateway.queue.rules.rows import (
+    RowPlace,
     columns_of,
     id_of,
     key_of,
@@ -24,7 +24,8 @@ from gateway.queue.rows import (
     spans,
     stream_of,
 )
-from gateway.queue.work import Work, Written
+from gateway.queue.rules.work import Work, Written
+from gateway.sqlite import files
 from gateway.streams import Gap, QueueDepth, Row, Stream, StreamDepth
 
 if TYPE_CHECKING:
@@ -35,9 +36,9 @@ if TYPE_CHECKING:
     import sqlalchemy as sa
 
     from gateway.clock import Now
+    from gateway.config.site import QueueSettings
     from gateway.effects import FetchRows
-    from gateway.queue.book import Book
-    from gateway.settings import QueueSettings
+    from gateway.queue.rules.counters import Counters
     from gateway.streams import Batch
 
 COPY = "fact:"  # before the name of a fact's copy in ``meta``: on another page than the fact
@@ -51,14 +52,14 @@ def _size(path: Path) -> int:
         return 0
 
 
-class Database:
+class QueueDatabase:
     """An open queue.
 
     Args:
         path: the file.
         raw: sqlite3's connection, for what must run outside a transaction.
         core: SQLAlchemy's connection around it.
-        book: the counters as they are in the file.
+        counters: as they are in the file.
         facts: the facts as they are in the file.
         ageing: the queue's own clock.
     """
@@ -69,12 +70,12 @@ class Database:
         raw: sqlite3.Connection,
         core: sa.engine.Connection,
         *,
-        book: Book,
+        counters: Counters,
         facts: dict[str, str],
-        ageing: fate.Ageing,
+        ageing: retention.Ageing,
     ) -> None:
         self.path = path
-        self.book = book
+        self.counters = counters
         self.facts = facts
         self._raw = raw
         self._core = core
@@ -93,7 +94,7 @@ class Database:
         *,
         now: Now,
         settings: QueueSettings,
-        space: Callable[[Path], fate.Space],
+        space: Callable[[Path], retention.Space],
         gap_batch: Callable[[Gap, int], Batch],
     ) -> Written:
         """Do all of it or nothing, and keep the limits.
@@ -109,7 +110,7 @@ class Database:
             rows = [row for group in groups for row in group]
             self._insert(rows)
             for (stream, asset, reason), count in work.losses.items():
-                first = self.book.reserve(stream, count)
+                first = self.counters.reserve(stream, count)
                 gaps.append(Gap(stream, asset, first, first + count - 1, reason))
             gone: set[int] = set()
             for stream, places, drop_gaps in self._limits(now, settings, space):
@@ -130,36 +131,36 @@ class Database:
 
     @contextmanager
     def _transaction(self, now: Now) -> Iterator[None]:
-        before = self.book.copy()
-        self.book.aged_s = int(self._ageing.read(now))
-        self.book.wall_ms = now.unix_ms
-        self.book.commits += 1
+        before = self.counters.copy()
+        self.counters.aged_s = int(self._ageing.read(now))
+        self.counters.wall_ms = now.unix_ms
+        self.counters.commits += 1
         try:
             with self._core.begin():
                 yield
-                text = self.book.text()
+                text = self.counters.text()
                 crc = sealed("book", text)
                 self._core.exec_driver_sql(schema.SAVE.sql, ("book", text, crc))
         except BaseException:
-            self.book = before
+            self.counters = before
             raise
         if self.note is not None:
             self.note(text, crc)
 
     def _number(self, batch: Batch) -> Row:
-        row_id = self.book.next_id
-        self.book.next_id += 1
-        return Row(row_id, self.book.reserve(batch.stream, batch.n), batch, self.book.epoch)
+        row_id = self.counters.next_id
+        self.counters.next_id += 1
+        return Row(row_id, self.counters.reserve(batch.stream, batch.n), batch, self.counters.epoch)
 
     def _insert(self, rows: Sequence[Row]) -> None:
         if not rows:
             return
-        columns = [columns_of(row, aged_s=self.book.aged_s) for row in rows]
+        columns = [columns_of(row, aged_s=self.counters.aged_s) for row in rows]
         self._core.exec_driver_sql(schema.INSERT.sql, columns)
         for row in rows:
             size = len(row.batch.body)
             self._unchecked += size
-            self.book.streams[row.batch.stream].add(rows=1, readings=row.batch.n, size=size)
+            self.counters.streams[row.batch.stream].add(rows=1, readings=row.batch.n, size=size)
 
     def adopt(self, rows: Sequence[tuple[object, ...]]) -> None:
         """Put salvaged rows in as they were, with their id, epoch and sequence numbers."""
@@ -168,29 +169,29 @@ class Database:
         for columns in rows:
             row = row_of(columns)
             size, batch = len(row.batch.body), row.batch
-            self.book.streams[batch.stream].add(rows=1, readings=batch.n, size=size)
+            self.counters.streams[batch.stream].add(rows=1, readings=batch.n, size=size)
 
     def save(self, facts: dict[str, str]) -> None:
         """Save the counters as they are, and these facts."""
         with self._core.begin():
-            text = self.book.text()
+            text = self.counters.text()
             self._core.exec_driver_sql(schema.SAVE.sql, ("book", text, sealed("book", text)))
             self._keep(dict(facts))
         self.facts |= facts
 
     def _forget(self, ids: Sequence[int]) -> None:
         for first, last in spans(ids):
-            for stream, counts in self.book.streams.items():
+            for stream, counts in self.counters.streams.items():
                 if counts.rows:
                     bounds = key_of(stream, first), key_of(stream, last)
                     gone = self._core.exec_driver_sql(schema.FORGET.sql, bounds).fetchall()
                     if not all(isinstance(number, int) for row in gone for number in row):
                         text = f"ids {first}..{last}: a column has a type that was never written"
-                        raise sqlitefile.corruption(text)
+                        raise files.corruption(text)
                     self._count_gone(stream, [(n, size) for n, size in gone])
 
     def _count_gone(self, stream: Stream, gone: Sequence[tuple[int, int]]) -> None:
-        self.book.streams[stream].add(
+        self.counters.streams[stream].add(
             rows=-len(gone), readings=-sum(n for n, _ in gone), size=-sum(size for _, size in gone)
         )
 
@@ -212,11 +213,11 @@ class Database:
         self, gaps: list[Gap], now: Now, gap_batch: Callable[[Gap, int], Batch]
     ) -> tuple[Row, ...]:
         for at, gap in enumerate(gaps):
-            if gap.epoch == self.book.epoch:
+            if gap.epoch == self.counters.epoch:
                 gaps[at] = replace(gap, epoch="")
         rows = tuple(self._number(gap_batch(gap, now.unix_ms)) for gap in gaps)
         self._insert(rows)
-        self.book.gaps += len(gaps)
+        self.counters.gaps += len(gaps)
         return rows
 
     def _keep(self, facts: dict[str, str | None]) -> None:
@@ -238,10 +239,10 @@ class Database:
         gaps = []
         for stream in (Stream.TELEMETRY, Stream.STATE, Stream.EVENT):
             found = self._core.exec_driver_sql(schema.PLACES.sql, (*keys_of(stream), 1)).fetchall()
-            last = self.book.streams[stream].next - 1
+            last = self.counters.streams[stream].next - 1
             if found:
-                oldest = Place(*found[0])
-                if oldest.epoch != self.book.epoch:
+                oldest = RowPlace(*found[0])
+                if oldest.epoch != self.counters.epoch:
                     continue
                 last = oldest.seq0 - 1
             if last >= 1:
@@ -251,16 +252,16 @@ class Database:
     # --- limits ----------------------------------------------------------------------------
 
     def _limits(
-        self, now: Now, settings: QueueSettings, space: Callable[[Path], fate.Space]
-    ) -> Iterator[tuple[Stream, list[Place], list[Gap]]]:
+        self, now: Now, settings: QueueSettings, space: Callable[[Path], retention.Space]
+    ) -> Iterator[tuple[Stream, list[RowPlace], list[Gap]]]:
         due = now.mono_s >= self._checked_s + _CHECK_S or now.mono_s < self._checked_s
-        if not due and self._unchecked < fate.slack(self._budget) // 4:
+        if not due and self._unchecked < retention.slack(self._budget) // 4:
             return
         self._checked_s, self._unchecked = now.mono_s, 0
-        before_s = int(self.book.aged_s - settings.max_age_s)
-        yield from self._drops.older(before_s, slack_s=fate.age_slack_s(settings.max_age_s))
+        before_s = int(self.counters.aged_s - settings.max_age_s)
+        yield from self._drops.older(before_s, slack_s=retention.age_slack_s(settings.max_age_s))
         used, _ = self.pages()
-        self._budget = fate.budget(
+        self._budget = retention.budget(
             max_size=settings.max_size,
             file_bytes=_size(self.path),  # pages that are only in the log are not there yet
             log_bytes=_size(self.path.with_name(self.path.name + "-wal")),
@@ -269,9 +270,9 @@ class Database:
         )
         if used > self._budget:
             # Bodies fill pages unevenly: what a page costs per body byte, as it is here.
-            stored = sum(counts.bytes for counts in self.book.streams.values())
+            stored = sum(counts.bytes for counts in self.counters.streams.values())
             ratio = min(4.0, max(1.0, used / max(stored, 1)))
-            excess = used - self._budget + fate.slack(self._budget)
+            excess = used - self._budget + retention.slack(self._budget)
             yield from self._drops.shrink(int(excess / ratio) + 1)
 
     def pages(self) -> tuple[int, int]:
@@ -293,7 +294,7 @@ class Database:
         prio, after_id = order.after
         with self._core.begin():
             for stream in sorted(Stream, key=lambda s: s.prio):
-                if stream.prio < prio or not self.book.streams[stream].rows:
+                if stream.prio < prio or not self.counters.streams[stream].rows:
                     continue
                 lo = key_of(stream, after_id + 1 if stream.prio == prio else 0)
                 hi = key_of(stream, max(0, order.before_id - 1))
@@ -303,7 +304,7 @@ class Database:
                     for columns in found:
                         if not lo <= columns[0] <= hi:  # a damaged tree may lead in circles
                             text = f"key {columns[0]}: comes after {lo - 1}"
-                            raise sqlitefile.corruption(text)
+                            raise files.corruption(text)
                         lo = columns[0] + 1
                         try:
                             rows.append(row_of(columns))
@@ -321,7 +322,7 @@ class Database:
             gaps: list[Gap] = []
             unsure: set[Stream] = set()
             for key, why in bad:
-                stream, gap = stream_of(key), damage.damaged_gap(self._core, key, self.book)
+                stream, gap = stream_of(key), damage.damaged_gap(self._core, key, self.counters)
                 if gap is not None:
                     gaps.append(gap)
                 if gap is None or stream is Stream.EVENT:  # an event may have recorded a gap
@@ -330,15 +331,15 @@ class Database:
                 gone = self._core.exec_driver_sql(schema.FORGET.sql, (key, key)).fetchall()
                 if not gone:
                     text = f"key {key}: is found and cannot be deleted"
-                    raise sqlitefile.corruption(text)
+                    raise files.corruption(text)
                 n, size = (each if isinstance(each, int) else 0 for each in gone[0])
                 self._count_gone(stream, [(n, size)])
             if unsure:
                 every = set(Stream) if Stream.EVENT in unsure else unsure
                 older = missing.older(self.facts.get(missing.OLDER))
-                gaps += damage.not_waiting(self._drops, every, self.book, older)
+                gaps += damage.not_waiting(self._drops, every, self.counters, older)
             self._core.exec_driver_sql(schema.TRIM.sql, (schema.QUARANTINE,))
-            self.book.quarantined += len(bad)
+            self.counters.quarantined += len(bad)
             records = self._announce(gaps, now, gap_batch)
         return Written((), records, tuple(gaps))
 
@@ -349,20 +350,20 @@ class Database:
             sqlite3.DatabaseError: they are not as many as the counters say.
         """
         with self._core.begin():
-            damage.census(self._core, self.book)
+            damage.census(self._core, self.counters)
 
-    def depth(self, space: fate.Space) -> QueueDepth:
+    def depth(self, space: retention.Space) -> QueueDepth:
         """What waits, from the counters; the oldest from the first row of each stream."""
         streams = {}
         with self._core.begin():
-            for stream, counts in self.book.streams.items():
+            for stream, counts in self.counters.streams.items():
                 row = None
                 if counts.rows:
                     row = self._core.exec_driver_sql(schema.OLDEST.sql, keys_of(stream)).fetchone()
                 streams[stream] = StreamDepth(
                     counts.rows, counts.readings, counts.bytes, None if row is None else row[0]
                 )
-        return self.book.depth(streams, space)
+        return self.counters.depth(streams, space)
 
     # --- the file --------------------------------------------------------------------------
 

@@ -1,13 +1,14 @@
-"""Letting rows go, inside the caller's transaction: what ``fate`` says, done with statements."""
+"""Letting rows go, inside the caller's transaction, as ``retention`` says: done with statements."""
 
 from __future__ import annotations
 
 from itertools import takewhile
 from typing import TYPE_CHECKING
 
-from gateway import sqlitefile
-from gateway.queue import fate, schema
-from gateway.queue.rows import Place, gaps_of, keys_of, thinned_gaps
+from gateway.queue import schema
+from gateway.queue.rules import retention
+from gateway.queue.rules.rows import RowPlace, gaps_of, keys_of, thinned_gaps
+from gateway.sqlite import files
 from gateway.streams import Gap, Stream
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     import sqlalchemy as sa
 
 _PAGE_OF_ROWS = 2000  # looked at in one go
-Dropped = tuple[Stream, list[Place], list[Gap]]
+Dropped = tuple[Stream, list[RowPlace], list[Gap]]
 
 
 class Drops:
@@ -52,7 +53,7 @@ class Drops:
                 return
             left = size
 
-            def wanted(place: Place) -> bool:
+            def wanted(place: RowPlace) -> bool:
                 nonlocal left
                 more = left > 0
                 left -= place.size
@@ -63,26 +64,26 @@ class Drops:
             if places:
                 yield stream, places, gaps_of(stream, places, "quota")
 
-    def _places(self, lo: int, hi: int, *, most: int = _PAGE_OF_ROWS) -> list[Place]:
+    def _places(self, lo: int, hi: int, *, most: int = _PAGE_OF_ROWS) -> list[RowPlace]:
         bounds = lo, hi, most
         found = self._core.exec_driver_sql(schema.PLACES.sql, bounds).fetchall()
-        places = [Place(*columns) for columns in found]
+        places = [RowPlace(*columns) for columns in found]
         for key, _, *numbers, _, aged_s in places:
             if not all(isinstance(number, int) for number in (*numbers, aged_s)):
                 text = f"key {key}: a column has a type that was never written"
-                raise sqlitefile.corruption(text)
+                raise files.corruption(text)
         return places
 
-    def places(self, stream: Stream) -> Iterator[Place]:
+    def places(self, stream: Stream) -> Iterator[RowPlace]:
         """Every row of a stream."""
         lo, hi = keys_of(stream)
         while page := self._places(lo, hi):
             yield from page
             lo = page[-1].key + 1
 
-    def _oldest(self, stream: Stream, wanted: Callable[[Place], bool]) -> list[Place]:
+    def _oldest(self, stream: Stream, wanted: Callable[[RowPlace], bool]) -> list[RowPlace]:
         lo, hi = keys_of(stream)
-        gone: list[Place] = []
+        gone: list[RowPlace] = []
         while True:
             page = self._places(lo, hi)
             going = list(takewhile(wanted, page))
@@ -95,16 +96,16 @@ class Drops:
             self._core.exec_driver_sql(schema.DELETE.sql, (first, gone[-1].key))
         return gone
 
-    def _thin(self, size: int) -> list[Place]:
+    def _thin(self, size: int) -> list[RowPlace]:
         """Thin state round after round; what a single round leaves over is thinned in the next."""
         lo, hi = keys_of(Stream.STATE)
-        gone: list[Place] = []
+        gone: list[RowPlace] = []
         idle_pages = 0
         while size > 0:
             start = max(lo, self._thinned_key)
             page = self._places(start, hi)
             going = []
-            for place in fate.thin(page):
+            for place in retention.thin(page):
                 if size <= 0:
                     break
                 size -= place.size

@@ -18,7 +18,7 @@ _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class QueueLock:
     """The lock while it is ours."""
 
     descriptor: int
@@ -28,7 +28,7 @@ class Held:
         os.close(self.descriptor)
 
 
-def hold(path: Path) -> Held:
+def hold(path: Path) -> QueueLock:
     """Take the lock at ``path`` or say who has it.
 
     Raises:
@@ -54,4 +54,4 @@ def hold(path: Path) -> Held:
             os.close(descriptor)
             text = f"{path}: {error.strerror}: the queue's folder must be writable"
             raise StoreError(text) from error
-    return Held(descriptor)
+    return QueueLock(descriptor)

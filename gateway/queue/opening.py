@@ -19,13 +19,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from gateway import sqlitecore, sqlitefile
 from gateway.errors import DiskFullError, PayloadError, StoreError
-from gateway.queue import cutlog, fate, schema, tally, walfile
-from gateway.queue.book import Book, newest, sealed
-from gateway.queue.database import COPY, Database
+from gateway.queue import schema, tally, wal_repair
+from gateway.queue.database import COPY, QueueDatabase
 from gateway.queue.epoch import new_epoch
+from gateway.queue.rules import retention, wal_frames
+from gateway.queue.rules.counters import Counters, newest, sealed
 from gateway.queue.salvage import salvage
+from gateway.sqlite import connection, files
 from gateway.streams import Gap, Stream
 
 if TYPE_CHECKING:
@@ -47,10 +48,10 @@ _CENSUS = 256 << 20  # bytes of a file whose rows are counted when it is opened:
 
 
 @dataclass(frozen=True, slots=True)
-class Opened:
+class OpenedQueue:
     """An open queue, and what opening it cost."""
 
-    database: Database
+    database: QueueDatabase
     trouble: str = ""  # what was set aside and salvaged, for people
     gaps: tuple[Gap, ...] = ()  # to be announced with the first commit
 
@@ -60,15 +61,15 @@ def is_corrupt(error: BaseException) -> bool:
     if isinstance(error, PayloadError | UnicodeDecodeError):
         return True
     text = str(getattr(error, "orig", error))
-    return sqlitefile.error_code(error) in CORRUPT or text.startswith(SPOILT)
+    return files.error_code(error) in CORRUPT or text.startswith(SPOILT)
 
 
 def is_full(error: BaseException) -> bool:
     """Whether SQLite says that there is no room."""
-    return sqlitefile.error_code(error) in FULL
+    return files.error_code(error) in FULL
 
 
-def open_queue(path: Path, now: Now, *, least_id: int = 1) -> Opened:
+def open_queue(path: Path, now: Now, *, least_id: int = 1) -> OpenedQueue:
     """Open the queue at ``path``, whatever state it is in.
 
     Args:
@@ -83,38 +84,38 @@ def open_queue(path: Path, now: Now, *, least_id: int = 1) -> Opened:
     rescued = path.with_name(path.name + ".salvaged")
     if not path.exists() and rescued.exists():
         rescued.rename(path)  # a crash came between the last two steps of ``recover``
-    octets, log, noted = b"", walfile.NONE, tally.read(path)
+    octets, log, noted = b"", wal_frames.NONE, tally.read(path)
     mend_to: int | None = None  # the frame of the log that ends what was kept, -1 if only it knows
     try:
         if not path.exists():
             _move_log(path, _aside(path, now))  # a log without its database belongs to nobody
-            return Opened(_create(path, now))
-        octets = cutlog.read(path)
-        log = walfile.parse(octets, page=schema.PAGE)
+            return OpenedQueue(_create(path, now))
+        octets = wal_repair.read(path)
+        log = wal_frames.parse(octets, page=schema.PAGE)
         mend_to = -1 if log.cut_off else None
-        version, counters = schema.found_version(path)
+        version, sealed_counters = schema.found_version(path)
         if version:
-            sqlitefile.refuse_newer(path, version, newest=schema.VERSION)
-            torn = cutlog.torn_books(octets, log)
-            shown = Book.parse(counters)
+            files.refuse_newer(path, version, newest=schema.VERSION)
+            torn = wal_repair.torn_books(octets, log)
+            shown = Counters.parse(sealed_counters)
             vanished = torn is not None and shown.behind(noted)
-            if vanished or cutlog.is_in_the_file(path, octets, log, shown):
-                mend_to = cutlog.end_of(octets, log, noted)
+            if vanished or wal_repair.is_in_the_file(path, octets, log, shown):
+                mend_to = wal_repair.end_of(octets, log, noted)
             if mend_to is None:
                 opened = _load_torn(path, now, version, torn, noted)
                 noted = newest(noted, *(torn or ()))
                 return _counted(opened)
         why = "it is not a database of this gateway"
-    except (*sqlitecore.UNREADABLE, PayloadError, OSError) as error:
+    except (*connection.UNREADABLE, PayloadError, OSError) as error:
         if not is_corrupt(error):
             raise _unusable(path, error) from error
         why = str(getattr(error, "orig", error))
     try:
         if mend_to is not None:
             why = f"frame {log.end + 1} of its log is damaged"
-            cutlog.mend(path, octets, log, aside=_aside(path, now), last=mend_to)
+            wal_repair.mend(path, octets, log, aside=_aside(path, now), last=mend_to)
         return recover(path, now, why=why, least_id=least_id, noted=noted)
-    except (*sqlitecore.UNREADABLE, OSError) as error:
+    except (*connection.UNREADABLE, OSError) as error:
         raise _unusable(path, error) from error
 
 
@@ -124,9 +125,9 @@ def recover(
     *,
     why: str,
     least_id: int = 1,
-    known: Database | None = None,
-    noted: Book | None = None,
-) -> Opened:
+    known: QueueDatabase | None = None,
+    noted: Counters | None = None,
+) -> OpenedQueue:
     """Set a corrupt file aside; every connection to it must be closed.
 
     Args:
@@ -154,7 +155,7 @@ def recover(
     _move_log(path, aside)
     path.rename(aside)
     rescued.rename(path)
-    cutlog.sync_folder(path)
+    wal_repair.sync_folder(path)
     text = (
         f"{path}: {why}; set aside as {aside.name}; {found.rows} batches with"
         f" {found.readings} readings salvaged, a new epoch begins"
@@ -162,7 +163,7 @@ def recover(
     return _opened(_load(path, now, schema.VERSION), trouble=text)
 
 
-def _create(path: Path, now: Now) -> Database:
+def _create(path: Path, now: Now) -> QueueDatabase:
     """Make an empty queue; it takes its name when it is whole, so that no crash leaves half of it.
 
     Half of a database would be called corrupt at the next start, and SQLite would roll its
@@ -176,7 +177,7 @@ def _create(path: Path, now: Now) -> Database:
     except BaseException:
         _remove(fresh)
         raise
-    cutlog.sync_folder(path)
+    wal_repair.sync_folder(path)
     return _load(path, now, schema.VERSION)
 
 
@@ -184,7 +185,7 @@ def _fill(path: Path, now: Now) -> None:
     raw, core = schema.connect(path)
     try:
         schema.migrate(core, 0)
-        text = Book(new_epoch(now.unix_ms), wall_ms=now.unix_ms).text()
+        text = Counters(new_epoch(now.unix_ms), wall_ms=now.unix_ms).text()
         with core.begin():
             core.exec_driver_sql(schema.SAVE.sql, ("book", text, sealed("book", text)))
         raw.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()  # the log has another name
@@ -194,7 +195,7 @@ def _fill(path: Path, now: Now) -> None:
         raw.close()
 
 
-def _load(path: Path, now: Now, version: int, *, write: bool = True) -> Database:
+def _load(path: Path, now: Now, version: int, *, write: bool = True) -> QueueDatabase:
     raw, core = schema.connect(path)
     try:
         schema.migrate(core, version)
@@ -206,20 +207,22 @@ def _load(path: Path, now: Now, version: int, *, write: bool = True) -> Database
                     schema.SAVE.sql,
                     ("schema", str(schema.VERSION), sealed("schema", str(schema.VERSION))),
                 )
-        counters, facts = read_sealed(meta), read_sealed(kept)
-        book = Book.parse(counters.get("book", ""))
+        sealed_counters, facts = read_sealed(meta), read_sealed(kept)
+        counters = Counters.parse(sealed_counters.get("book", ""))
         copies = {
-            key.removeprefix(COPY): value for key, value in counters.items() if key.startswith(COPY)
+            key.removeprefix(COPY): value
+            for key, value in sealed_counters.items()
+            if key.startswith(COPY)
         }
         if copies and copies != facts:
             text = f"the facts {sorted(facts)} and their copies {sorted(copies)} differ"
             raise PayloadError(text)  # noqa: TRY301 - as a damaged one is treated
-        ageing = fate.Ageing.resume(aged_s=book.aged_s, wall_ms=book.wall_ms, now=now)
-        database = Database(path, raw, core, book=book, facts=facts, ageing=ageing)
+        ageing = retention.Ageing.resume(aged_s=counters.aged_s, wall_ms=counters.wall_ms, now=now)
+        database = QueueDatabase(path, raw, core, counters=counters, facts=facts, ageing=ageing)
         if facts and not copies and write:  # as older gateways wrote them
             database.save(facts)
     except BaseException:
-        with suppress(*sqlitecore.UNREADABLE):
+        with suppress(*connection.UNREADABLE):
             core.close()
         core.engine.dispose()
         raw.close()
@@ -271,8 +274,8 @@ def _aside(path: Path, now: Now) -> Path:
 
 
 def _load_torn(
-    path: Path, now: Now, version: int, torn: list[Book] | None, noted: Book | None
-) -> Opened:
+    path: Path, now: Now, version: int, torn: list[Counters] | None, noted: Counters | None
+) -> OpenedQueue:
     """Load, and give no number out again that a commit which is not there may have given out.
 
     If a power cut tore it, nobody was told of its numbers, and a gap is announced too many. If a
@@ -282,29 +285,29 @@ def _load_torn(
     """
     if torn is None:
         database = _load(path, now, version)
-        return _opened(database, gaps=database.book.skip(noted))
+        return _opened(database, gaps=database.counters.skip(noted))
     database = _load(path, now, version, write=False)
     if torn:
-        return _opened(database, gaps=database.book.skip(torn[-1]))
-    if noted is None or noted.text() != database.book.text():
-        database.book.begin(new_epoch(now.unix_ms))
+        return _opened(database, gaps=database.counters.skip(torn[-1]))
+    if noted is None or noted.text() != database.counters.text():
+        database.counters.begin(new_epoch(now.unix_ms))
     return _opened(database)
 
 
-def _opened(database: Database, *, trouble: str = "", gaps: Iterable[Gap] = ()) -> Opened:
+def _opened(database: QueueDatabase, *, trouble: str = "", gaps: Iterable[Gap] = ()) -> OpenedQueue:
     """With the gaps that a salvage left to be announced: a crash may have come before."""
     kept = json.loads(database.facts.get(GAPS, "[]"))
     found = tuple(Gap(Stream(stream), *rest) for stream, *rest in kept)
-    return Opened(database, trouble, (*found, *gaps))
+    return OpenedQueue(database, trouble, (*found, *gaps))
 
 
-def _counted(opened: Opened) -> Opened:
+def _counted(opened: OpenedQueue) -> OpenedQueue:
     """Look whether SQLite finds every row; a file that takes long is looked at while it drains."""
     database = opened.database
     try:
         if database.path.stat().st_size <= _CENSUS:
             database.census()
-    except sqlitecore.UNREADABLE as error:
+    except connection.UNREADABLE as error:
         if is_corrupt(error):
             database.close()
             raise

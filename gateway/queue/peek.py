@@ -6,13 +6,13 @@ import sqlite3
 from contextlib import closing
 from typing import TYPE_CHECKING
 
-from gateway import sqlitecore, sqlitefile
 from gateway.errors import PayloadError, StoreError
 from gateway.queue import schema
-from gateway.queue.book import Book
 from gateway.queue.opening import read_sealed
-from gateway.queue.rows import keys_of
+from gateway.queue.rules.counters import Counters
+from gateway.queue.rules.rows import keys_of
 from gateway.queue.space import disk_space
+from gateway.sqlite import connection, files
 from gateway.streams import QueueDepth, StreamDepth
 
 if TYPE_CHECKING:
@@ -35,12 +35,12 @@ def peek(folder: Path) -> QueueDepth:
     try:
         # Without permission to write, SQLite cannot share the log: the file alone is read.
         try:
-            return _peek(path, sqlitefile.only_read(path))
+            return _peek(path, files.only_read(path))
         except sqlite3.OperationalError as error:
-            if sqlitefile.error_code(error) not in _NO_LOG:
+            if files.error_code(error) not in _NO_LOG:
                 raise
-            return _peek(path, sqlitefile.uri(path, "ro&immutable=1"))
-    except (*sqlitecore.UNREADABLE, PayloadError) as error:
+            return _peek(path, files.uri(path, "ro&immutable=1"))
+    except (*connection.UNREADABLE, PayloadError) as error:
         text = f"{path}: cannot be read: {error}"
         raise StoreError(text) from error
 
@@ -48,15 +48,15 @@ def peek(folder: Path) -> QueueDepth:
 def _peek(path: Path, uri: str) -> QueueDepth:
     space = disk_space(path.parent)
     with closing(sqlite3.connect(uri, uri=True, timeout=schema.BUSY_S)) as raw:
-        raw.text_factory = sqlitefile.readable
+        raw.text_factory = files.readable
         raw.execute("BEGIN")  # one state of the file for all that follows
         meta = read_sealed(raw.execute(schema.LOAD.sql).fetchall())
-        sqlitefile.refuse_newer(path, int(meta.get("schema", "0")), newest=schema.VERSION)
-        book = Book.parse(meta.get("book", ""))
+        files.refuse_newer(path, int(meta.get("schema", "0")), newest=schema.VERSION)
+        counters = Counters.parse(meta.get("book", ""))
         streams = {}
-        for stream, counts in book.streams.items():
+        for stream, counts in counters.streams.items():
             row = raw.execute(schema.OLDEST.sql, keys_of(stream)).fetchone()
             streams[stream] = StreamDepth(
                 counts.rows, counts.readings, counts.bytes, None if row is None else row[0]
             )
-    return book.depth(streams, space)
+    return counters.depth(streams, space)

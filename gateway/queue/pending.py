@@ -13,14 +13,14 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from gateway.effects import FetchRows
-    from gateway.queue.work import Loss
+    from gateway.queue.rules.work import Loss
 
 LATER_BYTES = 8 << 20  # of batches for which nobody waits; half of it for streams that may drop
 _STOPPED = 2.0  # a wait that took so many times as long as asked for
 NEVER_DROPPED = (Stream.AUDIT, Stream.RESULT)
 
 
-class Waiting:
+class WaitingCaller:
     """Somebody waits until this is durable.
 
     Args:
@@ -76,10 +76,10 @@ class Waiting:
 
 
 @dataclass(slots=True)
-class Pending:
+class PendingWork:
     """All of it; the store swaps it for an empty one when the writer takes it."""
 
-    waiting: list[Waiting] = field(default_factory=list)
+    waiting: list[WaitingCaller] = field(default_factory=list)
     later: list[Batch] = field(default_factory=list)
     later_bytes: int = 0
     forget: list[int] = field(default_factory=list)
@@ -103,7 +103,7 @@ class Pending:
             self.later.append(batch)
             self.later_bytes += len(batch.body)
 
-    def put_back(self, left: Pending, *, reason: str) -> None:
+    def put_back(self, left: PendingWork, *, reason: str) -> None:
         """Take back what could not be done and nobody was told of; it goes first again."""
         newer, self.later, self.later_bytes = self.later, [], 0
         for batch in (*left.later, *newer):

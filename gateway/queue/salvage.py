@@ -3,8 +3,9 @@
 Rows are read forwards from the oldest and backwards from the newest until SQLite stumbles; ids
 in between are tried one by one. If the file's first page is gone, a copy gets the first page of
 a fresh database of the same schema, whose tables begin on the same pages. If most of what the
-counters promise is still missing, every page is searched (``carve``); that may bring back rows
-which were acknowledged before, and a consumer recognises them. A row counts only if its CRC holds.
+counters promise is still missing, every page is searched (``rules.page_rows``); that may bring
+back rows which were acknowledged before, and a consumer recognises them. A row counts only if its
+CRC holds.
 """
 
 from __future__ import annotations
@@ -18,13 +19,14 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
-from gateway import sqlitecore, sqlitefile
 from gateway.errors import PayloadError
-from gateway.queue import cutlog, missing, schema, walfile
-from gateway.queue.book import Book, Counts, sealed
-from gateway.queue.carve import carve, log_pages
+from gateway.queue import schema, wal_repair
 from gateway.queue.database import COPY
-from gateway.queue.rows import MAX_ID, key_of, keys_of, row_of
+from gateway.queue.rules import missing, wal_frames
+from gateway.queue.rules.counters import Counters, Counts, sealed
+from gateway.queue.rules.page_rows import carve, log_pages
+from gateway.queue.rules.rows import MAX_ID, key_of, keys_of, row_of
+from gateway.sqlite import connection, files
 from gateway.streams import Gap, Row, Stream
 
 if TYPE_CHECKING:
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from gateway.clock import Now
-    from gateway.queue.database import Database
+    from gateway.queue.database import QueueDatabase
 
 _TRIES = 100_000  # ids tried one by one: about a second
 _TOGETHER = 200  # rows of one commit
@@ -47,7 +49,7 @@ class Salvaged:
     readings: int = 0
     last_id: int = 0
     aged_s: int = 0
-    book: Book | None = None
+    counters: Counters | None = None
     facts: dict[str, str] = field(default_factory=dict)
     copies: dict[str, str] = field(default_factory=dict)  # of facts
     keys: set[int] = field(default_factory=set)
@@ -69,18 +71,18 @@ class Salvaged:
 
 def salvage(
     old: Path,
-    into: Database,
+    into: QueueDatabase,
     *,
     now: Now,
     least_id: int,
-    known: Database | None,
-    noted: Book | None,
+    known: QueueDatabase | None,
+    noted: Counters | None,
 ) -> Salvaged:
-    """Carry every readable row over, count them in ``into.book``, find what is missing.
+    """Carry every readable row over, count them in ``into.counters``, find what is missing.
 
     Args:
         old: the corrupt file; it is only read.
-        into: a new, empty database; saving its book and the facts is left to the caller.
+        into: a new, empty database; saving its counters and the facts is left to the caller.
         now: both clocks.
         least_id: the first id it may give out.
         known: the database as it was open until now, if it was.
@@ -97,59 +99,59 @@ def salvage(
             mended.with_name(mended.name + tail).unlink(missing_ok=True)
     _agree(found, noted)
     if known is not None:
-        found.book, found.facts = known.book, dict(known.facts)
-    before = found.book
+        found.counters, found.facts = known.counters, dict(known.facts)
+    before = found.counters
     expected = sum(counts.rows for counts in before.streams.values()) if before else 1
     if 2 * found.rows < expected:
         _carve(old, into, found)
-    book = into.book
-    book.next_id = max(least_id, found.last_id + 1, before.next_id if before else 1)
-    book.aged_s = max(found.aged_s, before.aged_s if before else 0)
-    book.wall_ms = before.wall_ms if before else now.unix_ms
+    counters = into.counters
+    counters.next_id = max(least_id, found.last_id + 1, before.next_id if before else 1)
+    counters.aged_s = max(found.aged_s, before.aged_s if before else 0)
+    counters.wall_ms = before.wall_ms if before else now.unix_ms
     older = found.facts.get(missing.OLDER)
     found.gaps = missing.gaps(
-        found.numbers, book=before, older=missing.older(older), whole=_whole(found)
+        found.numbers, counters=before, older=missing.older(older), whole=_whole(found)
     )
     found.facts[missing.OLDER] = missing.ended(older, before)
     return found
 
 
-def _agree(found: Salvaged, noted: Book | None) -> None:
+def _agree(found: Salvaged, noted: Counters | None) -> None:
     """Choose between counters and noted ones, facts and copies: an old page may have come back."""
-    stale = found.book is None or found.book.behind(noted)
+    stale = found.counters is None or found.counters.behind(noted)
     one, other = (found.copies, found.facts) if stale else (found.facts, found.copies)
     found.facts = {**one, **other}
     if stale:
-        found.book = noted
+        found.counters = noted
 
 
 def _whole(found: Salvaged) -> set[Stream]:
     """Streams of which everything that was counted was found, to the byte."""
-    book = found.book
+    counters = found.counters
     return {
         stream
         for stream in Stream
-        if book is not None
-        and found.waiting.get(stream, Counts()).is_as_much_as(book.streams[stream])
+        if counters is not None
+        and found.waiting.get(stream, Counts()).is_as_much_as(counters.streams[stream])
     }
 
 
-def _carry(old: Path, into: Database, found: Salvaged, noted: Book | None) -> bool:
+def _carry(old: Path, into: QueueDatabase, found: Salvaged, noted: Counters | None) -> bool:
     """Carry rows over; False if not every table of the file can be read."""
     try:
-        raw = sqlite3.connect(sqlitefile.only_read(old), uri=True, timeout=schema.BUSY_S)
-    except sqlitecore.UNREADABLE:
+        raw = sqlite3.connect(files.only_read(old), uri=True, timeout=schema.BUSY_S)
+    except connection.UNREADABLE:
         return False
     with closing(raw):
-        raw.text_factory = sqlitefile.readable
+        raw.text_factory = files.readable
         try:
             raw.execute("SELECT count(*) FROM sqlite_master").fetchone()
             raw.execute("SELECT key FROM batch LIMIT 0").fetchone()
-        except sqlitecore.UNREADABLE:
+        except connection.UNREADABLE:
             return False
         tables = _kept(raw, found)
-        books = [book for book in (found.book, noted) if book is not None]
-        most_id = max((book.next_id for book in books), default=MAX_ID)
+        books = [counters for counters in (found.counters, noted) if counters is not None]
+        most_id = max((counters.next_id for counters in books), default=MAX_ID)
         together: list[Columns] = []
         for columns in _readable(raw, most_id):
             if columns[0] not in found.keys:
@@ -170,10 +172,10 @@ def _kept(raw: sqlite3.Connection, found: Salvaged) -> bool:
                     found.facts.setdefault(key, value)
                 elif key.startswith(COPY):
                     found.copies.setdefault(key.removeprefix(COPY), value)
-                elif key == "book" and found.book is None:
+                elif key == "book" and found.counters is None:
                     with suppress(PayloadError):
-                        found.book = Book.parse(value)
-        except sqlitecore.UNREADABLE:
+                        found.counters = Counters.parse(value)
+        except connection.UNREADABLE:
             whole = False
     return whole
 
@@ -185,7 +187,7 @@ def _sealed(raw: sqlite3.Connection, table: str) -> Iterator[tuple[str, str]]:
             yield key, value
 
 
-def _adopt(together: list[Columns], into: Database, found: Salvaged) -> bool:
+def _adopt(together: list[Columns], into: QueueDatabase, found: Salvaged) -> bool:
     rows = [(columns, row_of(columns)) for columns in together]
     if rows:
         try:
@@ -209,7 +211,7 @@ def _readable(raw: sqlite3.Connection, most_id: int) -> Iterator[Columns]:
             continue
         before = yield from _backwards(raw, behind, hi)
         for key in range(behind, min(before, behind + _TRIES) + 1):
-            with suppress(*sqlitecore.UNREADABLE):
+            with suppress(*connection.UNREADABLE):
                 for columns in _walk(raw, schema.FETCH.sql, (key, key)):
                     yield from _sound(columns)
 
@@ -223,14 +225,14 @@ def _forwards(raw: sqlite3.Connection, lo: int, hi: int) -> Generator[Columns, N
                 return lo  # a damaged tree may lead in circles
             lo = key + 1
             yield from _sound(columns)
-    except sqlitecore.UNREADABLE:
+    except connection.UNREADABLE:
         return lo
     return None
 
 
 def _backwards(raw: sqlite3.Connection, lo: int, hi: int) -> Generator[Columns, None, int]:
     """Sound rows downwards; returns the key before the last one."""
-    with suppress(*sqlitecore.UNREADABLE):
+    with suppress(*connection.UNREADABLE):
         for columns in _walk(raw, schema.FETCH_BACK.sql, (lo, hi)):
             key = columns[0]
             if not isinstance(key, int) or not lo <= key <= hi:
@@ -252,21 +254,21 @@ def _sound(columns: Columns) -> Iterator[Columns]:
         yield columns
 
 
-def _mend(old: Path, mended: Path, *, like: Database) -> None:
+def _mend(old: Path, mended: Path, *, like: QueueDatabase) -> None:
     """Copy ``old`` with its log in it, and give the copy the first page of ``like``.
 
     Source: SQLite, Database File Format, 1.3: size in pages at 28, freelist at 32 and 36.
     """
     like.checkpoint()
     shutil.copyfile(old, mended)
-    octets = cutlog.read(old)
-    log = walfile.parse(octets, page=schema.PAGE)
+    octets = wal_repair.read(old)
+    log = wal_frames.parse(octets, page=schema.PAGE)
     page = bytearray(like.path.read_bytes()[: schema.PAGE])
     with mended.open("r+b") as file:
         for at in range(log.committed):
-            number = walfile.page_number(octets, at, page=schema.PAGE)
+            number = wal_frames.page_number(octets, at, page=schema.PAGE)
             file.seek((number - 1) * schema.PAGE)
-            file.write(walfile.page_of(octets, at, page=schema.PAGE))
+            file.write(wal_frames.page_of(octets, at, page=schema.PAGE))
         pages = file.seek(0, os.SEEK_END) // schema.PAGE
         page[28:32] = pages.to_bytes(4, "big")
         page[32:40] = bytes(8)
@@ -274,7 +276,7 @@ def _mend(old: Path, mended: Path, *, like: Database) -> None:
         file.write(page)
 
 
-def _carve(old: Path, into: Database, found: Salvaged) -> None:
+def _carve(old: Path, into: QueueDatabase, found: Salvaged) -> None:
     """Look into every page for what no tree leads to."""
     log_path = old.with_name(old.name + "-wal")
     log = log_path.read_bytes() if log_path.exists() else b""

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
-from gateway import sqlitecore
-from gateway.queue.book import sealed
-from gateway.sqlitecore import Statement
-from gateway.sqlitefile import corruption, only_read, readable
+from gateway.queue.rules.counters import sealed
+from gateway.sqlite import connection
+from gateway.sqlite.connection import Statement
+from gateway.sqlite.files import corruption, only_read, readable
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -146,13 +146,13 @@ def found_version(path: Path) -> tuple[int, str]:
 
 
 def connect(path: Path) -> tuple[sqlite3.Connection, sa.engine.Connection]:
-    """Open for reading and writing, see ``sqlitecore.connect``."""
+    """Open for reading and writing, see ``sqlite.connection.connect``."""
     pragmas = (
         f"page_size = {PAGE}",
         f"journal_size_limit = {LOG_LIMIT}",
         "cache_size = -2048",  # KiB
     )
-    return sqlitecore.connect(path, busy_s=BUSY_S, pragmas=pragmas)
+    return connection.connect(path, busy_s=BUSY_S, pragmas=pragmas)
 
 
 def migrate(core: sa.engine.Connection, version: int) -> None:

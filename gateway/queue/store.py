@@ -21,19 +21,19 @@ from gateway import clock
 from gateway.errors import StoreError
 from gateway.events import ThreadFault
 from gateway.queue import lock, schema
-from gateway.queue.pending import Pending, Waiting
+from gateway.queue.pending import PendingWork, WaitingCaller
 from gateway.queue.space import disk_space
-from gateway.queue.writer import Writer
+from gateway.queue.writer import QueueWriter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from gateway.clock import Now
+    from gateway.config.site import QueueSettings
     from gateway.effects import FetchRows
-    from gateway.inbox import Post
-    from gateway.queue.fate import Space
-    from gateway.settings import QueueSettings
+    from gateway.events import Post
+    from gateway.queue.rules.retention import Space
     from gateway.streams import Batch, Gap, Stream
 
 _TURN_S = 0.5  # the writer shows that it lives at least this often
@@ -66,9 +66,9 @@ class Store:
         self._settings = settings
         self._post = post
         self._now = now
-        self._writer = Writer(self.path, post=post, gap_batch=gap_batch, now=now, space=space)
+        self._writer = QueueWriter(self.path, post=post, gap_batch=gap_batch, now=now, space=space)
         self._lock = threading.Condition()
-        self._pending = Pending()
+        self._pending = PendingWork()
         self._fresh = False  # something was handed over since the writer last took
         self._open = False
         self._closing = False
@@ -106,7 +106,7 @@ class Store:
             DiskFullError: there is no room for it; nothing was kept.
             StoreError: the disk failed or was too slow; nothing was kept.
         """
-        self._await(Waiting(tuple(batches)), within_s)
+        self._await(WaitingCaller(tuple(batches)), within_s)
 
     def append_later(self, batch: Batch) -> None:
         """Make ``batch`` durable with the next commit; nobody waits.
@@ -147,7 +147,7 @@ class Store:
         Raises:
             StoreError: it is not durable. One that was too slow may still be kept.
         """
-        self._await(Waiting(facts={key: value}), within_s)
+        self._await(WaitingCaller(facts={key: value}), within_s)
 
     def kept(self, key: str) -> str | None:
         """The fact as last made durable."""
@@ -173,7 +173,7 @@ class Store:
                 text = f"{self.path}: the writer did not end within {within_s:g} s"
                 raise StoreError(text)
 
-    def _await(self, request: Waiting, within_s: float) -> None:
+    def _await(self, request: WaitingCaller, within_s: float) -> None:
         with self._lock:
             if self._closing or not self._open:
                 text = f"{self.path}: the queue is not open; nothing was kept"
@@ -196,7 +196,7 @@ class Store:
 
     # --- the writer's thread ---------------------------------------------------------------
 
-    def _run(self, held: lock.Held) -> None:
+    def _run(self, held: lock.QueueLock) -> None:
         try:
             while self._turn():
                 pass
@@ -205,7 +205,7 @@ class Store:
         finally:
             with self._lock:
                 self._open = False
-                waiting, self._pending = self._pending.waiting, Pending()
+                waiting, self._pending = self._pending.waiting, PendingWork()
             for request in waiting:
                 request.settle(StoreError(f"{self.path}: the queue was closed"))
             self._writer.close()
@@ -215,7 +215,7 @@ class Store:
         with self._lock:
             if not self._closing and not self._fresh:
                 self._lock.wait(self._pause_s())
-            taken, self._pending, self._fresh = self._pending, Pending(), False
+            taken, self._pending, self._fresh = self._pending, PendingWork(), False
             closing, settings = self._closing, self._settings
         self.beat = self._now().mono_s
         left = self._writer.turn(taken, settings, closing=closing)

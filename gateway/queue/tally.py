@@ -14,7 +14,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from gateway.errors import PayloadError
-from gateway.queue.book import Book, sealed
+from gateway.queue.rules.counters import Counters, sealed
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,13 +25,13 @@ def beside(path: Path) -> Path:
     return path.with_name("queue.tally")
 
 
-def read(path: Path) -> Book | None:
+def read(path: Path) -> Counters | None:
     """What was last written beside the database ``path``, if its CRC holds."""
     with suppress(OSError, ValueError, PayloadError):
         line, _ = beside(path).read_text("ascii").split("\n", 1)  # an older one may be longer
         crc, text = line.split(" ", 1)
         if int(crc, 16) == sealed("book", text):
-            return Book.parse(text)
+            return Counters.parse(text)
     return None
 
 

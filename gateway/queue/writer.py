@@ -12,15 +12,15 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from gateway import sqlitecore
 from gateway.errors import DiskFullError, StoreError
 from gateway.events import GapsRecorded, QueueReported, QueueTroubled, RowsFetched, RowsStored
 from gateway.queue import opening
-from gateway.queue.disk import Disk, Room
-from gateway.queue.losses import Losses
-from gateway.queue.pending import Pending, Waiting
+from gateway.queue.pending import PendingWork, WaitingCaller
+from gateway.queue.rules.disk import Disk, Room
+from gateway.queue.rules.losses import Losses
+from gateway.queue.rules.work import Work, Written
 from gateway.queue.tally import Tally
-from gateway.queue.work import Work, Written
+from gateway.sqlite import connection
 from gateway.streams import Gap, Row, Stream
 
 if TYPE_CHECKING:
@@ -28,11 +28,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from gateway.clock import Now
+    from gateway.config.site import QueueSettings
     from gateway.effects import FetchRows
-    from gateway.inbox import Post
-    from gateway.queue.database import Database
-    from gateway.queue.fate import Space
-    from gateway.settings import QueueSettings
+    from gateway.events import Post
+    from gateway.queue.database import QueueDatabase
+    from gateway.queue.rules.retention import Space
     from gateway.streams import Batch
 
 _REPORT_S = 0.5  # between two reports of the depth
@@ -42,7 +42,7 @@ _VACUUM_PAGES = 256  # given back to the disk in one turn
 _TRIES = 3
 
 
-class Writer:
+class QueueWriter:
     """Owns the database; every method is called on one thread.
 
     Args:
@@ -67,7 +67,7 @@ class Writer:
         self._gap_batch = gap_batch
         self._now = now
         self._space = space
-        self._db: Database | None = None
+        self._db: QueueDatabase | None = None
         self._tally = Tally(path)
         self._last_id = 0
         self._disk = Disk()
@@ -81,7 +81,7 @@ class Writer:
     @property
     def epoch(self) -> str:
         """The epoch in which new rows count."""
-        return "" if self._db is None else self._db.book.epoch
+        return "" if self._db is None else self._db.counters.epoch
 
     @property
     def troubled(self) -> bool:
@@ -108,13 +108,13 @@ class Writer:
     def close(self) -> None:
         """Cut the log off and close."""
         if self._db is not None:
-            with suppress(*sqlitecore.UNREADABLE):
+            with suppress(*connection.UNREADABLE):
                 self._db.checkpoint()
-            with suppress(*sqlitecore.UNREADABLE):
+            with suppress(*connection.UNREADABLE):
                 self._db.close()
         self._tally.close()
 
-    def _take(self, opened: opening.Opened) -> None:
+    def _take(self, opened: opening.OpenedQueue) -> None:
         self._db = opened.database
         self._db.note = self._tally.write
         self._gaps += opened.gaps
@@ -127,7 +127,7 @@ class Writer:
 
     # --- a turn ----------------------------------------------------------------------------
 
-    def turn(self, taken: Pending, settings: QueueSettings, *, closing: bool) -> Pending:
+    def turn(self, taken: PendingWork, settings: QueueSettings, *, closing: bool) -> PendingWork:
         """Do what was taken; returns what has to be tried again."""
         now = self._now()
         self._look(self._space(self._path.parent))
@@ -144,8 +144,10 @@ class Writer:
         self._report(now, closing=closing)
         return left
 
-    def _do(self, taken: Pending, settings: QueueSettings, now: Now, *, closing: bool) -> Pending:
-        waiting, left = taken.waiting, Pending(later=taken.later, forget=taken.forget)
+    def _do(
+        self, taken: PendingWork, settings: QueueSettings, now: Now, *, closing: bool
+    ) -> PendingWork:
+        waiting, left = taken.waiting, PendingWork(later=taken.later, forget=taken.forget)
         error: Exception | None = StoreError(f"{self._path}: the queue is not open")
         for _ in range(_TRIES):
             if self._disk.refuses_telemetry:
@@ -168,18 +170,20 @@ class Writer:
                 break
             try:
                 written = self._write(self._db, work, settings, now)
-            except sqlitecore.UNREADABLE as failure:
+            except connection.UNREADABLE as failure:
                 error = failure
                 if not self._mended(failure):
                     break
             else:
                 self._done(written, waiting, now)
-                return Pending()
+                return PendingWork()
         for request in waiting:
             request.settle(None if error is None else self._sentence(error))
         return left
 
-    def _write(self, database: Database, work: Work, settings: QueueSettings, now: Now) -> Written:
+    def _write(
+        self, database: QueueDatabase, work: Work, settings: QueueSettings, now: Now
+    ) -> Written:
         written = database.write(
             work, now=now, settings=settings, space=self._space, gap_batch=self._gap_batch
         )
@@ -192,7 +196,7 @@ class Writer:
         self._slow, self._failed = slow, self._failed and slow
         return written
 
-    def _done(self, written: Written, waiting: list[Waiting], now: Now) -> None:
+    def _done(self, written: Written, waiting: list[WaitingCaller], now: Now) -> None:
         self._withdrawn, self._gaps = [], []
         self._losses.announced(now.mono_s)
         self._changed = self._dirty = True
@@ -228,7 +232,7 @@ class Writer:
         elif disk.room is not Room.ROOM and before is Room.ROOM:
             self._trouble("disk_full", f"{self._path}: telemetry is refused{free}")
 
-    def _refused(self, request: Waiting) -> bool:
+    def _refused(self, request: WaitingCaller) -> bool:
         if not request.telemetry:
             return False
         request.settle(DiskFullError(f"{self._path}: the disk is full; nothing was kept"))
@@ -250,7 +254,7 @@ class Writer:
             again = self._disk.room is not Room.HARD
             self._move(self._disk.refused())
             if self._db is not None:
-                with suppress(*sqlitecore.UNREADABLE):
+                with suppress(*connection.UNREADABLE):
                     self._db.checkpoint()  # what the log took is room
             return again
         self._fail(str(getattr(failure, "orig", failure)))
@@ -272,15 +276,15 @@ class Writer:
     def _recover(self, why: str) -> bool:
         known, self._db = self._db, None
         if known is not None:
-            self._last_id = max(self._last_id, known.book.next_id - 1)
-            with suppress(*sqlitecore.UNREADABLE):
+            self._last_id = max(self._last_id, known.counters.next_id - 1)
+            with suppress(*connection.UNREADABLE):
                 known.close()
         try:
             now = self._now()
             self._take(
                 opening.recover(self._path, now, why=why, least_id=self._last_id + 1, known=known)
             )
-        except (*sqlitecore.UNREADABLE, OSError, StoreError) as error:
+        except (*connection.UNREADABLE, OSError, StoreError) as error:
             self._fail(f"{why}; and it cannot be set aside: {getattr(error, 'orig', error)}")
             return False
         return True
@@ -300,7 +304,7 @@ class Writer:
                 return False
             try:
                 rows = self._fetched(self._db, order, now)
-            except sqlitecore.UNREADABLE as failure:
+            except connection.UNREADABLE as failure:
                 if not self._mended(failure):
                     return False
             else:
@@ -308,7 +312,7 @@ class Writer:
                 return True
         return False
 
-    def _fetched(self, database: Database, order: FetchRows, now: Now) -> list[Row]:
+    def _fetched(self, database: QueueDatabase, order: FetchRows, now: Now) -> list[Row]:
         late = {row.id for row in self._withdrawn}
         rows, bad = database.fetch(replace(order, limit=order.limit + len(late)))
         if order.after[0] < 0 and len(rows) + len(bad) < order.limit:
@@ -316,7 +320,7 @@ class Writer:
         if bad:
             try:
                 written = database.set_aside(bad, now=now, gap_batch=self._gap_batch)
-            except sqlitecore.UNREADABLE as failure:
+            except connection.UNREADABLE as failure:
                 if opening.is_corrupt(failure):
                     raise
                 # A full disk: met again with the next fetch.
@@ -330,7 +334,7 @@ class Writer:
     def _rest(self, now: Now) -> None:
         if self._db is None:
             return
-        with suppress(*sqlitecore.UNREADABLE):
+        with suppress(*connection.UNREADABLE):
             if self._disk.room is not Room.ROOM:
                 if self._db.give_back(most=_VACUUM_PAGES):
                     self._db.checkpoint()
@@ -346,7 +350,7 @@ class Writer:
     def _report(self, now: Now, *, closing: bool) -> None:
         if self._db is None or not self._changed or (now.mono_s < self._report_at and not closing):
             return
-        with suppress(*sqlitecore.UNREADABLE):
+        with suppress(*connection.UNREADABLE):
             depth = self._db.depth(self._space(self._path.parent))
             self._changed = False
             self._report_at = now.mono_s + _REPORT_S

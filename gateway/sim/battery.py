@@ -56,7 +56,7 @@ class Observation:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Battery:
+class Plant:
     """The plant at one instant. Energies count up for life; ``energy_wh`` is what is stored."""
 
     ratings: Ratings
@@ -91,7 +91,7 @@ class Battery:
         room = self.soc_pct / self.ratings.taper_pct
         return self.ratings.max_discharge_w * min(1.0, max(0.0, room))
 
-    def step(self, dt_s: float, *, setpoint_w: float, tripped: bool = False) -> Battery:
+    def step(self, dt_s: float, *, setpoint_w: float, tripped: bool = False) -> Plant:
         """Let ``dt_s`` seconds (> 0) pass with ``setpoint_w`` wanted of the inverter.
 
         The ramp limits how fast power moves, the taper how far; ``tripped`` (breaker open,
@@ -150,9 +150,9 @@ class Battery:
         )
 
 
-def charged_to(ratings: Ratings, soc_pct: float) -> Battery:
+def charged_to(ratings: Ratings, soc_pct: float) -> Plant:
     """A rested battery at ``soc_pct`` (0..100)."""
-    return Battery(
+    return Plant(
         ratings=ratings,
         energy_wh=ratings.capacity_wh * soc_pct / 100.0,
         temperature_degc=ratings.ambient_degc,

@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING, Any
 
 from gateway.clock import now
 from gateway.errors import ConfigError, GatewayError, UsageError
-from gateway.mapfiles import load_maps
 from gateway.points.pointmap import raw_map
 from gateway.sim.battery import Ratings
 from gateway.sim.faults import FAULTS, BadOptionError
 from gateway.sim.record import Recorder
 from gateway.sim.wire import Form
+from gateway.site.maps import load_maps
 
 if TYPE_CHECKING:
     from gateway.points.pointmap import PointsMap

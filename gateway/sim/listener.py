@@ -29,7 +29,7 @@ _GARBAGE = bytes((17 * n + 3) % 251 for n in range(64))
 class _Connection(asyncio.Protocol):
     """One TCP connection; ``forgotten`` ones stay open and silent."""
 
-    def __init__(self, listener: Listener) -> None:
+    def __init__(self, listener: TcpListener) -> None:
         self._listener = listener
         self.transport: asyncio.Transport | None = None
         self.forgotten = False
@@ -49,7 +49,7 @@ class _Connection(asyncio.Protocol):
         self._listener.ended(self, "reset" if exc else "closed")
 
 
-class Listener:
+class TcpListener:
     """Accepts the master's connections and carries octets between it and the session."""
 
     def __init__(self, session: Session, *, on_connection: Callable[[str], None]) -> None:

@@ -18,7 +18,7 @@ from gateway.sim.faults import FAULTS, BadOptionError, Faults, parse_fault
 from gateway.sim.identity import attributes
 from gateway.sim.image import Image
 from gateway.sim.ledger import SPARES, Ledger
-from gateway.sim.listener import Listener
+from gateway.sim.listener import TcpListener
 from gateway.sim.rtac import Habits, Rtac
 from gateway.sim.session import SimSession
 from gateway.sim.wiring import Wiring, changed, wire_up
@@ -89,7 +89,7 @@ class Outstation:
             confirm_timeout=settings.confirm_timeout_s,
             unsolicited_confirm_timeout=settings.confirm_timeout_s,
         )
-        self.listener = Listener(self._session, on_connection=self._on_connection)
+        self.listener = TcpListener(self._session, on_connection=self._on_connection)
         self._refresh(at, report=False)
 
     # --- time ------------------------------------------------------------------------------

@@ -19,7 +19,7 @@ from gateway.sim.faults import Faults
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from gateway.sim.battery import Battery, Observation
+    from gateway.sim.battery import Observation, Plant
 
 _BEATS = 30_000  # the DER heartbeat wraps here: it fits every variation
 _SLACK = 1.0001  # a full-scale setpoint must survive rounding to its variation
@@ -232,7 +232,7 @@ class Rtac:
         }
         return shown.get(role, self.registers.get(point, 0.0))
 
-    def values(self, battery: Battery, seen: Observation, now: float) -> dict[str, Value]:
+    def values(self, battery: Plant, seen: Observation, now: float) -> dict[str, Value]:
         """Every role's engineering value in canonical units (W, Wh, %, V, A, Hz, degC)."""
         sign = -1.0 if "lie_power_sign" in self.faults else 1.0
         ratings = battery.ratings
@@ -341,7 +341,7 @@ _POWER = frozenset({"cmd_power", "cmd_charge", "cmd_discharge"})
 _ALWAYS = frozenset({"cmd_heartbeat", "cmd_estop"})  # taken at local too: they only make safe
 
 
-def _state(battery: Battery) -> str:
+def _state(battery: Plant) -> str:
     """Idle within 1 % of nameplate."""
     if abs(battery.inverter_w) <= 0.01 * battery.ratings.nameplate_w:
         return "idle"

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from gateway.points.pointmap import MapPoint, PointsMap
-    from gateway.sim.battery import Battery, Observation, Ratings
+    from gateway.sim.battery import Observation, Plant, Ratings
     from gateway.sim.rtac import Rtac, Value
 
 SPARE_FIRST = 20_000  # spare analogs: far from every index that a map or a fingerprint names
@@ -54,7 +54,7 @@ class Wiring:
     # --- outwards --------------------------------------------------------------------------
 
     def raw_values(
-        self, rtac: Rtac, battery: Battery, seen: Observation, now: float
+        self, rtac: Rtac, battery: Plant, seen: Observation, now: float
     ) -> dict[str, RawValue]:
         """Raw value and flags of every point but the spare ones."""
         values = rtac.values(battery, seen, now)

@@ -38,7 +38,7 @@ from gateway.events import (
     StopAsked,
 )
 from gateway.streams import Codec, Stream
-from gateway.uplink.backlog import Backlog
+from gateway.uplink.history import History
 from gateway.uplink.messages import wire
 from gateway.uplink.pace import Pace, ShipperReport
 from gateway.uplink.refusals import Refusals
@@ -90,7 +90,7 @@ class Shipper:
         self._live: tuple[deque[Row], ...] = tuple(deque() for _ in Stream)
         self._live_bytes = 0
         self._mine: set[int] = set()  # ids in memory: waiting or in flight
-        self._backlog = Backlog()
+        self._backlog = History()
         self._refusals = Refusals()
         self._acked: list[int] = []
         self._forget_at = math.inf

@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gateway import clock
+from gateway.config.site import QueueSettings
 from gateway.consumer import Consumer
 from gateway.queue.store import Store
-from gateway.settings import QueueSettings
 from gateway.uplink import messages
 from gateway.uplink.telemetry import Telemetry
 from tests.bench import field_bench, synthetic

@@ -19,10 +19,11 @@ from pathlib import Path
 
 import psutil
 
-from gateway import clock, sitefile
+from gateway import clock
 from gateway.app import Gateway
 from gateway.effects import Publish
 from gateway.events import FragmentStored, StopAsked
+from gateway.site import load
 from gateway.streams import Stream
 from tests.bench import floor, synthetic
 from tests.bench.rig import Rig, until
@@ -122,7 +123,7 @@ class _Source:
 
     def _empty(self) -> bool:
         database = self._gateway._store._writer._db
-        return database is not None and database.book.streams[Stream.TELEMETRY].readings == 0
+        return database is not None and database.counters.streams[Stream.TELEMETRY].readings == 0
 
     def _cpu(self) -> float:
         times = self._me.cpu_times()
@@ -136,7 +137,7 @@ def main() -> None:
     parser.add_argument("readings", type=int)
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="bess-bench-") as name, Rig(Path(name)) as rig:
-        site = sitefile.load_site(rig.write_site([UNUSED_PORT]))
+        site = load.load_site(rig.write_site([UNUSED_PORT]))
         gateway = Gateway(site, rig.site)
         source = _Source(gateway, rig.folder)
         failed: list[BaseException] = []

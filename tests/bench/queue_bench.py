@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import zstandard
 
-from gateway.queue.fate import Space
+from gateway.queue.rules.retention import Space
 from gateway.streams import Batch, Codec, Stream
 from tests.fixtures.queues import DEADLINE_S, LARGE, Shelf
 

@@ -21,15 +21,9 @@ from gateway import consumer
 from gateway.demo.pki import Pki
 from gateway.effects import Publish
 from gateway.errors import ConfigError, PayloadError
-from gateway.events import (
-    BrokerDown,
-    BrokerUp,
-    PublishAcknowledged,
-    PublishRefused,
-    ThreadFault,
-)
-from gateway.mapfiles import load_map
-from gateway.sitefile import load_site
+from gateway.events import BrokerDown, BrokerUp, PublishAcknowledged, PublishRefused, ThreadFault
+from gateway.site.load import load_site
+from gateway.site.maps import load_map
 from gateway.streams import Gap, Row, Stream
 from gateway.uplink.messages import gap_batch, wire
 from gateway.uplink.telemetry import Telemetry

@@ -15,14 +15,14 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from gateway.clock import Now
+from gateway.config.site import QueueSettings
 from gateway.consumer import Consumer
 from gateway.effects import FetchRows, ForgetRows, Log, Publish
 from gateway.events import BrokerUp, PublishAcknowledged, RowsFetched
 from gateway.measured import TimeQuality
 from gateway.points.raw import RawPoint
-from gateway.queue.fate import Space
+from gateway.queue.rules.retention import Space
 from gateway.queue.store import Store
-from gateway.settings import QueueSettings
 from gateway.streams import Batch, Codec, Stream
 from gateway.uplink.messages import encode, event, gap_batch, state
 from gateway.uplink.shipper import Shipper

@@ -25,10 +25,10 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gateway.config.site import QueueSettings
 from gateway.errors import StoreError
 from gateway.events import QueueTroubled, RowsStored
 from gateway.queue.store import Store
-from gateway.settings import QueueSettings
 from gateway.streams import Batch, Codec, Stream
 from tests.fixtures.queues import gap_batch
 

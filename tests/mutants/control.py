@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from tests.mutants.mutant import Mutant
 
-_TESTS = "tests/unit/control/test_{}.py::{}"
+_TESTS = "tests/unit/control/{}.py::{}"
 
 
-def _in(module: str, tests: str) -> _Maker:
-    return _Maker(f"gateway/control/{module}.py", tests)
+def _in(module: str, tests: str = "") -> _Maker:
+    room, _, name = (tests or module).rpartition("/")
+    return _Maker(f"gateway/control/{module}.py", f"{room}/test_{name}".lstrip("/"))
 
 
 class _Maker:
@@ -21,78 +22,78 @@ class _Maker:
         return Mutant(rule, self._file, old, new, _TESTS.format(self._tests, test))
 
 
-_lane = _in("lane", "lane")
-_controller = _in("controller", "controller")
-_asset = _in("asset", "asset")
-_desk = _in("desk", "desk")
-_desk_of_asset = _in("desk", "asset")
-_fleet = _in("fleet", "fleet")
-_sight = _in("sight", "sight")
-_box = _in("box", "box")
-_trial = _in("trial", "asset")
+_outputs = _in("execution/outputs")
+_controller = _in("controller")
+_asset = _in("asset_control")
+_intake = _in("intake")
+_intake_of_asset = _in("intake", "asset_control")
+_fleet = _in("fleet")
+_view = _in("rules/field_view")
+_operator = _in("operator")
+_trial = _in("trial", "asset_control")
 
 _WAY_OUT = (
-    _lane(
+    _outputs(
         "what takes power away goes first",
         "output = min(self._waiting, key=lambda one: one.rank)",
         "output = self._waiting[0]",
         "test_a_stop_goes_first_then_zero_then_the_heartbeat_then_power",
     ),
-    _lane(
+    _outputs(
         "one control at a time",
         "while self._out is None and self._waiting:",
         "while self._waiting:",
         "test_one_control_at_a_time",
     ),
-    _lane(
+    _outputs(
         "an output that may not leave does not",
         "            if by <= at:\n",
         "            if False:\n",
         "test_whether_an_output_may_leave_is_asked_at_the_moment_at_which_it_would_of_every_rank",
     ),
-    _lane(
+    _outputs(
         "what asking drops does not leave",
         "            if not any(one is output for one in self._waiting):\n                continue",
         "            if False:\n                continue",
         "test_what_asking_drops_does_not_leave",
     ),
-    _lane(
+    _outputs(
         "a zero is sent whole",
         "            good = after_idle(outcome) is not IdleNext.LOCAL\n",
         "",
         "test_of_a_zero_every_control_is_sent_whatever_became_of_the_one_before",
     ),
-    _lane(
+    _outputs(
         "a zero stops where the site has the authority",
         "good = after_idle(outcome) is not IdleNext.LOCAL",
         "good = True",
         "test_a_zero_that_the_site_has_the_authority_over_stops_at_once",
     ),
-    _lane(
+    _outputs(
         "a zero refused in part is not accepted",
         "return out, (outcome if not good or out.fault is None else out.fault)",
         "return out, outcome",
         "test_of_a_zero_every_control_is_sent_whatever_became_of_the_one_before",
     ),
-    _lane(
+    _outputs(
         "abort drops what is not sent yet",
         "            self._out = replace(self._out, controls=self._out.controls[:1])\n",
         "            pass\n",
         "test_what_an_aborted_dispatch_has_not_sent_yet_is_forgotten",
     ),
-    _lane(
+    _outputs(
         "an older setpoint does not leave behind a newer",
         "if output.newest and output.rank is Rank.POWER:",
         "if False:",
         "test_a_smaller_setpoint_replaces_the_larger_one_that_waits_and_the_rest_of_one_that_left",
     ),
-    _lane(
+    _outputs(
         "a stray answer changes nothing",
         "if token == 0 or token != self._token or self._out is None:",
         "if self._out is None:",
         "test_an_answer_that_nobody_waits_for_changes_nothing",
     ),
-    _lane(
+    _outputs(
         "an answer that never comes is given up",
         "if at < self._lost_at or self._out is None:",
         "if True or self._out is None:",
@@ -204,13 +205,13 @@ _DURABLE = (
         "gateway/control/controller.py",
         "words.kept_phase(phase, stop_owed=stop_owed)",
         "None",
-        "tests/unit/control/test_asset.py::"
+        "tests/unit/control/test_asset_control.py::"
         "test_latched_and_estop_survive_a_restart_and_end_with_an_operators_reset",
     ),
-    _desk_of_asset(
+    _intake_of_asset(
         "the id is kept across restarts",
-        'return [self._clerk.audited(actor, "executing", body, token=token, facts=facts)]',
-        'return [self._clerk.audited(actor, "executing", body, token=token)]',
+        'return [self._records.audited(actor, "executing", body, token=token, facts=facts)]',
+        'return [self._records.audited(actor, "executing", body, token=token)]',
         "test_a_command_that_was_carried_out_before_a_restart_is_not_carried_out_again",
     ),
     _asset(
@@ -289,7 +290,7 @@ _OFF = (
         "()",
         "test_while_a_test_runs_the_cloud_gets_no_power_but_may_take_it_away",
     ),
-    _desk_of_asset(
+    _intake_of_asset(
         "testing lets the cloud stop",
         "if lent and found.command.verb.withdraws:",
         "if False:",
@@ -297,11 +298,11 @@ _OFF = (
     ),
     _asset(
         "testing lets nothing be approved",
-        "out, why = self.desk.approve(id_, user, now, self._disabled)",
-        "out, why = self.desk.approve(id_, user, now, self.reasons)",
+        "out, why = self.intake.approve(id_, user, now, self._disabled)",
+        "out, why = self.intake.approve(id_, user, now, self.reasons)",
         "test_while_a_test_runs_nothing_that_waits_can_be_approved",
     ),
-    _desk_of_asset(
+    _intake_of_asset(
         "what waits counts for its own safety file",
         "if admitted.command.safety_digest != self._controller.safety.digest:",
         "if False:",
@@ -336,7 +337,7 @@ _OFF = (
 _FIELD = (
     _controller(
         "local is told to the watchdog",
-        "        if names & sight.authority_points:\n            self._authority(now, out)\n",
+        "        if names & view.authority_points:\n            self._authority(now, out)\n",
         "",
         "test_the_local_switch_idles_and_on_the_way_back_idle_is_first",
     ),
@@ -346,19 +347,19 @@ _FIELD = (
         "if False:",
         "test_a_restart_of_the_outstation_idles_and_resumes_nothing",
     ),
-    _sight(
+    _view(
         "one point that says local is enough",
         "if known and measured is not None and measured.value not in ours:",
         "if False:",
         "test_one_that_says_local_is_enough_and_what_is_not_known_gives_no_authority",
     ),
-    _sight(
+    _view(
         "IIN1.5 is local",
         "        if IIN_LOCAL in facts.iin:\n            return False\n",
         "",
         "test_local_control_in_iin_takes_the_authority_whatever_the_points_say",
     ),
-    _sight(
+    _view(
         "an echo is known only if all of it is",
         "if not values or any(value is None for value in values):",
         "if not values:",
@@ -393,8 +394,8 @@ _ALL_ASSETS = (
     ),
     _fleet(
         "a flood of answers is not verified",
-        "return self._counted > ANSWERS_PER_S",
-        "return False",
+        "if safety is None or self._allowed.beyond(now.mono_s):",
+        "if safety is None:",
         "test_a_flood_of_answers_is_not_verified_and_a_genuine_one_counts_a_second_later",
     ),
 )
@@ -405,7 +406,7 @@ _ASKING = (
         "gateway/control/controller.py",
         "expires_at=lease.expires_at + less_s)",
         "expires_at=lease.expires_at)",
-        "tests/unit/control/test_asset.py::"
+        "tests/unit/control/test_asset_control.py::"
         "test_a_lease_that_a_reload_makes_shorter_is_shorter_at_once_and_a_longer_one_later",
     ),
     Mutant(
@@ -417,17 +418,17 @@ _ASKING = (
     ),
     _fleet(
         "what waits is told of its end by a reload",
-        "                out += control.desk.stop(now)\n",
+        "                out += control.intake.stop(now)\n",
         "                pass\n",
         "test_what_waits_for_an_asset_that_a_reload_begins_anew_is_told_of_its_end",
     ),
-    _desk(
+    _intake(
         "one signature prolongs nothing that takes two",
         "if command.ramp_w_per_s is not None and self._is_small_after_large(command):",
         "if False:",
         "test_one_signature_does_not_keep_in_force_what_takes_two_to_order",
     ),
-    _desk(
+    _intake(
         "power commands are counted",
         "            self._rate = self._rate.take(now.mono_s)\n",
         "            pass\n",
@@ -435,19 +436,19 @@ _ASKING = (
     ),
     Mutant(
         "a repeated command does not fill the audit log",
-        "gateway/control/desk.py",
-        "if self._refused > REFUSED_COUNT:",
+        "gateway/control/intake.py",
+        "if self._rows_allowed.beyond(now.mono_s):",
         "if False:",
         "tests/unit/control/test_fleet.py::"
         "test_a_command_that_a_broker_repeats_for_ever_does_not_fill_the_audit_log",
     ),
-    _box(
+    _operator(
         "only an operator acts",
         "if not event.operator and not looks:",
         "if False:",
         "test_only_an_operator_acts",
     ),
-    _box(
+    _operator(
         "a hold has its range",
         "if hold_s is not None and not _is_hold(hold_s):",
         "if False:",

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from tests.mutants.mutant import Mutant
 
-_RULES = "gateway/safetyrules.py"
-_SAFETY = "gateway/safety.py"
+_RULES = "gateway/config/safety_rules.py"
+_SAFETY = "gateway/config/safety.py"
+_READER = "gateway/config/safety_reader.py"
 _FAULT = "test_a_fault_says_what_was_found_what_is_allowed_and_which_bound_breaks"
 
 
 def _rule(rule: str, old: str, new: str, test: str = _FAULT, *, file: str = _RULES) -> Mutant:
-    return Mutant(rule, file, old, new, f"tests/unit/test_safety.py::{test}")
+    return Mutant(rule, file, old, new, f"tests/unit/config/test_safety.py::{test}")
 
 
 MUTANTS = (
@@ -78,6 +79,6 @@ MUTANTS = (
         "the window of the state of charge is not empty",
         "if not min_soc_pct + 2 <= max_soc_pct and",
         "if False and",
-        file=_SAFETY,
+        file=_READER,
     ),
 )

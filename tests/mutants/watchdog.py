@@ -4,30 +4,30 @@ from __future__ import annotations
 
 from tests.mutants.mutant import Mutant
 
-_LEASE = "gateway/watchdog/lease.py"
-_MACHINE = "gateway/watchdog/machine.py"
-_FIELD = "gateway/watchdog/field.py"
-_MOVES = "gateway/watchdog/moves.py"
-_ORDERS = "gateway/watchdog/orders.py"
-_OUTPUTS = "gateway/watchdog/outputs.py"
-_STATE = "gateway/watchdog/state.py"
+_LEASE = "gateway/control/watchdog/lease.py"
+_MACHINE = "gateway/control/watchdog/machine.py"
+_FIELD = "gateway/control/watchdog/field_events.py"
+_MOVES = "gateway/control/watchdog/moves.py"
+_ORDERS = "gateway/control/watchdog/orders.py"
+_OUTPUTS = "gateway/control/watchdog/due.py"
+_STATE = "gateway/control/watchdog/state.py"
 _SITE = "tests/fixtures/watchdog_site.py"
 
 
 def _lease(rule: str, old: str, new: str, test: str) -> Mutant:
-    return Mutant(rule, _LEASE, old, new, f"tests/unit/watchdog/test_lease.py::{test}")
+    return Mutant(rule, _LEASE, old, new, f"tests/unit/control/watchdog/test_lease.py::{test}")
 
 
 def _phase(rule: str, file: str, old: str, new: str, test: str) -> Mutant:
-    return Mutant(rule, file, old, new, f"tests/unit/watchdog/test_phases.py::{test}")
+    return Mutant(rule, file, old, new, f"tests/unit/control/watchdog/test_phases.py::{test}")
 
 
 def _bound(rule: str, file: str, old: str, new: str, test: str) -> Mutant:
-    return Mutant(rule, file, old, new, f"tests/unit/watchdog/test_bounds.py::{test}")
+    return Mutant(rule, file, old, new, f"tests/unit/control/watchdog/test_bounds.py::{test}")
 
 
 def _invariant(rule: str, file: str, old: str, new: str, test: str) -> Mutant:
-    return Mutant(rule, file, old, new, f"tests/unit/watchdog/test_invariants.py::{test}")
+    return Mutant(rule, file, old, new, f"tests/unit/control/watchdog/test_invariants.py::{test}")
 
 
 _NAMED = (

@@ -11,7 +11,8 @@ from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
-from gateway.consumer import Consumer, Intervals
+from gateway.consumer import Consumer
+from gateway.consumer.intervals import Intervals
 from tests.bench.rig import READER, BenchError
 from tests.bench.synthetic import FIRST
 

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from paho.mqtt.client import MQTTMessage
 
 GATEWAY, ASSET = "gw-17", "bess-1"
 SPARE_POINTS = frozenset(f"AI{SPARE_FIRST + number}" for number in range(SPARES))
@@ -66,9 +65,9 @@ class Platform(Cloud):
         super().__init__(host="localhost", port=port, ca=pki.ca, cert=cert, key=key)
         self.numbers: set[int] = set()
 
-    def _arrived(self, client: object, userdata: object, message: MQTTMessage) -> None:
-        if not message.topic.endswith("/cmd"):  # what a dispatcher sent is no message of ours
-            super()._arrived(client, userdata, message)
+    def _arrived(self, topic: str, payload: bytes) -> None:
+        if not topic.endswith("/cmd"):  # what a dispatcher sent is no message of ours
+            super()._arrived(topic, payload)
 
     def _keep(self, message: dict[str, Any]) -> None:
         super()._keep(message)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from gateway import clock
-from gateway.dispatcher.client import Connection, Dispatcher
+from gateway.cloud.dispatcher.client import BrokerAccess, Dispatcher
 from tests.fixtures.control_rig import DEADMAN_S, who, write_safety
 from tests.system.conftest import NEXT
 from tests.system.machines import ETC, UNIT, Machine
@@ -56,7 +56,7 @@ def dispatcher(box: Machine, site: Site) -> Iterator[Dispatcher]:
     """The cloud, which answers challenges all the time."""
     del box
     cert, key = site.pki.client("dispatcher")
-    link = Connection("localhost", site.broker.port, site.pki.ca, cert, key, "dispatcher")
+    link = BrokerAccess("localhost", site.broker.port, site.pki.ca, cert, key, "dispatcher")
     signers, (pulse,) = who("ops-1"), who("pulse-1")
     with Dispatcher(link, gateway=GATEWAY, signers=signers, heartbeat=pulse) as dispatcher:
         yield dispatcher

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from gateway.logs import MESSAGE_IDS
+from gateway.host.journal import MESSAGE_IDS
 from tests.system.machines import ETC, STATE, TREE, Machine
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from gateway.logs import MESSAGE_IDS
+from gateway.host.journal import MESSAGE_IDS
 from tests.system.machines import ETC, STATE, UNIT, Machine
 from tests.system.sites import ASSET, GATEWAY, Site, ask, main_pid, start, working
 
@@ -196,7 +196,7 @@ def never_return(*arguments, **named):
     return handle(*arguments, **named)
 
 core.Core.handle = never_return
-from gateway.cli import main
+from gateway.cli.main import main
 sys.exit(main(["run"]))
 """
 

@@ -21,7 +21,7 @@ CONFIG, STORAGE = "78", "74"
 NEWER = """\
 import sqlite3, sys
 sys.path.insert(0, "/usr/lib/bess-gateway")
-from gateway.queue.book import sealed
+from gateway.queue.rules.counters import sealed
 queue = sqlite3.connect(sys.argv[1])
 queue.execute("UPDATE meta SET value = '999', crc = ? WHERE key = 'schema'",
               (sealed("schema", "999"),))

@@ -12,8 +12,8 @@ from email.utils import parsedate_to_datetime
 import pytest
 
 from gateway import __version__
-from gateway.cli import main
-from gateway.logs import MESSAGE_IDS
+from gateway.cli.main import main
+from gateway.host.journal import MESSAGE_IDS
 from tests.system.machines import TREE, output
 
 UNIT = TREE / "systemd/bess-gateway.service"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from gateway.demo.pki import Pki
-from gateway.logs import MESSAGE_IDS
+from gateway.host.journal import MESSAGE_IDS
 from tests.system.machines import ETC, UNIT, Machine
 from tests.system.sites import GATEWAY, SITE, ask
 

@@ -8,9 +8,11 @@ import logging
 
 import pytest
 
-from gateway import clock, health, logs
-from gateway.local import views
-from gateway.uplink.refusal import MAX_COMMAND, refuse
+from gateway import clock
+from gateway.cli import views
+from gateway.host import journal
+from gateway.status import health
+from gateway.status.refusal import MAX_COMMAND, refuse
 
 
 def test_a_thread_without_progress_for_two_seconds_is_silent() -> None:
@@ -71,11 +73,11 @@ def test_durations_are_told_in_the_unit_that_fits(seconds: float, text: str) -> 
 def test_text_from_outside_cannot_begin_a_line_of_its_own() -> None:
     record = logging.LogRecord("x", logging.INFO, "f", 1, "name %s", ("a\nERROR b\x1b[0m",), None)
     record.fields = {"POINT": "AI1\nX"}
-    line = logs.LineFormatter("%(message)s").format(record)
+    line = journal.LineFormatter("%(message)s").format(record)
     assert line == "name a\\nERROR b\\x1b[0m [POINT=AI1\\nX]"
 
 
 def test_a_line_with_half_of_a_surrogate_pair_is_written_and_no_error() -> None:
     record = logging.LogRecord("gateway", logging.INFO, "", 1, "kid \ud800", (), None)
     record.fields = {"COMMAND_ID": "\udfff"}
-    logs.JournalHandler().emit(record)
+    journal.JournalHandler().emit(record)

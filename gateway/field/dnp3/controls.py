@@ -34,16 +34,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import opendnp3 as dnp
 
 from gateway.field.dnp3 import iin as indications
-from gateway.field.ports import (
-    Control,
-    CrobOp,
-    Outcome,
-    OutcomeKind,
-    PointStatus,
-    Stage,
-    Variation,
-)
 from gateway.points.raw import PointType, parse_point
+from gateway.ports import Control, CrobOp, Outcome, OutcomeKind, PointStatus, Stage, Variation
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -63,14 +55,14 @@ _UNSELECTED = ("INIT", *_SELECT_FAILED)  # opendnp3 sends no OPERATE after these
 SILENT = 127  # DNP3 command status UNDEFINED: nothing was said about the point
 
 
-class Command(NamedTuple):
+class BoundControl(NamedTuple):
     """One control, ready for the binding."""
 
     output: int  # index
     body: object
 
 
-class Answer(NamedTuple):
+class ControlAnswer(NamedTuple):
     """What opendnp3 reported about one control."""
 
     summary: str  # TaskCompletion
@@ -82,7 +74,7 @@ class Answer(NamedTuple):
     sbo: bool  # it was to be selected first
 
 
-def command(control: Control) -> Command:
+def command(control: Control) -> BoundControl:
     """Translate.
 
     Raises:
@@ -94,11 +86,11 @@ def command(control: Control) -> Command:
         raise ValueError(text)
     kind, index = parsed
     if kind is PointType.BO:
-        return Command(index, _crob(control))
+        return BoundControl(index, _crob(control))
     if isinstance(control.value, (CrobOp, bool)):
         text = f"{control.point} = {control.value!r}: an analog output takes a number"
         raise ValueError(text)  # noqa: TRY004 - every fault here is a value's
-    return Command(index, _analog(control.point, control.value, control.variation))
+    return BoundControl(index, _analog(control.point, control.value, control.variation))
 
 
 def _crob(control: Control) -> object:
@@ -135,7 +127,7 @@ def _analog(point: str, value: float, variation: Variation) -> object:
     return dnp.AnalogOutputFloat32(float(value))
 
 
-def judge(answer: Answer) -> tuple[OutcomeKind, str]:
+def judge(answer: ControlAnswer) -> tuple[OutcomeKind, str]:
     """What became of one control, and why, for people."""
     if answer.summary == "SUCCESS" and answer.state == "SUCCESS" and answer.status == 0:
         return OutcomeKind.SUCCESS, ""
@@ -153,12 +145,12 @@ def judge(answer: Answer) -> tuple[OutcomeKind, str]:
     return OutcomeKind.NO_ANSWER, f"{came}: {answer.summary} {answer.state}".strip()
 
 
-def stage(answer: Answer) -> Stage:
+def stage(answer: ControlAnswer) -> Stage:
     """How far one control had come; OPERATE unless it is certain that none was sent."""
     return Stage.SELECT if answer.sbo and answer.state in _UNSELECTED else Stage.OPERATE
 
 
-def outcome(controls: Sequence[Control], answers: Sequence[Answer]) -> Outcome:
+def outcome(controls: Sequence[Control], answers: Sequence[ControlAnswer]) -> Outcome:
     """Of a whole request: the last answer decides, those before it were successes."""
     kind, cause = judge(answers[-1])
     statuses = tuple(

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from gateway.clock import Now
-    from gateway.inbox import Post
+    from gateway.events import Post
 
 log = logging.getLogger(__name__)
 

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from gateway.clock import Now
-    from gateway.field.ports import FragmentSink
-    from gateway.inbox import Post
+    from gateway.events import Post
+    from gateway.ports import FragmentSink
 
 log = logging.getLogger(__name__)
 

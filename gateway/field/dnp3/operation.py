@@ -9,7 +9,7 @@ import weakref
 from typing import TYPE_CHECKING
 
 from gateway.field.dnp3 import controls as c
-from gateway.field.ports import Control, Outcome, OutcomeKind
+from gateway.ports import Control, Outcome, OutcomeKind
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import opendnp3 as dnp
 
     from gateway.field.dnp3.engine import Engine
-    from gateway.field.dnp3.stack import Ended, Stack
+    from gateway.field.dnp3.stack import EndedTask, Stack
 
 log = logging.getLogger(__name__)
 
@@ -42,15 +42,15 @@ class Operation:
     ) -> None:
         self._controls, self._done, self._sbo, self._by = controls, done, sbo, by
         self._fault = ""
-        self._commands: tuple[c.Command, ...] = ()
+        self._commands: tuple[c.BoundControl, ...] = ()
         try:
             self._commands = tuple(map(c.command, controls))
             self._fault = "" if controls else "no control given"
         except ValueError as error:
             self._fault = str(error)
-        self._answers: list[c.Answer] = []
+        self._answers: list[c.ControlAnswer] = []
         self._results: list[dnp.CommandPointResult] | None = None  # until opendnp3 says
-        self._unheard: Ended | None = None  # the end of a control whose result is still to come
+        self._unheard: EndedTask | None = None  # the end of a control whose result is still to come
 
     @property
     def fault(self) -> str:
@@ -94,7 +94,7 @@ class Operation:
         if ended is not None and (found := stack()) is not None:
             found.end(ended)
 
-    def _ended(self, stack: Stack, ended: Ended) -> bool:
+    def _ended(self, stack: Stack, ended: EndedTask) -> bool:
         """Take the end of one control; True while the request goes on.
 
         The end of one that was not answered is told first, and its result only after it: how far
@@ -112,9 +112,11 @@ class Operation:
         return False
 
 
-def _answer(ended: Ended, results: list[dnp.CommandPointResult], *, sbo: bool) -> c.Answer:
+def _answer(
+    ended: EndedTask, results: list[dnp.CommandPointResult], *, sbo: bool
+) -> c.ControlAnswer:
     found = results[0] if results else None
-    return c.Answer(
+    return c.ControlAnswer(
         summary=ended.result,
         state=found.state.name if found is not None else "",
         status=found.status.value if found is not None else c.SILENT,

@@ -24,7 +24,7 @@ STATIC_GROUP = {
 }
 
 
-class Range(NamedTuple):
+class RangeHeader(NamedTuple):
     """One range header: points ``start..stop`` of a group, in the outstation's variation."""
 
     group: int
@@ -32,7 +32,7 @@ class Range(NamedTuple):
     stop: int
 
 
-def requests(points: Iterable[str]) -> tuple[tuple[Range, ...], ...]:
+def requests(points: Iterable[str]) -> tuple[tuple[RangeHeader, ...], ...]:
     """Group points by type into ranges of consecutive indices, at most 16 to a request.
 
     Gaps are not bridged: an index that does not exist makes some outstations refuse the whole
@@ -48,5 +48,5 @@ def requests(points: Iterable[str]) -> tuple[tuple[Range, ...], ...]:
     ranges = []
     for _, run in groupby(enumerate(wanted), key=lambda item: (item[1][0], item[1][1] - item[0])):
         members = [item for _, item in run]
-        ranges.append(Range(members[0][0], members[0][1], members[-1][1]))
+        ranges.append(RangeHeader(members[0][0], members[0][1], members[-1][1]))
     return tuple(tuple(ranges[at : at + HEADERS]) for at in range(0, len(ranges), HEADERS))

@@ -16,24 +16,23 @@ from typing import TYPE_CHECKING
 
 import opendnp3 as dnp
 
-from gateway import clock
-from gateway import events as told
+from gateway import clock, events
 from gateway.field.dnp3 import reads, supervise
 from gateway.field.dnp3 import words as w
 from gateway.field.dnp3.fragments import SKEW_MS, AttributeHandler, FragmentHandler
 from gateway.field.dnp3.iin import names, refusal
 from gateway.field.dnp3.operation import Operation
-from gateway.field.dnp3.stack import Ended, Stack
-from gateway.field.ports import Outcome, OutcomeKind
+from gateway.field.dnp3.stack import EndedTask, Stack
+from gateway.ports import Outcome, OutcomeKind
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from gateway.clock import Now
+    from gateway.config.site import AssetSettings
+    from gateway.events import Post
     from gateway.field.dnp3.engine import Engine
-    from gateway.field.ports import Control, FragmentSink
-    from gateway.inbox import Post
-    from gateway.settings import AssetSettings
+    from gateway.ports import Control, FragmentSink
 
 log = logging.getLogger(__name__)
 
@@ -86,7 +85,7 @@ class Dnp3Session:
         self._post, self._now, self._poll_done = post, now, poll_done
         self._requests = reads.requests(critical)
         settings = asset.dnp3
-        self._plan = w.Plan(
+        self._plan = w.SessionPlan(
             outstation_address=settings.outstation_address,
             master_address=settings.master_address,
             response_timeout_s=settings.response_timeout_s,
@@ -101,7 +100,7 @@ class Dnp3Session:
         self._points = FragmentHandler(
             asset.id, store, post, now=now, late_ms=max(SKEW_MS, late_ms)
         )
-        self._state = w.State()
+        self._state = w.SessionState()
         self._inbox: deque[tuple[Stack | None, w.Event]] = deque()
         self._operations: deque[Operation] = deque()
         self._stack: Stack | None = None
@@ -119,7 +118,7 @@ class Dnp3Session:
         return self._engine.beat
 
     @property
-    def phase(self) -> w.Phase:
+    def phase(self) -> w.SessionPhase:
         """Where the session stands."""
         return self._state.phase
 
@@ -179,7 +178,7 @@ class Dnp3Session:
         return self._state.look_at_s
 
     def _handle(self, event: w.Event) -> None:
-        instant = w.Now(self._now().mono_s, self._heard_s, random.random())  # noqa: S311 - jitter
+        instant = w.Instant(self._now().mono_s, self._heard_s, random.random())  # noqa: S311 - jitter
         self._state, orders = supervise.handle(self._state, event, instant, self._plan)
         for order in orders:
             self._carry_out(order)
@@ -209,16 +208,16 @@ class Dnp3Session:
         asset, at = self._asset, self._now()
         match order:
             case w.TellUp():
-                self._post(told.SessionUp(asset, at))
+                self._post(events.SessionUp(asset, at))
             case w.TellDown():
-                self._post(told.SessionDown(asset, order.cause, at))
+                self._post(events.SessionDown(asset, order.cause, at))
             case w.TellIin():
                 named = frozenset(names(order.iin))
-                self._post(told.IinReceived(asset, order.iin, named, at))
+                self._post(events.IinReceived(asset, order.iin, named, at))
             case w.TellPoll():
                 if order.kind == "attributes" and self._attributes.taken:
-                    self._post(told.AttributesRead(asset, dict(self._attributes.taken), at))
-                self._post(told.PollDone(asset, order.kind, order.ok, order.cause, at))
+                    self._post(events.AttributesRead(asset, dict(self._attributes.taken), at))
+                self._post(events.PollDone(asset, order.kind, order.ok, order.cause, at))
 
     def _connect(self) -> None:
         self._stacks += 1
@@ -264,7 +263,7 @@ class Dnp3Session:
     def _read_ranges(self, stack: Stack, at: int) -> None:
         """Read the critical points' ``at``-th request; its end starts the next one."""
 
-        def next_one(ended: Ended) -> bool:
+        def next_one(ended: EndedTask) -> bool:
             if not ended.ok or refusal(ended.iin) or at + 1 == len(self._requests):
                 return False
             self._read_ranges(stack, at + 1)
@@ -289,11 +288,11 @@ class Dnp3Session:
         if stack is self._stack:
             self._heard_s = self._now().mono_s
 
-    def told(self, stack: Stack, event: w.Event) -> None:
+    def notice(self, stack: Stack, event: w.Event) -> None:
         """Something for the supervisor."""
         self._tell(stack, event)
 
-    def ended(self, stack: Stack, ended: Ended) -> None:
+    def ended(self, stack: Stack, ended: EndedTask) -> None:
         """A task ended: flush what it gathered, then let the supervisor know."""
         kind = "startup" if ended.task == "startup" else self._state.busy
         if kind == "startup" or (ended.task == "request" and kind in supervise.POLLS):
@@ -317,13 +316,13 @@ class Dnp3Session:
             self._poll_done(self._asset, kind)
         except Exception as error:  # StoreError, or anything else: the loss must be announced
             log.exception("%s: gathered readings not stored", self._asset)
-            self._post(told.FragmentLost(self._asset, 0, f"{kind} poll: {error}", self._now()))
+            self._post(events.FragmentLost(self._asset, 0, f"{kind} poll: {error}", self._now()))
 
     def _tell(self, stack: Stack | None, event: w.Event) -> None:
         self._inbox.append((stack, event))
         self._engine.wake()
 
 
-def _header(span: reads.Range) -> dnp.Header:
+def _header(span: reads.RangeHeader) -> dnp.Header:
     make = dnp.Header.Range8 if span.stop <= _BYTE else dnp.Header.Range16
     return make(span.group, 0, span.start, span.stop)

@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from gateway.clock import Now
+    from gateway.config.site import Dnp3Settings
     from gateway.field.dnp3.engine import Engine
     from gateway.field.dnp3.fragments import FragmentHandler
-    from gateway.settings import Dnp3Settings
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +52,7 @@ _BAD_RESPONSE = dnp.TaskCompletion.FAILURE_BAD_RESPONSE.value
 _START_TIMEOUT = dnp.TaskCompletion.FAILURE_START_TIMEOUT.value
 
 
-class Ended:
+class EndedTask:
     """A task's end, complete once the indications of its last response are known."""
 
     __slots__ = ("answered", "iin", "ok", "result", "started", "task")
@@ -73,11 +73,11 @@ class Owner(Protocol):
         """A response arrived."""
         ...
 
-    def told(self, stack: Stack, event: w.Event) -> None:
+    def notice(self, stack: Stack, event: w.Event) -> None:
         """Something for the supervisor."""
         ...
 
-    def ended(self, stack: Stack, ended: Ended) -> None:
+    def ended(self, stack: Stack, ended: EndedTask) -> None:
         """A task ended."""
         ...
 
@@ -115,7 +115,7 @@ def guarded(
     return guard
 
 
-class Listener(dnp.IChannelListener):
+class ChannelListener(dnp.IChannelListener):
     """Hears the TCP connection open and close."""
 
     def __init__(self, stack: Stack) -> None:
@@ -126,9 +126,9 @@ class Listener(dnp.IChannelListener):
     def OnStateChange(self, stack: Stack, state: dnp.ChannelState) -> None:  # noqa: N802 - opendnp3
         """opendnp3: CLOSED, OPENING, OPEN or SHUTDOWN."""
         if state == dnp.ChannelState.OPEN:
-            stack.owner.told(stack, w.Opened())
+            stack.owner.notice(stack, w.TcpOpened())
         elif state == dnp.ChannelState.CLOSED:
-            stack.owner.told(stack, w.Closed())
+            stack.owner.notice(stack, w.TcpClosed())
 
 
 class Application(dnp.IMasterApplication):
@@ -139,7 +139,7 @@ class Application(dnp.IMasterApplication):
         self.stack = weakref.ref(stack)
         self._now = now
         self._started = -1
-        self._pending: Ended | None = None
+        self._pending: EndedTask | None = None
         self._iin = -1
 
     @guarded
@@ -154,7 +154,7 @@ class Application(dnp.IMasterApplication):
         started, self._started = self._started == done.type.value, -1
         if task is None:
             return
-        ended = Ended(task, done.result, started=started)
+        ended = EndedTask(task, done.result, started=started)
         if done.result.value in (_SUCCESS, _BAD_RESPONSE):
             self._pending = ended
         else:
@@ -166,7 +166,7 @@ class Application(dnp.IMasterApplication):
         iin = join(field.LSB, field.MSB)
         stack.owner.heard(stack)
         if self._iin == -1 or (iin ^ self._iin) & ~FLEETING:
-            stack.owner.told(stack, w.IinSeen(iin))
+            stack.owner.notice(stack, w.IinSeen(iin))
         self._iin = iin
         if (ended := self._pending) is not None:
             self._pending = None
@@ -206,8 +206,8 @@ class Stack:
         now: Callable[[], Now],
     ) -> None:
         self.engine, self.owner, self._name = engine, owner, name
-        self.on_end: Callable[[Ended], bool] | None = None
-        self._listener = Listener(self)
+        self.on_end: Callable[[EndedTask], bool] | None = None
+        self._listener = ChannelListener(self)
         self._application = Application(self, now)
         engine.hear(name, self._hear)
         self._channel = engine.channel(name, settings.host, settings.port, self._listener)
@@ -228,7 +228,7 @@ class Stack:
         """Send REQUEST LINK STATUS."""
         self.master.CheckLinkStatus(functools.partial(_link_checked, weakref.ref(self)))
 
-    def end(self, ended: Ended) -> None:
+    def end(self, ended: EndedTask) -> None:
         """A task ended: a step of a longer request goes on, anything else is told."""
         on_end = self.on_end if ended.task == "request" else None
         if on_end is None or not on_end(ended):
@@ -238,11 +238,11 @@ class Stack:
         if message.startswith(_FAILED):
             text = message.removeprefix(_FAILED)
             if _CANCELED not in text.lower():
-                self.owner.told(self, w.ConnectFailed(text))
+                self.owner.notice(self, w.ConnectFailed(text))
         elif stray := _STRAY.match(message):
-            self.owner.told(self, w.StraySeen(int(stray[1]), int(stray[2])))
+            self.owner.notice(self, w.StraySeen(int(stray[1]), int(stray[2])))
         elif _NOISE.match(message):
-            self.owner.told(self, w.NoiseSeen(message))
+            self.owner.notice(self, w.NoiseSeen(message))
 
 
 def _link_checked(stack: weakref.ref[Stack], ok: bool) -> None:  # noqa: FBT001 - opendnp3 calls it so
@@ -250,7 +250,7 @@ def _link_checked(stack: weakref.ref[Stack], ok: bool) -> None:  # noqa: FBT001 
     if found is None:
         return
     try:
-        found.owner.told(found, w.LinkChecked(bool(ok)))
+        found.owner.notice(found, w.LinkChecked(bool(ok)))
     except Exception as error:  # an exception in this callback ends the process
         log.exception("link check")
         found.engine.fault(f"link check: {error}")

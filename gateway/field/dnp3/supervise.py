@@ -25,12 +25,12 @@ from typing import TYPE_CHECKING, Any
 
 from gateway.field.dnp3 import words as w
 from gateway.field.dnp3.iin import FLEETING, Iin
-from gateway.field.dnp3.words import Attributes, Phase, State
+from gateway.field.dnp3.words import Attributes, SessionPhase, SessionState
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from gateway.field.dnp3.words import Event, Now, Order, Plan
+    from gateway.field.dnp3.words import Event, Instant, Order, SessionPlan
 
 CONNECT_S = 10.0  # a SYN that nobody answers
 RETRY_MIN_S, RETRY_MAX_S = 1.0, 30.0  # design: back-off with jitter
@@ -42,10 +42,12 @@ FAILED_INTEGRITY_S = 30.0  # until a failed integrity poll is repeated, at most
 REPEAT_S = 10.0  # between answers to one indication, however often it comes back
 POLLS = ("integrity", "critical", "event")
 REQUESTS = ("quiet", "clear_restart", *POLLS, "unsolicited", "attributes")  # the urgent first
-_LINKED = (Phase.STARTING, Phase.UP)
+_LINKED = (SessionPhase.STARTING, SessionPhase.UP)
 
 
-def handle(state: State, event: Event, now: Now, plan: Plan) -> tuple[State, tuple[Order, ...]]:
+def handle(
+    state: SessionState, event: Event, now: Instant, plan: SessionPlan
+) -> tuple[SessionState, tuple[Order, ...]]:
     """Take one event.
 
     Args:
@@ -63,7 +65,7 @@ def handle(state: State, event: Event, now: Now, plan: Plan) -> tuple[State, tup
     if state.phase in _LINKED:
         state = _next_request(state, now, plan, orders)
     elif state.operations:
-        orders.append(w.FailOperations(f"not connected: {state.told or state.phase.value}"))
+        orders.append(w.FailOperations(f"not connected: {state.reported or state.phase.value}"))
         state = replace(state, operations=0)
     return replace(state, look_at_s=_look_at(state, now, plan)), tuple(orders)
 
@@ -71,61 +73,79 @@ def handle(state: State, event: Event, now: Now, plan: Plan) -> tuple[State, tup
 # --- what happened -----------------------------------------------------------------------------
 
 
-def _started(state: State, _event: w.Started, now: Now, _plan: Plan, orders: list[Order]) -> State:
-    return _connect(state, now, orders) if state.phase is Phase.IDLE else state
+def _started(
+    state: SessionState, _event: w.Started, now: Instant, _plan: SessionPlan, orders: list[Order]
+) -> SessionState:
+    return _connect(state, now, orders) if state.phase is SessionPhase.IDLE else state
 
 
-def _stopped(state: State, _event: w.Stopped, now: Now, _plan: Plan, orders: list[Order]) -> State:
-    if state.phase is Phase.UP:
+def _stopped(
+    state: SessionState, _event: w.Stopped, now: Instant, _plan: SessionPlan, orders: list[Order]
+) -> SessionState:
+    if state.phase is SessionPhase.UP:
         orders.append(w.TellDown("stopped"))
-    if state.phase not in (Phase.IDLE, Phase.WAITING):
+    if state.phase not in (SessionPhase.IDLE, SessionPhase.WAITING):
         orders.append(w.Disconnect())
-    return State(since_s=now.s, told="stopped", operations=state.operations)
+    return SessionState(since_s=now.s, reported="stopped", operations=state.operations)
 
 
-def _opened(state: State, _event: w.Opened, now: Now, _plan: Plan, _orders: list[Order]) -> State:
-    if state.phase is not Phase.CONNECTING:
+def _opened(
+    state: SessionState, _event: w.TcpOpened, now: Instant, _plan: SessionPlan, _orders: list[Order]
+) -> SessionState:
+    if state.phase is not SessionPhase.CONNECTING:
         return state
     again = {Attributes.ANSWERED: Attributes.ASK, Attributes.ASKED: Attributes.NEVER}
-    return State(
-        phase=Phase.STARTING,
+    return SessionState(
+        phase=SessionPhase.STARTING,
         since_s=now.s,
         attempt=state.attempt,
-        told=state.told,
+        reported=state.reported,
         operations=state.operations,
         attributes=again.get(state.attributes, state.attributes),
     )
 
 
-def _closed(state: State, _event: w.Closed, now: Now, plan: Plan, orders: list[Order]) -> State:
-    if state.phase is Phase.UP:
+def _closed(
+    state: SessionState, _event: w.TcpClosed, now: Instant, plan: SessionPlan, orders: list[Order]
+) -> SessionState:
+    if state.phase is SessionPhase.UP:
         return _lose(state, now, orders, "closed: the outstation's end closed the connection")
-    if state.phase is Phase.STARTING and now.heard_s < state.since_s:
+    if state.phase is SessionPhase.STARTING and now.heard_s < state.since_s:
         cause = "closed: connected, and closed before any answer; another master may hold it"
         return _lose(state, now, orders, _address_fault(state, plan) or cause)
-    if state.phase is Phase.STARTING:
+    if state.phase is SessionPhase.STARTING:
         return _lose(state, now, orders, "closed: during the first integrity poll")
     return state
 
 
 def _failed(
-    state: State, event: w.ConnectFailed, now: Now, _plan: Plan, orders: list[Order]
-) -> State:
-    if state.phase is not Phase.CONNECTING:
+    state: SessionState,
+    event: w.ConnectFailed,
+    now: Instant,
+    _plan: SessionPlan,
+    orders: list[Order],
+) -> SessionState:
+    if state.phase is not SessionPhase.CONNECTING:
         return state
     word = "refused" if "refused" in event.text.lower() else "unreachable"
     return _lose(state, now, orders, f"{word}: {event.text}")
 
 
-def _stray(state: State, event: w.StraySeen, _now: Now, _plan: Plan, _o: list[Order]) -> State:
+def _stray(
+    state: SessionState, event: w.StraySeen, _now: Instant, _plan: SessionPlan, _o: list[Order]
+) -> SessionState:
     return replace(state, stray=event)
 
 
-def _noise(state: State, event: w.NoiseSeen, _now: Now, _plan: Plan, _o: list[Order]) -> State:
+def _noise(
+    state: SessionState, event: w.NoiseSeen, _now: Instant, _plan: SessionPlan, _o: list[Order]
+) -> SessionState:
     return replace(state, noise=event.text)
 
 
-def _iin(state: State, event: w.IinSeen, _now: Now, _plan: Plan, orders: list[Order]) -> State:
+def _iin(
+    state: SessionState, event: w.IinSeen, _now: Instant, _plan: SessionPlan, orders: list[Order]
+) -> SessionState:
     if state.phase not in _LINKED:
         return state
     if (event.iin ^ state.iin) & ~FLEETING:
@@ -133,7 +153,9 @@ def _iin(state: State, event: w.IinSeen, _now: Now, _plan: Plan, orders: list[Or
     return replace(state, iin=event.iin)
 
 
-def _ended(state: State, event: w.TaskEnded, now: Now, plan: Plan, orders: list[Order]) -> State:
+def _ended(
+    state: SessionState, event: w.TaskEnded, now: Instant, plan: SessionPlan, orders: list[Order]
+) -> SessionState:
     if state.phase not in _LINKED:
         return state
     if event.task == "startup":
@@ -146,9 +168,9 @@ def _ended(state: State, event: w.TaskEnded, now: Now, plan: Plan, orders: list[
 
 
 def _startup_ended(
-    state: State, event: w.TaskEnded, now: Now, plan: Plan, orders: list[Order]
-) -> State:
-    if state.phase is not Phase.STARTING:
+    state: SessionState, event: w.TaskEnded, now: Instant, plan: SessionPlan, orders: list[Order]
+) -> SessionState:
+    if state.phase is not SessionPhase.STARTING:
         return state
     if not event.ok:
         if not event.answered:
@@ -158,9 +180,9 @@ def _startup_ended(
     restarted = bool(state.iin & Iin.DEVICE_RESTART)
     return replace(
         state,
-        phase=Phase.UP,
+        phase=SessionPhase.UP,
         since_s=now.s,
-        told=None,
+        reported=None,
         # This poll was made after the restart: what is left is to acknowledge it, for which
         # there is a second; a restart seen after that is another one.
         wanted=state.wanted | ({"clear_restart"} if restarted else set()),
@@ -173,8 +195,8 @@ def _startup_ended(
 
 
 def _request_ended(
-    state: State, event: w.TaskEnded, now: Now, plan: Plan, orders: list[Order]
-) -> State:
+    state: SessionState, event: w.TaskEnded, now: Instant, plan: SessionPlan, orders: list[Order]
+) -> SessionState:
     kind, state = state.busy, replace(state, busy="")
     if kind in POLLS or kind == "attributes":
         orders.append(w.TellPoll(kind, event.ok, event.cause))
@@ -196,9 +218,9 @@ def _request_ended(
 
 
 def _checked(
-    state: State, event: w.LinkChecked, now: Now, plan: Plan, orders: list[Order]
-) -> State:
-    if state.phase is not Phase.UP or state.checking_s is None:
+    state: SessionState, event: w.LinkChecked, now: Instant, plan: SessionPlan, orders: list[Order]
+) -> SessionState:
+    if state.phase is not SessionPhase.UP or state.checking_s is None:
         return state
     # An outstation may not know link status requests; if it answers reads it is alive.
     if event.ok or now.heard_s >= state.checking_s:
@@ -213,9 +235,9 @@ def _checked(
 
 
 def _poll_asked(
-    state: State, event: w.PollAsked, _now: Now, plan: Plan, orders: list[Order]
-) -> State:
-    if state.phase is not Phase.UP:
+    state: SessionState, event: w.PollAsked, _now: Instant, plan: SessionPlan, orders: list[Order]
+) -> SessionState:
+    if state.phase is not SessionPhase.UP:
         orders.append(w.TellPoll(event.kind, ok=False, cause="not connected"))
         return state
     if event.kind == "critical" and plan.critical_poll_s is None:
@@ -225,20 +247,28 @@ def _poll_asked(
 
 
 def _operate_asked(
-    state: State, _event: w.OperateAsked, _now: Now, _plan: Plan, _orders: list[Order]
-) -> State:
+    state: SessionState,
+    _event: w.OperateAsked,
+    _now: Instant,
+    _plan: SessionPlan,
+    _orders: list[Order],
+) -> SessionState:
     return replace(state, operations=state.operations + 1)
 
 
-def _ticked(state: State, _event: w.Ticked, _now: Now, _plan: Plan, _orders: list[Order]) -> State:
+def _ticked(
+    state: SessionState, _event: w.Ticked, _now: Instant, _plan: SessionPlan, _orders: list[Order]
+) -> SessionState:
     return state
 
 
-_TAKE: dict[type, Callable[[State, Any, Now, Plan, list[Order]], State]] = {
+_TAKE: dict[
+    type, Callable[[SessionState, Any, Instant, SessionPlan, list[Order]], SessionState]
+] = {
     w.Started: _started,
     w.Stopped: _stopped,
-    w.Opened: _opened,
-    w.Closed: _closed,
+    w.TcpOpened: _opened,
+    w.TcpClosed: _closed,
     w.ConnectFailed: _failed,
     w.StraySeen: _stray,
     w.NoiseSeen: _noise,
@@ -254,21 +284,29 @@ _TAKE: dict[type, Callable[[State, Any, Now, Plan, list[Order]], State]] = {
 # --- what the time says ------------------------------------------------------------------------
 
 
-def _idle(state: State, _now: Now, _plan: Plan, _orders: list[Order]) -> State:
+def _idle(
+    state: SessionState, _now: Instant, _plan: SessionPlan, _orders: list[Order]
+) -> SessionState:
     return state
 
 
-def _waiting(state: State, now: Now, _plan: Plan, orders: list[Order]) -> State:
+def _waiting(
+    state: SessionState, now: Instant, _plan: SessionPlan, orders: list[Order]
+) -> SessionState:
     return _connect(state, now, orders) if now.s >= state.until_s else state
 
 
-def _connecting(state: State, now: Now, _plan: Plan, orders: list[Order]) -> State:
+def _connecting(
+    state: SessionState, now: Instant, _plan: SessionPlan, orders: list[Order]
+) -> SessionState:
     if now.s < state.until_s:
         return state
     return _lose(state, now, orders, "unreachable: nothing answers the connection request")
 
 
-def _starting(state: State, now: Now, plan: Plan, orders: list[Order]) -> State:
+def _starting(
+    state: SessionState, now: Instant, plan: SessionPlan, orders: list[Order]
+) -> SessionState:
     if now.s >= max(state.since_s, now.heard_s) + _silence_s(plan):
         return _lose(state, now, orders, _silence_cause(state, now, plan))
     if now.s >= state.since_s + START_S:
@@ -277,13 +315,13 @@ def _starting(state: State, now: Now, plan: Plan, orders: list[Order]) -> State:
     return state
 
 
-def _up(state: State, now: Now, plan: Plan, orders: list[Order]) -> State:
+def _up(state: SessionState, now: Instant, plan: SessionPlan, orders: list[Order]) -> SessionState:
     if state.poll_failures >= POLL_FAILURES:
         cause = f"silent: {state.poll_failures} reads in a row were not answered"
         return _lose(state, now, orders, cause)
     if state.checking_s is not None and now.s >= state.checking_s + _silence_s(plan):
         state = _checked(state, w.LinkChecked(ok=False), now, plan, orders)
-        if state.phase is not Phase.UP:
+        if state.phase is not SessionPhase.UP:
             return state
     if state.checking_s is None and now.s >= state.check_at_s:
         orders.append(w.CheckLink())
@@ -291,7 +329,7 @@ def _up(state: State, now: Now, plan: Plan, orders: list[Order]) -> State:
     return _indicated(_due(state, now, plan), now, plan)
 
 
-def _due(state: State, now: Now, plan: Plan) -> State:
+def _due(state: SessionState, now: Instant, plan: SessionPlan) -> SessionState:
     """Want the polls whose time has come."""
     wanted = set(state.wanted)
     event_at_s, critical_at_s = state.event_at_s, state.critical_at_s
@@ -316,7 +354,7 @@ def _due(state: State, now: Now, plan: Plan) -> State:
     )
 
 
-def _indicated(state: State, now: Now, plan: Plan) -> State:
+def _indicated(state: SessionState, now: Instant, plan: SessionPlan) -> SessionState:
     """Want what the internal indications ask for."""
     if state.iin & Iin.DEVICE_RESTART and now.s >= state.restart_at_s + REPEAT_S:
         anew = {"clear_restart", "integrity"} | ({"unsolicited"} if plan.unsolicited else set())
@@ -327,21 +365,23 @@ def _indicated(state: State, now: Now, plan: Plan) -> State:
     return state
 
 
-_ON_TIME: dict[Phase, Callable[[State, Now, Plan, list[Order]], State]] = {
-    Phase.IDLE: _idle,
-    Phase.WAITING: _waiting,
-    Phase.CONNECTING: _connecting,
-    Phase.STARTING: _starting,
-    Phase.UP: _up,
+_ON_TIME: dict[
+    SessionPhase, Callable[[SessionState, Instant, SessionPlan, list[Order]], SessionState]
+] = {
+    SessionPhase.IDLE: _idle,
+    SessionPhase.WAITING: _waiting,
+    SessionPhase.CONNECTING: _connecting,
+    SessionPhase.STARTING: _starting,
+    SessionPhase.UP: _up,
 }
 
 
-def _look_at(state: State, now: Now, plan: Plan) -> float | None:
-    if state.phase is Phase.IDLE:
+def _look_at(state: SessionState, now: Instant, plan: SessionPlan) -> float | None:
+    if state.phase is SessionPhase.IDLE:
         return None
-    if state.phase in (Phase.WAITING, Phase.CONNECTING):
+    if state.phase in (SessionPhase.WAITING, SessionPhase.CONNECTING):
         return state.until_s
-    if state.phase is Phase.STARTING:
+    if state.phase is SessionPhase.STARTING:
         quiet = max(state.since_s, now.heard_s) + _silence_s(plan)
         return min(quiet, state.since_s + START_S)
     checked = state.check_at_s
@@ -359,41 +399,43 @@ def _look_at(state: State, now: Now, plan: Plan) -> float | None:
 # --- steps -------------------------------------------------------------------------------------
 
 
-def _connect(state: State, now: Now, orders: list[Order]) -> State:
+def _connect(state: SessionState, now: Instant, orders: list[Order]) -> SessionState:
     orders.append(w.Connect())
-    return replace(state, phase=Phase.CONNECTING, since_s=now.s, until_s=now.s + CONNECT_S)
+    return replace(state, phase=SessionPhase.CONNECTING, since_s=now.s, until_s=now.s + CONNECT_S)
 
 
-def _lose(state: State, now: Now, orders: list[Order], cause: str) -> State:
+def _lose(state: SessionState, now: Instant, orders: list[Order], cause: str) -> SessionState:
     """Give the connection up, tell the core if that is news, and wait."""
     if state.busy in POLLS:
         orders.append(w.TellPoll(state.busy, ok=False, cause=cause))
-    if state.phase is Phase.UP or cause != state.told:
+    if state.phase is SessionPhase.UP or cause != state.reported:
         orders.append(w.TellDown(cause))
     orders.append(w.Disconnect())
-    steady = state.phase is Phase.UP and now.s >= state.since_s + STEADY_S
+    steady = state.phase is SessionPhase.UP and now.s >= state.since_s + STEADY_S
     attempt = 0 if steady else state.attempt
     ceiling_s = min(RETRY_MAX_S, 2.0 ** (attempt + 1))
     wait_s = RETRY_MIN_S + now.luck * (ceiling_s - RETRY_MIN_S)
-    return State(
-        phase=Phase.WAITING,
+    return SessionState(
+        phase=SessionPhase.WAITING,
         since_s=now.s,
         until_s=now.s + wait_s,
         attempt=min(attempt + 1, 5),
-        told=cause,
+        reported=cause,
         operations=state.operations,
         attributes=state.attributes,
     )
 
 
-def _next_request(state: State, now: Now, plan: Plan, orders: list[Order]) -> State:
+def _next_request(
+    state: SessionState, now: Instant, plan: SessionPlan, orders: list[Order]
+) -> SessionState:
     """Hand the most urgent request to opendnp3, if it has none."""
     if state.busy:
         return state
     if state.operations:
         orders.append(w.Request("operate"))
         return replace(state, busy="operate", operations=state.operations - 1)
-    if state.phase is not Phase.UP:
+    if state.phase is not SessionPhase.UP:
         return state
     kind = next((k for k in REQUESTS if k in state.wanted), None)
     if kind is None:
@@ -406,11 +448,11 @@ def _next_request(state: State, now: Now, plan: Plan, orders: list[Order]) -> St
     return replace(state, attributes=Attributes.ASKED) if kind == "attributes" else state
 
 
-def _silence_s(plan: Plan) -> float:
+def _silence_s(plan: SessionPlan) -> float:
     return 2 * plan.response_timeout_s + 1
 
 
-def _silence_cause(state: State, now: Now, plan: Plan) -> str:
+def _silence_cause(state: SessionState, now: Instant, plan: SessionPlan) -> str:
     if now.heard_s >= state.since_s:
         return "silent: it stopped answering before the first integrity poll was complete"
     if fault := _address_fault(state, plan):
@@ -421,7 +463,7 @@ def _silence_cause(state: State, now: Now, plan: Plan) -> str:
     )
 
 
-def _address_fault(state: State, plan: Plan) -> str:
+def _address_fault(state: SessionState, plan: SessionPlan) -> str:
     """What the frames that did arrive say about the addresses; "" if none arrived."""
     if state.stray is not None:
         return (

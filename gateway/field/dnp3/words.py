@@ -17,11 +17,11 @@ class Stopped(NamedTuple):
     """End; nothing is tried again."""
 
 
-class Opened(NamedTuple):
+class TcpOpened(NamedTuple):
     """The TCP connection is there."""
 
 
-class Closed(NamedTuple):
+class TcpClosed(NamedTuple):
     """The TCP connection is gone."""
 
 
@@ -82,8 +82,8 @@ class Ticked(NamedTuple):
 Event = (
     Started
     | Stopped
-    | Opened
-    | Closed
+    | TcpOpened
+    | TcpClosed
     | ConnectFailed
     | StraySeen
     | NoiseSeen
@@ -168,7 +168,7 @@ Order = (
 # --- state -------------------------------------------------------------------------------------
 
 
-class Now(NamedTuple):
+class Instant(NamedTuple):
     """The instant of an event, and what the shell knows without being asked."""
 
     s: float  # monotonic seconds
@@ -177,7 +177,7 @@ class Now(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class SessionPlan:
     """A session's settings, as far as they decide anything. All in seconds but the flags."""
 
     outstation_address: int
@@ -190,7 +190,7 @@ class Plan:
     unsolicited: bool
 
 
-class Phase(Enum):
+class SessionPhase(Enum):
     """Where the session stands."""
 
     IDLE = "idle"  # not started, or stopped
@@ -210,15 +210,15 @@ class Attributes(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class State:
+class SessionState:
     """One session. ``_s`` are monotonic seconds."""
 
-    phase: Phase = Phase.IDLE
+    phase: SessionPhase = SessionPhase.IDLE
     since_s: float = 0.0  # when the phase was entered
     until_s: float = 0.0  # WAITING, CONNECTING: when it ends
     look_at_s: float | None = None  # when a Ticked is due
     attempt: int = 0  # back-off exponent
-    told: str | None = None  # cause of TellDown the core heard last; None: none, or it is up
+    reported: str | None = None  # cause of TellDown the core heard last; None: none, or it is up
     stray: StraySeen | None = None
     noise: str = ""
     iin: int = 0

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gateway import clock
+from gateway.config.site import QueueSettings
 from gateway.queue.store import Store
-from gateway.settings import QueueSettings
 from gateway.uplink import messages
 from gateway.uplink.telemetry import Telemetry
 from tests.bench import synthetic

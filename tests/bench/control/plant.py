@@ -21,10 +21,15 @@ from typing import TYPE_CHECKING, Any, Self
 import psutil
 
 from gateway import clock
+from gateway.cloud.dispatcher.client import (
+    BrokerAccess,
+    BrokerUnreachableError,
+    Dispatcher,
+    DispatchError,
+)
+from gateway.cloud.dispatcher.heard import DelayedHeartbeat
 from gateway.demo.broker import Broker
 from gateway.demo.pki import Pki
-from gateway.dispatcher.client import Connection, Dispatcher, DispatchError, LinkError
-from gateway.dispatcher.heard import Answer
 from gateway.local import client
 from gateway.sim.launch import SimProcess
 from tests.bench.control.tape import Tape
@@ -37,7 +42,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
 
-    from gateway.dispatcher.heard import Challenge, Heard
+    from gateway.cloud.dispatcher.heard import Challenge, HeardMessage
     from tests.bench.control.netns import Namespace
     from tests.bench.control.shim import Shim
 
@@ -177,7 +182,7 @@ class Plant:
             self.dispatcher.on_heard = self._heard
             self._stack = stack.pop_all()
         self.tapes = [Tape(one.record_file) for one in self.sims]
-        self.replies: Callable[[bytes], Iterable[Answer]] = _at_once
+        self.replies: Callable[[bytes], Iterable[DelayedHeartbeat]] = _at_once
 
     def _sims(
         self,
@@ -206,10 +211,10 @@ class Plant:
             stack.callback(one.close)
         return found
 
-    def connection(self, name: str) -> Connection:
+    def connection(self, name: str) -> BrokerAccess:
         """To our broker, as this client."""
         cert, key = self.pki.client(name)
-        return Connection("localhost", self.broker.port, self.pki.ca, cert, key, name)
+        return BrokerAccess("localhost", self.broker.port, self.pki.ca, cert, key, name)
 
     def __enter__(self) -> Self:
         return self
@@ -219,7 +224,7 @@ class Plant:
 
     # --- heartbeats --------------------------------------------------------------------------
 
-    def _reply(self, asked: Challenge, signed: bytes) -> Iterable[Answer]:
+    def _reply(self, asked: Challenge, signed: bytes) -> Iterable[DelayedHeartbeat]:
         answers = tuple(self.replies(signed))
         if any(not one.delay_s for one in answers):
             is_gap = asked.at.mono_s - self._answered_s > self.times.lease_s / 2
@@ -230,7 +235,7 @@ class Plant:
         self.answers.append(signed)
         return answers
 
-    def _heard(self, heard: Heard) -> None:
+    def _heard(self, heard: HeardMessage) -> None:
         if heard.schema == "bess.challenge/1":
             at, told = heard.at, dt.datetime.fromisoformat(str(heard.body["issuedAt"]))
             age_s = at.unix_ms / 1000 - told.timestamp()
@@ -339,7 +344,7 @@ class Plant:
         for name in names:
             try:
                 ids[name] = self.dispatcher.send(name, verb, **params)
-            except (DispatchError, LinkError) as error:
+            except (DispatchError, BrokerUnreachableError) as error:
                 failed[name] = str(error)
             time.sleep(PACE_S)
         end = time.monotonic() + within_s
@@ -425,5 +430,5 @@ class Plant:
         return self.daemon.wait(within_s=60)
 
 
-def _at_once(signed: bytes) -> Iterable[Answer]:
-    return (Answer(0.0, signed),)
+def _at_once(signed: bytes) -> Iterable[DelayedHeartbeat]:
+    return (DelayedHeartbeat(0.0, signed),)

@@ -13,8 +13,8 @@ import time
 from typing import TYPE_CHECKING, ClassVar
 
 from gateway import clock
-from gateway.dispatcher.client import Dispatcher
-from gateway.dispatcher.heard import Answer
+from gateway.cloud.dispatcher.client import Dispatcher
+from gateway.cloud.dispatcher.heard import DelayedHeartbeat
 from tests.fixtures.daemon import GATEWAY
 
 if TYPE_CHECKING:
@@ -143,8 +143,12 @@ class HeartbeatsLate(Scenario):
     def cause(self, plant: Plant) -> None:
         late_s = plant.times.lease_s + 0.5
 
-        def replies(signed: bytes) -> Iterable[Answer]:
-            return (Answer(late_s, signed), Answer(late_s + 2, signed), Answer(late_s + 5, signed))
+        def replies(signed: bytes) -> Iterable[DelayedHeartbeat]:
+            return (
+                DelayedHeartbeat(late_s, signed),
+                DelayedHeartbeat(late_s + 2, signed),
+                DelayedHeartbeat(late_s + 5, signed),
+            )
 
         plant.replies = replies
 

@@ -16,7 +16,7 @@ from jwcrypto.jwk import JWK  # type: ignore[import-untyped]  # it ships no type
 from jwcrypto.jws import JWS  # type: ignore[import-untyped]  # it ships no types
 
 from gateway.audit.chain import Head, head_payload
-from gateway.audit.device import Device, Signature, claims, opened, read_certificate, thumbprint
+from gateway.audit.device import Device, HeadSignature, claims, opened, read_certificate, thumbprint
 from gateway.errors import ConfigError, PayloadError
 from tests.fixtures.audits import GATEWAY, KEYS, identity
 
@@ -39,8 +39,8 @@ def test_the_kind_of_the_key_chooses_the_algorithm(tmp_path: Path, kind: str) ->
     print_ = base64.urlsafe_b64encode(hashlib.sha256(der).digest()).rstrip(b"=").decode()
     assert header(token) == {"alg": kind, "typ": "bess-audit+jws", "x5t#S256": print_}
     assert thumbprint(certificate) == print_
-    assert opened(token, certificate) == Signature(GATEWAY, HEAD, 5)
-    assert claims(token) == Signature(GATEWAY, HEAD, 5)
+    assert opened(token, certificate) == HeadSignature(GATEWAY, HEAD, 5)
+    assert claims(token) == HeadSignature(GATEWAY, HEAD, 5)
 
 
 def test_a_renewed_key_is_used_from_the_reload_on(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 from gateway.audit.chain import verify_chain
-from gateway.audit.reading import reading
+from gateway.audit.reader import reading
 from tests.fixtures.audits import Ledger, entry
 from tests.fixtures.queues import DEADLINE_S
 

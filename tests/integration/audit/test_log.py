@@ -12,17 +12,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from gateway import sqlitecore
 from gateway.audit import schema
-from gateway.audit.backlog import Backlog
+from gateway.audit.backlog import AuditBacklog
 from gateway.audit.device import Device, read_certificate
 from gateway.audit.examine import examine
 from gateway.audit.file import VERSION, found_version, sealed
-from gateway.audit.reading import reading
-from gateway.audit.writer import DAY_S, Writer
+from gateway.audit.reader import reading
+from gateway.audit.writer import DAY_S, AuditWriter
 from gateway.effects import Record
 from gateway.errors import GatewayError, StoreError
 from gateway.events import AuditTroubled, HeadSigned, Recorded
+from gateway.sqlite import connection
 from tests.fixtures.audits import (
     GATEWAY,
     Clock,
@@ -93,9 +93,9 @@ def test_waiting_orders_share_one_commit_and_each_is_answered_once(tmp_path: Pat
 
 def test_orders_that_wait_together_go_into_one_transaction(tmp_path: Path) -> None:
     clock, inbox = Clock(), Inbox()
-    writer = Writer(tmp_path / "control.db", gateway=GATEWAY, sign=None, post=inbox, now=clock)
+    writer = AuditWriter(tmp_path / "control.db", gateway=GATEWAY, sign=None, post=inbox, now=clock)
     writer.open(kept=False)
-    backlog = Backlog()
+    backlog = AuditBacklog()
     for number in range(200):
         backlog.put(Record(number, (entry(number),), {"n": str(number)}), clock())
     with closing(sqlite3.connect(tmp_path / "control.db")) as watcher:
@@ -154,15 +154,15 @@ def test_a_text_that_is_no_utf_8_is_kept_as_it_is(tmp_path: Path) -> None:
 # --- signatures --------------------------------------------------------------------------------
 
 
-def tended(tmp_path: Path, sign: Callable[[bytes], str] | None) -> tuple[Writer, Clock, Inbox]:
+def tended(tmp_path: Path, sign: Callable[[bytes], str] | None) -> tuple[AuditWriter, Clock, Inbox]:
     clock, inbox = Clock(), Inbox()
-    writer = Writer(tmp_path / "control.db", gateway=GATEWAY, sign=sign, post=inbox, now=clock)
+    writer = AuditWriter(tmp_path / "control.db", gateway=GATEWAY, sign=sign, post=inbox, now=clock)
     writer.open(kept=False)
     return writer, clock, inbox
 
 
-def put(writer: Writer, clock: Clock, *numbers: int) -> None:
-    backlog = Backlog()
+def put(writer: AuditWriter, clock: Clock, *numbers: int) -> None:
+    backlog = AuditBacklog()
     for number in numbers:
         backlog.put(Record(0, (entry(number),)), clock())
     assert writer.write(backlog.take()) == ""
@@ -278,7 +278,7 @@ def test_a_signature_that_is_asked_for_anew_is_tried_with_a_key_that_failed(tmp_
 # --- 400 days ----------------------------------------------------------------------------------
 
 
-def day(writer: Writer, clock: Clock, number: int) -> Record | None:
+def day(writer: AuditWriter, clock: Clock, number: int) -> Record | None:
     """One row, its signature, a day's care; what is to be recorded of it."""
     put(writer, clock, number)
     writer.tend(is_sign_asked=True, closing=False)
@@ -406,7 +406,7 @@ def test_a_step_that_fails_leaves_the_version_as_it_was(tmp_path: Path) -> None:
     database = tmp_path / "control.db"
     raw, core = schema.connect(database)
     steps = (*schema.MIGRATIONS, "CREATE TABLE more (x); CREATE TABLE audit (y)")
-    with pytest.raises(sqlitecore.UNREADABLE):
+    with pytest.raises(connection.UNREADABLE):
         schema.migrate(core, 1, steps=steps)
     core.close()
     core.engine.dispose()

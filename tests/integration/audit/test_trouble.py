@@ -13,7 +13,7 @@ import pytest
 
 from gateway.audit.chain import TROUBLE, verify_chain
 from gateway.audit.file import FILE
-from gateway.audit.reading import reading
+from gateway.audit.reader import reading
 from gateway.errors import DiskFullError, StoreError
 from gateway.events import AuditTroubled, Recorded, ThreadFault
 from tests.fixtures.audits import Ledger, entry, row_texts, tampered

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from gateway import cli
 from gateway.audit.chain import START, Head, appended
 from gateway.audit.device import Device
 from gateway.audit.file import sealed
 from gateway.audit.rows import columns_of, head_text
+from gateway.cli import main
 from gateway.events import HeadSigned
 from gateway.uplink import messages
 from tests.fixtures.audits import (
@@ -61,7 +61,7 @@ class Verify:
     def __call__(self, database: Path, *more: str, cert: Path | None = None) -> Findings:
         cert = cert or certificate(database.parent)
         where = ["--database", str(database), "--cert", str(cert)]
-        self.code = cli.main(["audit", "verify", *where, *more, "--json"])
+        self.code = main.main(["audit", "verify", *where, *more, "--json"])
         found = json.loads(self._capsys.readouterr().out)
         assert found["clean"] == (not found["findings"]) == (self.code == 0)
         self.texts = [each["text"] for each in found["findings"]]
@@ -257,10 +257,10 @@ def test_a_log_of_another_gateway_is_found(
 ) -> None:
     site = tmp_path / "site.toml"
     site.write_text('[gateway]\nid = "gw-18"\nstate_dir = "."\n[uplink]\ncert_file = "gw-17.pem"\n')
-    assert cli.main(["audit", "verify", "--config", str(site)]) == 1
+    assert main.main(["audit", "verify", "--config", str(site)]) == 1
     assert "is of gateway 'gw-17'" in capsys.readouterr().out
     site.write_text(site.read_text().replace("gw-18", GATEWAY))
-    assert cli.main(["audit", "verify", "--config", str(site)]) == 0
+    assert main.main(["audit", "verify", "--config", str(site)]) == 0
 
 
 def test_a_file_replaced_by_an_older_copy_is_found_by_a_published_head_alone(

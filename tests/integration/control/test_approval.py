@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from gateway.clock import now
-from gateway.dispatcher.signing import Signer
+from gateway.cloud.dispatcher.signing import Signer
 from tests.fixtures import commands
 from tests.fixtures.commanded_site import ASSET, ControlSite
 from tests.fixtures.control_rig import who

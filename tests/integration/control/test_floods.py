@@ -19,8 +19,8 @@ from tests.fixtures.flood import Flood, publish
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from gateway.cloud.dispatcher.heard import Challenge
     from gateway.demo.pki import Pki
-    from gateway.dispatcher.heard import Challenge
 
 TOPIC = "bess/v1/gw-17/"
 TOPICS = ("bess-1/cmd", "hb/down", "mgmt/req")

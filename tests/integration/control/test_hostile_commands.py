@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from gateway.clock import now, rfc3339
-from gateway.dispatcher.heard import Answer
-from gateway.dispatcher.signing import Signer, sign
+from gateway.cloud.dispatcher.heard import DelayedHeartbeat
+from gateway.cloud.dispatcher.signing import Signer, sign
 from tests.fixtures import commands
 from tests.fixtures.commanded_site import ASSET, ControlSite
 from tests.fixtures.control_rig import who
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from gateway.cloud.dispatcher.heard import Challenge
     from gateway.demo.pki import Pki
-    from gateway.dispatcher.heard import Challenge
 
 STRANGER = Signer("mallory-1", commands.signer("mallory-1").private)
 POSER = Signer("ops-1", commands.signer("mallory-1").private)  # a trusted name on another key
@@ -306,10 +306,10 @@ def test_forged_late_and_foreign_heartbeats_extend_no_lease(attacked: Attacked) 
     assert site.control()["state"] == "ACTIVE"
     kept: list[bytes] = []
 
-    def answers(asked: Challenge, good: bytes) -> list[Answer]:
+    def answers(asked: Challenge, good: bytes) -> list[DelayedHeartbeat]:
         if len(kept) < 3:
             kept.append(good)
-            return [Answer(0, good)]
+            return [DelayedHeartbeat(0, good)]
         body = {
             "schema": "bess.heartbeat/1",
             "gateway": "gw-17",
@@ -328,7 +328,9 @@ def test_forged_late_and_foreign_heartbeats_extend_no_lease(attacked: Attacked) 
             good[:-2],
             *kept,
         ]
-        return [Answer(0, one) for one in wrong] + [Answer(10.5, good)]  # in time for nobody
+        return [DelayedHeartbeat(0, one) for one in wrong] + [
+            DelayedHeartbeat(10.5, good)
+        ]  # in time for nobody
 
     last_at = now().mono_s
     dispatcher.on_challenge = answers

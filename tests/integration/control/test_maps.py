@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from gateway.clock import now
-from gateway.mapfiles import map_folders
+from gateway.site.maps import map_folders
 from tests.fixtures.commanded_site import ControlSite
 from tests.fixtures.control_rig import DEADMAN_S, who
 

@@ -9,8 +9,8 @@ import pytest
 
 from gateway import clock
 from gateway.clock import now
-from gateway.control import readiness
-from gateway.sitefile import load_site
+from gateway.control.rules import readiness
+from gateway.site.load import load_site
 from tests.fixtures.commanded_site import ASSET, ControlSite
 from tests.fixtures.control_rig import keep, who
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from gateway.queue.book import sealed
+from gateway.queue.rules.counters import sealed
 from tests.fixtures import accounts, schemas
 from tests.fixtures.daemon import Asset, Daemon
 from tests.fixtures.disks import fill, small_disk

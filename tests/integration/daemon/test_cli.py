@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from gateway import cli
+from gateway.cli import main
 from tests.fixtures.daemon import ROOT, bess_gateway
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def site(tmp_path: Path, pki: Pki) -> Path:
 
 def check(site: Path) -> int:
     """Exit code of ``check``."""
-    return cli.main(["check", "--config", str(site)])
+    return main.main(["check", "--config", str(site)])
 
 
 def line_of(site: Path, text: str) -> int:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from gateway.events import GapsRecorded, QueueTroubled
-from gateway.queue.book import found_in
+from gateway.queue.rules.counters import found_in
+from gateway.queue.rules.wal_frames import FRAME, HEADER, page_of, parse
 from gateway.queue.schema import PAGE
-from gateway.queue.walfile import FRAME, HEADER, page_of, parse
 from gateway.streams import Stream
 from tests.faults import trials
 from tests.fixtures.queues import Shelf, batch, gaps

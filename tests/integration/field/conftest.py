@@ -16,7 +16,7 @@ from tests.fixtures.yadnp3_outstation import yadnp3_outstation
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from gateway.field.ports import FragmentSink
+    from gateway.ports import FragmentSink
     from tests.fixtures.outstation_process import OutstationProcess
 
 

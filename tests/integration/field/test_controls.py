@@ -11,7 +11,7 @@ from gateway import clock
 from gateway.events import SessionUp, ThreadFault
 from gateway.field.dnp3.engine import Engine
 from gateway.field.dnp3.session import Dnp3Session
-from gateway.field.ports import Control, CrobOp, Outcome, OutcomeKind, Stage, Variation
+from gateway.ports import Control, CrobOp, Outcome, OutcomeKind, Stage, Variation
 from tests.fixtures.field import DEADLINE_S, Recorder, Sink, asset
 from tests.fixtures.tcp import refusing_port
 from tests.fixtures.yadnp3_outstation import yadnp3_outstation

@@ -11,7 +11,7 @@ from gateway import clock
 from gateway.events import SessionDown, SessionUp
 from gateway.field.dnp3 import words as w
 from gateway.field.dnp3.fragments import FragmentHandler
-from gateway.field.dnp3.stack import Ended, Stack
+from gateway.field.dnp3.stack import EndedTask, Stack
 from tests.fixtures.field import DEADLINE_S, Recorder, Sink, asset
 from tests.fixtures.yadnp3_outstation import yadnp3_outstation
 
@@ -33,11 +33,11 @@ class Owner:
 
     def heard(self, stack: Stack) -> None: ...
 
-    def ended(self, stack: Stack, ended: Ended) -> None: ...
+    def ended(self, stack: Stack, ended: EndedTask) -> None: ...
 
     def closed(self, stack: Stack) -> None: ...
 
-    def told(self, _stack: Stack, event: w.Event) -> None:
+    def notice(self, _stack: Stack, event: w.Event) -> None:
         if isinstance(event, self._expected):
             self.came.set()
 
@@ -76,7 +76,7 @@ def test_a_connection_that_ended_leaves_nothing_in_memory(
     engine: Engine, core: Recorder, sink: Sink
 ) -> None:
     with yadnp3_outstation() as station:
-        assert gone(dropped(engine, core, sink, station.port, expected=w.Opened))
+        assert gone(dropped(engine, core, sink, station.port, expected=w.TcpOpened))
 
 
 def test_a_session_that_was_up_leaves_nothing_of_its_connection_in_memory(

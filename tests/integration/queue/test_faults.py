@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from gateway.config.site import QueueSettings
 from gateway.errors import StoreError
 from gateway.events import GapsRecorded, QueueTroubled
-from gateway.queue.book import sealed
 from gateway.queue.peek import peek
+from gateway.queue.rules.counters import sealed
 from gateway.queue.schema import PAGE, VERSION
-from gateway.settings import QueueSettings
 from gateway.streams import Row, Stream
 from tests.fixtures.disks import small_disk
 from tests.fixtures.queues import Shelf, batch, gaps
@@ -308,7 +308,7 @@ import os, sys
 from pathlib import Path
 from gateway.errors import StoreError
 from gateway.queue.store import Store
-from gateway.settings import QueueSettings
+from gateway.config.site import QueueSettings
 os.setuid(65534)
 store = Store(Path(sys.argv[1]), QueueSettings(1 << 30, 1e6), post=print, gap_batch=None)
 try:

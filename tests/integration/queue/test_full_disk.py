@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from gateway.config.site import QueueSettings
 from gateway.errors import DiskFullError
 from gateway.events import QueueTroubled, RowsStored
-from gateway.queue.fate import Space
-from gateway.settings import QueueSettings
+from gateway.queue.rules.retention import Space
 from gateway.streams import Row, Stream
 from tests.fixtures.disks import fill, free_bytes, small_disk
 from tests.fixtures.queues import LARGE, Shelf, batch, gaps

@@ -12,8 +12,8 @@ from gateway import clock
 from gateway.events import QueueTroubled
 from gateway.queue import tally
 from gateway.queue.opening import open_queue
+from gateway.queue.rules.wal_frames import FRAME, HEADER, parse
 from gateway.queue.schema import PAGE
-from gateway.queue.walfile import FRAME, HEADER, parse
 from gateway.streams import Stream
 from tests.fixtures.queues import Shelf, batch, gaps
 

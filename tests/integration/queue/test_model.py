@@ -9,9 +9,9 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from gateway.queue.fate import Space
+from gateway.config.site import QueueSettings
 from gateway.queue.peek import peek
-from gateway.settings import QueueSettings
+from gateway.queue.rules.retention import Space
 from gateway.streams import Row, Stream
 from tests.fixtures.queues import Shelf, batch, gaps
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from gateway.clock import Now
+from gateway.config.site import QueueSettings
 from gateway.effects import FetchRows
 from gateway.errors import StoreError
 from gateway.events import (
@@ -20,9 +21,8 @@ from gateway.events import (
     RowsStored,
     ThreadFault,
 )
-from gateway.queue.fate import Space
 from gateway.queue.peek import peek
-from gateway.settings import QueueSettings
+from gateway.queue.rules.retention import Space
 from gateway.streams import Batch, Gap, Stream
 from tests.fixtures.queues import DEADLINE_S, LARGE, Shelf, batch, gap_batch, gaps
 

@@ -3,10 +3,10 @@ from __future__ import annotations
 import opendnp3 as dnp3
 import pytest
 
-from gateway.mapfiles import load_maps
 from gateway.measured import Quality, TimeQuality
 from gateway.points.decode import decode
 from gateway.sim.launch import SimProcess
+from gateway.site.maps import load_maps
 from tests.integration.sim.recording_master import NEED_TIME, RecordingMaster
 
 MAPS = {one.id: one for one in load_maps()}

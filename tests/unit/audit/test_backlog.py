@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from gateway.audit.backlog import Backlog
+from gateway.audit.backlog import AuditBacklog
 from gateway.clock import Now
 from gateway.effects import AuditEntry, Record
 
@@ -17,7 +17,7 @@ def order(token: int, *, size: int = 100, entries: int = 1, **facts: str | None)
 
 
 def test_orders_are_taken_whole_and_in_order_up_to_the_size_of_a_transaction() -> None:
-    backlog = Backlog()
+    backlog = AuditBacklog()
     for token in range(1, 6):
         backlog.put(order(token, size=600), AT)
     taken = backlog.take(most_bytes=2500)
@@ -31,7 +31,7 @@ def test_orders_are_taken_whole_and_in_order_up_to_the_size_of_a_transaction() -
 
 
 def test_who_was_told_is_not_told_again() -> None:
-    backlog = Backlog()
+    backlog = AuditBacklog()
     backlog.put(order(1), AT)
     backlog.put(order(2), AT)
     taken = backlog.take(most_bytes=1)
@@ -41,14 +41,14 @@ def test_who_was_told_is_not_told_again() -> None:
 
 
 def test_a_signature_is_remembered_until_it_is_asked_for() -> None:
-    backlog = Backlog()
+    backlog = AuditBacklog()
     backlog.put(Record(1, (), sign=True), AT)
     backlog.put(Record(2, ()), AT)
     assert backlog.is_sign_asked
 
 
 def test_beyond_its_limit_entries_are_counted_and_a_row_tells_of_them_in_their_place() -> None:
-    backlog = Backlog(most_bytes=2000)
+    backlog = AuditBacklog(most_bytes=2000)
     for token in range(1, 4):
         backlog.put(order(token, size=500, seen=str(token)), AT)
     backlog.put(order(4, entries=2, latched="yes"), Now(11.0, 2000))
@@ -66,7 +66,7 @@ def test_beyond_its_limit_entries_are_counted_and_a_row_tells_of_them_in_their_p
 
 
 def test_facts_without_entries_beyond_the_limit_count_no_loss() -> None:
-    backlog = Backlog(most_bytes=100)
+    backlog = AuditBacklog(most_bytes=100)
     backlog.put(order(1, size=500), AT)
     backlog.put(Record(2, (), {"a": "1"}), AT)
     assert backlog.lost == 0
@@ -77,13 +77,13 @@ def test_facts_without_entries_beyond_the_limit_count_no_loss() -> None:
 
 
 def test_an_order_larger_than_the_limit_is_taken_where_nothing_waits() -> None:
-    backlog = Backlog(most_bytes=100)
+    backlog = AuditBacklog(most_bytes=100)
     backlog.put(order(1, size=10_000), AT)
     assert backlog.entries == 1
 
 
 def test_what_is_put_back_keeps_its_place_before_what_came_since() -> None:
-    backlog = Backlog()
+    backlog = AuditBacklog()
     backlog.put(order(1), AT)
     taken = backlog.take()
     backlog.put(order(2), AT)

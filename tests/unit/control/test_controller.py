@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from gateway import events
-from gateway.field.ports import CrobOp
+from gateway.control.watchdog.words import Phase
 from gateway.points.parse import parse_map
-from gateway.watchdog.words import Phase
+from gateway.ports import CrobOp
 from tests.fixtures.control_site import WATCHDOG, ControlSite, site
 from tests.fixtures.execution import refused
 from tests.fixtures.shippedmaps import FOLDER

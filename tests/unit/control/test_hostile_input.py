@@ -11,13 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway import effects, events
+from gateway.checked import Past, Safety
 from gateway.clock import rfc3339
-from gateway.control import readiness
+from gateway.config.safety_reader import safety_settings
+from gateway.config.toml import parse
+from gateway.config.truststore import trust_store
+from gateway.control.rules import readiness
 from gateway.core import VERBS, Core
-from gateway.dispatch.truststore import trust_store
-from gateway.safety import safety_settings
-from gateway.site import Past, Safety
-from gateway.tomlfile import parse
 from tests.fixtures.commands import SESSION, b64, signed, signer
 from tests.fixtures.safetyfiles import ALGORITHMS, GOOD
 from tests.fixtures.shippedmaps import shipped

@@ -14,13 +14,13 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
 from gateway import events
-from gateway.watchdog.words import Phase
+from gateway.control.watchdog.words import Phase
 from tests.control_soak import OTHER, POWERS, VERBS, soak
 from tests.fixtures.commands import CHIEF, GUARD, OPS, STRANGER, heartbeat
 from tests.fixtures.control_site import PREFIX, ControlSite, site, ulid
 
 if TYPE_CHECKING:
-    from gateway.field.ports import CrobOp
+    from gateway.ports import CrobOp
     from tests.fixtures.commands import Signer
 
 SECONDS = st.sampled_from((0.25, 0.5, 1.0, 2.0, 5.0, 12.0, 31.0))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.normalize.freshness import Freshness, Heartbeat
+from gateway.normalize.freshness import Freshness, RtacHeartbeat
 from tests.fixtures.batteries import raw
 
 
@@ -61,7 +61,7 @@ def test_a_critical_read_says_nothing_about_events() -> None:
 
 
 def test_a_heartbeat_that_changes_is_alive() -> None:
-    beat = Heartbeat()
+    beat = RtacHeartbeat()
     beat.session(up=True, now_s=0.0)
     for second in range(0, 60, 5):
         beat.beat(second, float(second))
@@ -70,7 +70,7 @@ def test_a_heartbeat_that_changes_is_alive() -> None:
 
 
 def test_a_heartbeat_that_is_read_but_does_not_change_is_dead_after_15_seconds() -> None:
-    beat = Heartbeat()
+    beat = RtacHeartbeat()
     beat.session(up=True, now_s=0.0)
     for second in range(15):
         beat.beat(7, float(second))
@@ -81,7 +81,7 @@ def test_a_heartbeat_that_is_read_but_does_not_change_is_dead_after_15_seconds()
 
 
 def test_a_heartbeat_that_never_came_is_silent_15_seconds_after_the_session() -> None:
-    beat = Heartbeat()
+    beat = RtacHeartbeat()
     assert not beat.is_silent(1e9)
     beat.session(up=True, now_s=100.0)
     assert not beat.is_silent(114.9)
@@ -89,7 +89,7 @@ def test_a_heartbeat_that_never_came_is_silent_15_seconds_after_the_session() ->
 
 
 def test_without_a_session_the_heartbeat_is_silent_but_the_logic_is_not_accused() -> None:
-    beat = Heartbeat()
+    beat = RtacHeartbeat()
     beat.session(up=True, now_s=0.0)
     beat.beat(1, 1.0)
     beat.session(up=False, now_s=2.0)

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gateway.asset.fingerprint import Fingerprint, Layer, Verdict
 from gateway.clock import Now
 from gateway.events import FragmentStored, SessionDown
 from gateway.points import flow as flows
-from gateway.points.fingerprint import Fingerprint, Layer, Verdict
 from gateway.points.pointmap import raw_map
 from gateway.sim.battery import Ratings, charged_to
 from tests.fixtures.shippedmaps import battery, shipped, update
@@ -22,7 +22,7 @@ from tests.fixtures.shippedmaps import battery, shipped, update
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from gateway.points.fingerprint import Finding
+    from gateway.asset.fingerprint import Finding
     from gateway.points.pointmap import MapPoint, PointsMap
 
 GENERIC = "generic-rtac@1.0.0"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gateway.errors import StoreError
-from gateway.queue.pending import LATER_BYTES, Pending, Waiting
+from gateway.queue.pending import LATER_BYTES, PendingWork, WaitingCaller
 from gateway.streams import Batch, Codec, Stream
 
 
@@ -14,7 +14,7 @@ def batch(stream: Stream, size: int, n: int = 1) -> Batch:
 
 
 def test_memory_is_bounded_and_the_overflow_is_counted() -> None:
-    pending = Pending()
+    pending = PendingWork()
     half = LATER_BYTES // 2
     pending.put_later(batch(Stream.TELEMETRY, half), reason="disk_full")
     pending.put_later(batch(Stream.TELEMETRY, 1, n=7), reason="disk_full")
@@ -23,14 +23,14 @@ def test_memory_is_bounded_and_the_overflow_is_counted() -> None:
 
 
 def test_audit_has_room_where_telemetry_has_none() -> None:
-    pending = Pending()
+    pending = PendingWork()
     pending.put_later(batch(Stream.TELEMETRY, LATER_BYTES // 2), reason="disk_full")
     pending.put_later(batch(Stream.AUDIT, 100), reason="disk_full")
     assert [b.stream for b in pending.later] == [Stream.TELEMETRY, Stream.AUDIT]
 
 
 def test_what_is_put_back_goes_first_again() -> None:
-    pending, left = Pending(), Pending(forget=[1], later=[batch(Stream.EVENT, 1)])
+    pending, left = PendingWork(), PendingWork(forget=[1], later=[batch(Stream.EVENT, 1)])
     pending.put_later(batch(Stream.STATE, 1), reason="store_timeout")
     pending.forget = [2]
     pending.put_back(left, reason="store_timeout")
@@ -40,13 +40,13 @@ def test_what_is_put_back_goes_first_again() -> None:
 
 
 def test_a_caller_that_gave_up_is_not_told_of_success() -> None:
-    request = Waiting()
+    request = WaitingCaller()
     assert not request.wait(0.0)
     assert not request.settle()
 
 
 def test_a_caller_in_time_gets_the_outcome() -> None:
-    kept, refused = Waiting(), Waiting()
+    kept, refused = WaitingCaller(), WaitingCaller()
     assert kept.settle()
     assert kept.wait(0.0)
     assert refused.settle(StoreError("why"))

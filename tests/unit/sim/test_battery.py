@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.sim.battery import Battery, Ratings, charged_to
+from gateway.sim.battery import Plant, Ratings, charged_to
 
 RATINGS = Ratings()
 QUIET = Ratings(auxiliary_w=0.0, noise=0.0)
@@ -14,7 +14,7 @@ SETPOINTS = st.floats(-5e6, 5e6)
 STEPS = st.lists(st.tuples(st.floats(0.05, 3600.0), SETPOINTS), min_size=1, max_size=40)
 
 
-def after(battery: Battery, seconds: float, setpoint_w: float, dt_s: float = 1.0) -> Battery:
+def after(battery: Plant, seconds: float, setpoint_w: float, dt_s: float = 1.0) -> Plant:
     for _ in range(round(seconds / dt_s)):
         battery = battery.step(dt_s, setpoint_w=setpoint_w)
     return battery

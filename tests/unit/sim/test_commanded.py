@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from gateway.dispatch import plan
-from gateway.field.ports import CrobOp
+from gateway.control.execution import plan
+from gateway.control.rules.percent_base import Base
 from gateway.measured import TimeQuality
 from gateway.points.decode import decode
 from gateway.points.pointmap import control_refusals
 from gateway.points.raw import RawPoint
+from gateway.ports import CrobOp
 from gateway.sim.battery import Ratings, charged_to
 from gateway.sim.faults import Faults
 from gateway.sim.rtac import Habits, Rtac, Status
@@ -22,13 +23,13 @@ from tests.fixtures.shippedmaps import shipped
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from gateway.dispatch.plan import Write
+    from gateway.control.execution.plan import Write
     from gateway.measured import Measured
 
 RATINGS = Ratings()
 BATTERY = charged_to(RATINGS, 60.0)
 SEEN = BATTERY.observe(lambda: 0.0)
-BASE = plan.Base(RATINGS.max_charge_w, RATINGS.max_discharge_w)
+BASE = Base(RATINGS.max_charge_w, RATINGS.max_discharge_w)
 GENERIC, AN2018 = "generic-rtac@1.0.0", "an2018-storage@1.0.0"
 ON = (CrobOp.LATCH_ON, CrobOp.PULSE_ON)
 both = pytest.mark.parametrize("ref", [GENERIC, AN2018])

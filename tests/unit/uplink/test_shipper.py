@@ -13,7 +13,7 @@ from gateway.effects import Publish
 from gateway.events import PublishAcknowledged, RowsStored, StopAsked
 from gateway.streams import Codec, Stream
 from gateway.uplink import shipper as shipper_module
-from gateway.uplink.backlog import CHUNK
+from gateway.uplink.history import CHUNK
 from gateway.uplink.refusals import BLOCK_S, ENDINGS, HOLD_S, STRIKES
 from tests.fixtures.readings import OTHER_EPOCH, T0
 from tests.fixtures.shipping import Bench, row_id

@@ -6,11 +6,11 @@ from typing import Any
 import opendnp3 as dnp
 import pytest
 
-from gateway.field.dnp3.controls import Answer, command, judge, outcome
-from gateway.field.ports import Control, CrobOp, OutcomeKind, Stage, Variation
+from gateway.field.dnp3.controls import ControlAnswer, command, judge, outcome
+from gateway.ports import Control, CrobOp, OutcomeKind, Stage, Variation
 
-OK = Answer("SUCCESS", "SUCCESS", 0, "SUCCESS", 0, started=True, sbo=False)
-MUTE = Answer("FAILURE_RESPONSE_TIMEOUT", "", 127, "UNDEFINED", 0, started=True, sbo=False)
+OK = ControlAnswer("SUCCESS", "SUCCESS", 0, "SUCCESS", 0, started=True, sbo=False)
+MUTE = ControlAnswer("FAILURE_RESPONSE_TIMEOUT", "", 127, "UNDEFINED", 0, started=True, sbo=False)
 LOST = MUTE._replace(summary="FAILURE_NO_COMMS")
 
 
@@ -83,7 +83,7 @@ def test_a_crob_carries_operation_and_pulse() -> None:
         (MUTE._replace(summary="FAILURE_START_TIMEOUT", started=False), OutcomeKind.FAILED),
     ],
 )
-def test_success_needs_summary_state_and_status(answer: Answer, kind: OutcomeKind) -> None:
+def test_success_needs_summary_state_and_status(answer: ControlAnswer, kind: OutcomeKind) -> None:
     verdict, cause = judge(answer)
     assert verdict is kind
     assert (cause == "") == (kind is OutcomeKind.SUCCESS)
@@ -119,7 +119,7 @@ def test_the_last_answer_decides_and_names_its_point() -> None:
     ],
 )
 def test_only_a_select_that_was_not_answered_is_known_to_have_done_nothing(
-    answer: Answer, kind: OutcomeKind, stage: Stage, *, sbo: bool
+    answer: ControlAnswer, kind: OutcomeKind, stage: Stage, *, sbo: bool
 ) -> None:
     made = outcome([Control("AO1", 1)], [answer._replace(sbo=sbo)])
     assert (made.kind, made.stage) == (kind, stage)

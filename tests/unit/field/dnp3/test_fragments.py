@@ -171,11 +171,11 @@ def test_a_fragment_is_stored_whole_and_then_told() -> None:
         (header("Group1Var2"), [Indexed(0, value("Binary", True))]),
         unsolicited=True,
     )
-    (told,) = bench.core.seen
-    assert isinstance(told, FragmentStored)
-    assert [point.point for point in told.points] == ["AI0", "AI1", "BI0"]
-    assert told.unsolicited
-    assert list(told.points) == bench.sink.points
+    (notice,) = bench.core.seen
+    assert isinstance(notice, FragmentStored)
+    assert [point.point for point in notice.points] == ["AI0", "AI1", "BI0"]
+    assert notice.unsolicited
+    assert list(notice.points) == bench.sink.points
 
 
 @pytest.mark.parametrize("fault", [StoreError("disk I/O error"), ZeroDivisionError("x")])

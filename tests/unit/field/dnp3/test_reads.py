@@ -3,18 +3,18 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.field.dnp3.reads import HEADERS, STATIC_GROUP, Range, requests
+from gateway.field.dnp3.reads import HEADERS, STATIC_GROUP, RangeHeader, requests
 from gateway.points.raw import PointType, point_name
 
 
 def test_consecutive_points_of_a_type_become_one_range() -> None:
     assert requests(["AI3", "AI1", "AI2", "BI7", "AO300"]) == (
-        (Range(1, 7, 7), Range(30, 1, 3), Range(40, 300, 300)),
+        (RangeHeader(1, 7, 7), RangeHeader(30, 1, 3), RangeHeader(40, 300, 300)),
     )
 
 
 def test_a_gap_is_not_read() -> None:
-    assert requests(["AI1", "AI3"]) == ((Range(30, 1, 1), Range(30, 3, 3)),)
+    assert requests(["AI1", "AI3"]) == ((RangeHeader(30, 1, 1), RangeHeader(30, 3, 3)),)
 
 
 def test_nothing_critical_is_no_request() -> None:

@@ -11,9 +11,17 @@ from hypothesis import strategies as st
 
 from gateway.field.dnp3 import words as w
 from gateway.field.dnp3.supervise import handle
-from gateway.field.dnp3.words import Attributes, Now, Phase, Plan, Request, State, TaskEnded
+from gateway.field.dnp3.words import (
+    Attributes,
+    Instant,
+    Request,
+    SessionPhase,
+    SessionPlan,
+    SessionState,
+    TaskEnded,
+)
 
-PLAN = Plan(
+PLAN = SessionPlan(
     outstation_address=10,
     master_address=1,
     response_timeout_s=3,
@@ -33,23 +41,25 @@ def ended(task: str = "request", *, ok: bool = True, answered: bool = True) -> T
 class Script:
     """Feeds one machine; ``at`` is monotonic, ``heard`` the last response's second."""
 
-    def __init__(self, plan: Plan = PLAN, *, luck: float = 0.0) -> None:
+    def __init__(self, plan: SessionPlan = PLAN, *, luck: float = 0.0) -> None:
         self.plan, self.luck, self.heard = plan, luck, -1.0
-        self.state = State()
+        self.state = SessionState()
 
     def __call__(self, at: float, event: w.Event) -> list[w.Order]:
-        self.state, orders = handle(self.state, event, Now(at, self.heard, self.luck), self.plan)
+        self.state, orders = handle(
+            self.state, event, Instant(at, self.heard, self.luck), self.plan
+        )
         return list(orders)
 
     def up(self, at: float = 0.0) -> Script:
         """To UP at second ``at``, quiet: the first event poll and attributes are done."""
         self(at, w.Started())
-        self(at, w.Opened())
+        self(at, w.TcpOpened())
         self.heard = at
         self(at, ended("startup"))
         self(at, ended())
         self(at, ended())
-        assert (self.state.phase, self.state.busy) == (Phase.UP, "")
+        assert (self.state.phase, self.state.busy) == (SessionPhase.UP, "")
         return self
 
 
@@ -60,7 +70,7 @@ def test_a_session_starts_by_connecting() -> None:
 def test_up_is_told_after_the_first_integrity_poll_and_the_backlog_is_read_at_once() -> None:
     run = Script()
     run(0, w.Started())
-    assert run(0.1, w.Opened()) == []
+    assert run(0.1, w.TcpOpened()) == []
     run.heard = 0.2
     assert run(0.2, ended("startup")) == [
         w.TellPoll("startup", ok=True, cause=""),
@@ -142,7 +152,7 @@ def test_a_restart_is_acknowledged_and_everything_read_and_enabled_anew() -> Non
 def test_a_restart_seen_before_the_startup_poll_only_needs_acknowledging() -> None:
     run = Script()
     run(0, w.Started())
-    run(0, w.Opened())
+    run(0, w.TcpOpened())
     assert run(0.1, w.IinSeen(RESTART)) == [w.TellIin(RESTART)]
     assert run(0.2, ended("startup"))[-1] == Request("clear_restart")
     run(0.3, w.IinSeen(0))
@@ -201,75 +211,75 @@ def test_a_connection_request_that_nothing_answers_ends_after_10_seconds() -> No
     run = Script()
     run(0, w.Started())
     assert run.state.look_at_s == 10
-    (told, dropped) = run(10, w.Ticked())
-    assert isinstance(told, w.TellDown)
-    assert told.cause.startswith("unreachable")
+    (notice, dropped) = run(10, w.Ticked())
+    assert isinstance(notice, w.TellDown)
+    assert notice.cause.startswith("unreachable")
     assert dropped == w.Disconnect()
 
 
 def test_a_silent_peer_is_given_up_after_two_response_timeouts() -> None:
     run = Script()
     run(0, w.Started())
-    run(0, w.Opened())
+    run(0, w.TcpOpened())
     assert run(6.9, w.Ticked()) == []
-    (told, _) = run(7, w.Ticked())
-    assert isinstance(told, w.TellDown)
-    assert "no answer from outstation address 10" in told.cause
+    (notice, _) = run(7, w.Ticked())
+    assert isinstance(notice, w.TellDown)
+    assert "no answer from outstation address 10" in notice.cause
 
 
 def test_an_answer_from_another_link_address_names_both() -> None:
     run = Script()
     run(0, w.Started())
-    run(0, w.Opened())
+    run(0, w.TcpOpened())
     run(1, w.StraySeen(11, 1))
-    (told, _) = run(7, w.Ticked())
-    assert isinstance(told, w.TellDown)
-    assert told.cause.startswith("wrong link address: the outstation is 11 ")
+    (notice, _) = run(7, w.Ticked())
+    assert isinstance(notice, w.TellDown)
+    assert notice.cause.startswith("wrong link address: the outstation is 11 ")
 
 
 def test_a_peer_that_hangs_up_at_once_says_so() -> None:
     run = Script()
     run(0, w.Started())
-    run(0.1, w.Opened())
-    (told, _) = run(0.2, w.Closed())
-    assert isinstance(told, w.TellDown)
-    assert "another master" in told.cause
+    run(0.1, w.TcpOpened())
+    (notice, _) = run(0.2, w.TcpClosed())
+    assert isinstance(notice, w.TellDown)
+    assert "another master" in notice.cause
 
 
 def test_noise_is_named() -> None:
     run = Script()
     run(0, w.Started())
-    run(0, w.Opened())
+    run(0, w.TcpOpened())
     run(1, w.NoiseSeen("CRC failure in header"))
-    (told, _) = run(7, w.Ticked())
-    assert told == w.TellDown("not DNP3: CRC failure in header")
+    (notice, _) = run(7, w.Ticked())
+    assert notice == w.TellDown("not DNP3: CRC failure in header")
 
 
 def test_an_outstation_that_answers_but_never_completes_the_startup_poll_is_given_up() -> None:
     run = Script()
     run(0, w.Started())
-    run(0, w.Opened())
+    run(0, w.TcpOpened())
     for second in range(1, 300):
         run.heard = second
         assert run(second, w.Ticked()) == []
     run.heard = 300
-    (told, _) = run(300, w.Ticked())
-    assert isinstance(told, w.TellDown)
-    assert "no integrity poll succeeded" in told.cause
+    (notice, _) = run(300, w.Ticked())
+    assert isinstance(notice, w.TellDown)
+    assert "no integrity poll succeeded" in notice.cause
 
 
 def test_a_startup_poll_that_cannot_be_read_ends_the_connection() -> None:
     run = Script()
     run(0, w.Started())
-    run(0, w.Opened())
-    (told, _) = run(1, ended("startup", ok=False))
-    assert told == w.TellDown("the integrity poll failed: why")
+    run(0, w.TcpOpened())
+    (notice, _) = run(1, ended("startup", ok=False))
+    assert notice == w.TellDown("the integrity poll failed: why")
 
 
 def test_a_startup_poll_without_an_answer_is_opendnp3s_to_repeat() -> None:
     run = Script()
     run(0, w.Started())
-    run(0, w.Opened())
+    run(0, w.TcpOpened())
     assert run(3, ended("startup", ok=False, answered=False)) == []
 
 
@@ -277,9 +287,9 @@ def test_a_half_open_connection_is_found_in_two_link_checks() -> None:
     run = Script(replace(PLAN, event_poll_s=999, critical_poll_s=None)).up()
     assert run(10, w.Ticked()) == [w.CheckLink()]
     assert run(13, w.LinkChecked(ok=False)) == [w.CheckLink()]
-    told, dropped = run(16, w.LinkChecked(ok=False))
-    assert isinstance(told, w.TellDown)
-    assert "half open" in told.cause
+    notice, dropped = run(16, w.LinkChecked(ok=False))
+    assert isinstance(notice, w.TellDown)
+    assert "half open" in notice.cause
     assert dropped == w.Disconnect()
 
 
@@ -287,8 +297,8 @@ def test_a_link_check_whose_answer_never_comes_counts_as_failed() -> None:
     run = Script(replace(PLAN, event_poll_s=999, critical_poll_s=None)).up()
     run(10, w.Ticked())
     assert run(17, w.Ticked()) == [w.CheckLink()]
-    told, _ = run(24, w.Ticked())
-    assert isinstance(told, w.TellDown)
+    notice, _ = run(24, w.Ticked())
+    assert isinstance(notice, w.TellDown)
 
 
 def test_an_outstation_without_link_status_that_answers_reads_is_alive() -> None:
@@ -297,7 +307,7 @@ def test_an_outstation_without_link_status_that_answers_reads_is_alive() -> None
         assert run(second, w.Ticked()) == [w.CheckLink()]
         run.heard = second + 1
         assert run(second + 3, w.LinkChecked(ok=False)) == []
-        assert run.state.phase is Phase.UP
+        assert run.state.phase is SessionPhase.UP
         run.state = replace(run.state, check_at_s=second + 10)
 
 
@@ -316,15 +326,15 @@ def test_a_refused_read_is_an_answer() -> None:
     for second in range(2, 40, 2):
         run(second, w.Ticked())
         run(second + 1, ended(ok=False, answered=True))
-    assert run.state.phase is Phase.UP
+    assert run.state.phase is SessionPhase.UP
 
 
 def test_what_was_under_way_when_the_connection_ended_is_told_as_failed() -> None:
     run = Script().up()
     run(2, w.Ticked())
-    told, down, dropped = run(2.5, w.Closed())
-    assert isinstance(told, w.TellPoll)
-    assert (told.kind, told.ok) == ("event", False)
+    notice, down, dropped = run(2.5, w.TcpClosed())
+    assert isinstance(notice, w.TellPoll)
+    assert (notice.kind, notice.ok) == ("event", False)
     assert isinstance(down, w.TellDown)
     assert dropped == w.Disconnect()
     assert run(2.6, ended()) == []  # the old connection's last word
@@ -333,13 +343,13 @@ def test_what_was_under_way_when_the_connection_ended_is_told_as_failed() -> Non
 def test_attributes_are_not_asked_for_again_after_they_broke_the_connection() -> None:
     run = Script()
     run(0, w.Started())
-    run(0, w.Opened())
+    run(0, w.TcpOpened())
     run(0, ended("startup"))
     run(0, ended())
     assert run.state.busy == "attributes"
-    run(0.1, w.Closed())
+    run(0.1, w.TcpClosed())
     run(2, w.Ticked())
-    run(2, w.Opened())
+    run(2, w.TcpOpened())
     assert run.state.attributes is Attributes.NEVER
     run(2, ended("startup"))
     assert Request("attributes") not in run(2, ended())
@@ -347,9 +357,9 @@ def test_attributes_are_not_asked_for_again_after_they_broke_the_connection() ->
 
 def test_attributes_that_were_read_are_read_again_on_the_next_connection() -> None:
     run = Script().up()
-    run(1, w.Closed())
+    run(1, w.TcpClosed())
     run(3, w.Ticked())
-    run(3, w.Opened())
+    run(3, w.TcpOpened())
     run(3, ended("startup"))
     assert Request("attributes") in run(3, ended())
 
@@ -374,17 +384,17 @@ def test_back_off_grows_to_30_seconds_with_jitter_down_to_1(luck: float, waits: 
 
 def test_a_session_that_lived_starts_its_back_off_anew_and_one_that_flaps_does_not() -> None:
     run = Script(luck=1.0).up()
-    run(1, w.Closed())
+    run(1, w.TcpClosed())
     assert run.state.look_at_s == 3
     run(3, w.Ticked())
-    run(3, w.Opened())
+    run(3, w.TcpOpened())
     run(3, ended("startup"))
-    run(4, w.Closed())
+    run(4, w.TcpClosed())
     assert run.state.look_at_s == 8
     run(8, w.Ticked())
-    run(8, w.Opened())
+    run(8, w.TcpOpened())
     run(8, ended("startup"))
-    run(38, w.Closed())
+    run(38, w.TcpClosed())
     assert run.state.look_at_s == 40
 
 
@@ -403,7 +413,7 @@ def test_a_control_goes_before_every_poll_that_waits() -> None:
 def test_a_control_goes_out_before_the_startup_poll_is_complete() -> None:
     run = Script()
     run(0, w.Started())
-    run(0, w.Opened())
+    run(0, w.TcpOpened())
     assert run(0.1, w.OperateAsked()) == [Request("operate")]
 
 
@@ -422,7 +432,7 @@ def test_controls_that_wait_are_handed_back_when_the_connection_ends() -> None:
     run = Script().up()
     run(2, w.Ticked())
     run(2.1, w.OperateAsked())
-    assert any(isinstance(order, w.FailOperations) for order in run(2.2, w.Closed()))
+    assert any(isinstance(order, w.FailOperations) for order in run(2.2, w.TcpClosed()))
 
 
 # --- the end -----------------------------------------------------------------------------------
@@ -440,8 +450,8 @@ EVENTS = st.one_of(
     st.sampled_from(
         [
             w.Started(),
-            w.Opened(),
-            w.Closed(),
+            w.TcpOpened(),
+            w.TcpClosed(),
             w.ConnectFailed("Connection refused"),
             w.StraySeen(11, 1),
             w.NoiseSeen("CRC failure"),
@@ -492,8 +502,8 @@ def test_whatever_happens_requests_come_one_at_a_time_and_only_over_a_connection
                 assert before == "" or (isinstance(event, TaskEnded) and event.task == "request")
         busy = run.state.busy
         assert linked or busy == ""
-        assert told_up == (run.state.phase is Phase.UP)
-        assert (run.state.look_at_s is None) == (run.state.phase is Phase.IDLE)
+        assert told_up == (run.state.phase is SessionPhase.UP)
+        assert (run.state.look_at_s is None) == (run.state.phase is SessionPhase.IDLE)
         # waking at the moment that was asked for always moves on: no spinning
         assert run.state.look_at_s is None or run.state.look_at_s > at or busy
 

@@ -1,0 +1,1 @@
+"""One battery as the core follows it: monitor, fingerprint, description. Pure."""

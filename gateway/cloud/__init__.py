@@ -1,0 +1,1 @@
+"""The broker's other end; the daemon never imports it."""

@@ -1,0 +1,124 @@
+"""safety.toml as frozen settings. Words: ``safety_reader`` makes them, a shell reads key files.
+
+What a reader would get wrong: approval, lease, idle verification and the RTAC's dead-man have no
+default, because a site must have thought of them. The digest covers every setting and the bytes of
+every key, so that an exchanged key file cannot pass as acknowledged.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+SCHEMA = "bess.safety/1"
+APPROVALS = ("monitor", "envelope", "dual", "local")
+ROLES = ("dispatcher", "approver", "emergency", "heartbeat", "config")
+ALGORITHMS = ("EdDSA", "ES256")
+TICK_S = 0.25
+RTAC_SCAN_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class WatchdogSettings:
+    """``[watchdog]``, all in seconds. Source: the parameter table of the function description."""
+
+    lease_s: float
+    challenge_s: float
+    heartbeat_s: float
+    rtac_deadman_s: float
+    idle_verify_s: float
+    reversion_s: float
+    reversion_refresh_s: float
+    max_dispatch_s: float
+    preempted: str  # yield | reassert_idle
+
+
+@dataclass(frozen=True, slots=True)
+class LimitSettings:
+    """``[limits]`` of the site."""
+
+    max_charge_w: float
+    max_discharge_w: float
+    min_soc_pct: float
+    max_soc_pct: float
+    ramp_w_per_s: float
+
+    @property
+    def ramp_to_zero_s(self) -> float:
+        """From the larger limit to zero, s."""
+        return max(self.max_charge_w, self.max_discharge_w) / self.ramp_w_per_s
+
+
+@dataclass(frozen=True, slots=True)
+class TrustedKeySettings:
+    """``[[trusted_key]]``: who may sign what, and when."""
+
+    kid: str
+    roles: tuple[str, ...]
+    public_key_file: str
+    algorithm: str  # EdDSA | ES256; "" to take it from the key
+    not_before_ms: int | None  # Unix ms, UTC: first instant at which it counts
+    not_after_ms: int  # first instant at which it does not count any more
+    revoked: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RiskAcceptance:
+    """``[risk_acceptance]``: control although no layer below the gateway can end a setpoint."""
+
+    name: str
+    date: str  # ISO 8601
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class SafetySettings:
+    """The whole of safety.toml."""
+
+    file: str
+    approval: str
+    approval_threshold_w: float
+    watchdog: WatchdogSettings
+    limits: LimitSettings
+    keys: tuple[TrustedKeySettings, ...]
+    risk: RiskAcceptance | None
+
+    def digest(self, public_keys: Mapping[str, bytes]) -> str:
+        """SHA-256 over the canonical JSON of all of it, as "sha256:<hex>".
+
+        Args:
+            public_keys: content of every key file, by kid.
+        """
+        body = asdict(self)
+        del body["file"]
+        for key, entry in zip(self.keys, body["keys"], strict=True):
+            entry["public_key_file"] = hashlib.sha256(public_keys[key.kid]).hexdigest()
+        body["keys"] = sorted(body["keys"], key=lambda entry: entry["kid"])
+        text = json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+        return "sha256:" + hashlib.sha256(text.encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """How long a setpoint of ours can outlive its cause, s, the ramp to zero not counted."""
+
+    cloud_dead_s: float  # A: the cloud is dead, the RTAC obeys
+    gateway_dead_s: float  # B: gateway, host, power or link is dead
+    refused_s: float  # C: the RTAC answers but refuses zero
+    reversion_s: float  # D: no RTAC logic and the link is dead
+
+
+def bounds(watchdog: WatchdogSettings, *, response_s: float) -> Bounds:
+    """Bounds A to D for an asset whose session's response timeout is ``response_s`` (s)."""
+    told_s = watchdog.lease_s + TICK_S
+    return Bounds(
+        cloud_dead_s=told_s + 2 * response_s,
+        gateway_dead_s=watchdog.rtac_deadman_s + RTAC_SCAN_S,
+        refused_s=told_s + watchdog.idle_verify_s + watchdog.rtac_deadman_s,
+        reversion_s=watchdog.reversion_s,
+    )

@@ -1,0 +1,17 @@
+"""What a platform does with our messages: decode, drop duplicates, find gaps. Stands alone.
+
+    consumer = Consumer()
+    for message in consumer.take(topic, payload):      # whole messages, each record once
+        for reading in readings(message):              # the rows of a telemetry message
+            ...
+    consumer.lost()                                    # 0, or something is wrong
+
+The gateway sends a record again whenever it did not see the broker's acknowledgement, and records
+never change, so (gateway, stream, epoch, seq) says whether one is new. Numbers that it gave up on
+purpose are announced by an event of type "gap"; what is missing and not announced is lost.
+"""
+
+from gateway.consumer.consumer import Consumer, Key
+from gateway.consumer.decoding import Reading, decode, readings
+
+__all__ = ["Consumer", "Key", "Reading", "decode", "readings"]

@@ -1,0 +1,1 @@
+"""May this message be obeyed? Pure."""

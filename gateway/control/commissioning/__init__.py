@@ -1,0 +1,1 @@
+"""What was proven on this site? Pure."""

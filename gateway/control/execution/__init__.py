@@ -1,0 +1,1 @@
+"""How is one order carried out? Pure."""

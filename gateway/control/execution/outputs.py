@@ -1,0 +1,144 @@
+"""Puts the outputs of one asset in a row: one control at a time, what takes power away first. Pure.
+
+A stop goes before everything that waits, then zero, then the heartbeat, then power. A newer output
+of the watchdog replaces one of its kind that still waits. Whether an output may go is asked again
+at the very moment at which each control of it would leave, because it may have waited for another
+control's answer.
+
+What a reader would get wrong: of a zero every control is sent, whatever became of the one before,
+unless the site has the authority: where charge and discharge have a point each, an outstation that
+refuses the first must still be given the second.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from enum import IntEnum
+from typing import TYPE_CHECKING
+
+from gateway import effects
+from gateway.control.execution.outcomes import IdleNext, after_idle
+from gateway.ports import Outcome, OutcomeKind
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from gateway.ports import Control
+
+ANSWER_S = 30.0  # the pathway always answers; if it does not, the outcome is unknown
+_LOST = Outcome(OutcomeKind.NO_ANSWER, (), "the session did not say what became of it")
+
+
+class Rank(IntEnum):
+    """Order of leaving."""
+
+    STOP = 0
+    IDLE = 1
+    HEARTBEAT = 2
+    POWER = 3  # all else: it needs a lease and clear interlocks when it leaves
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Output:
+    """Controls that belong together; but for zero, the first that does not succeed ends them."""
+
+    rank: Rank
+    owner: str  # who is told: a kind of the watchdog's writes, or the id of a command
+    token: int  # the owner's
+    controls: tuple[tuple[Control, bool], ...]  # one or more, each with: select before operate
+    power_w: float | None = None  # setpoint that it makes, W; None: it is no setpoint
+    newest: bool = False  # it replaces what waits of its owner
+    fault: Outcome | None = None  # of a control of this zero that was not accepted
+
+
+class Outputs:
+    """One asset's way out. Mutable."""
+
+    def __init__(self, asset: str, tokens: Iterator[int]) -> None:
+        """Start empty.
+
+        Args:
+            asset: id of the asset.
+            tokens: never repeats a number, whoever else takes from it.
+        """
+        self._asset = asset
+        self._tokens = tokens
+        self._waiting: list[Output] = []  # in order of arrival; a rest stands first
+        self._out: Output | None = None  # its first control is on its way
+        self._token = 0  # of the control that is on its way; 0: none is
+        self._lost_at = math.inf
+
+    @property
+    def wake_at(self) -> float:
+        """Monotonic s at which ``overdue`` has something to say."""
+        return self._lost_at
+
+    def put(self, output: Output) -> None:
+        """Let ``output`` wait its turn; one that is ``newest`` replaces those of its owner."""
+        if output.newest and output.rank is Rank.POWER:
+            self.drop(output.owner)
+        elif output.newest:  # a zero that has begun is sent whole
+            self._waiting = [one for one in self._waiting if one.owner != output.owner]
+        self._waiting.append(output)
+
+    def drop(self, owner: str) -> None:
+        """Forget what waits of ``owner``, and what of its present output is not sent yet."""
+        self._waiting = [one for one in self._waiting if one.owner != owner]
+        if self._out is not None and self._out.owner == owner:
+            self._out = replace(self._out, controls=self._out.controls[:1])
+
+    def send(
+        self, at: float, may: Callable[[Output], float]
+    ) -> tuple[effects.Operate | None, tuple[Output, ...]]:
+        """Let the next control go, if none is on its way.
+
+        Args:
+            at: monotonic s.
+            may: until when this output may leave (monotonic s); in the past: it may not.
+
+        Returns:
+            The order, and outputs that may not leave and were dropped.
+        """
+        stopped: list[Output] = []
+        while self._out is None and self._waiting:
+            output = min(self._waiting, key=lambda one: one.rank)  # the first of the least
+            by = may(output)
+            if not any(one is output for one in self._waiting):
+                continue  # asking has dropped it
+            self._waiting = [one for one in self._waiting if one is not output]
+            if by <= at:
+                stopped.append(output)
+                continue
+            self._out = output
+            self._token, self._lost_at = next(self._tokens), at + ANSWER_S
+            control, sbo = output.controls[0]
+            return effects.Operate(self._asset, self._token, control, sbo, by), tuple(stopped)
+        return None, tuple(stopped)
+
+    def answered(self, token: int, outcome: Outcome) -> tuple[Output, Outcome] | None:
+        """Take an answer; the output that is over with it, None while there is more of it.
+
+        An answer that nobody waits for any more changes nothing.
+        """
+        if token == 0 or token != self._token or self._out is None:
+            return None
+        out, rest = self._out, self._out.controls[1:]
+        self._out, self._token, self._lost_at = None, 0, math.inf
+        good = outcome.kind is OutcomeKind.SUCCESS
+        if out.rank is Rank.IDLE:
+            good = after_idle(outcome) is not IdleNext.LOCAL
+            if out.fault is None and after_idle(outcome) is not IdleNext.VERIFY:
+                out = replace(out, fault=outcome)
+        if good and rest:
+            self._waiting.insert(0, replace(out, controls=rest))
+            return None
+        return out, (outcome if not good or out.fault is None else out.fault)
+
+    def overdue(self, at: float) -> tuple[Output, Outcome] | None:
+        """The output whose answer will not come any more at ``at`` (monotonic s)."""
+        if at < self._lost_at or self._out is None:
+            return None
+        out, self._out = self._out, None
+        self._token, self._lost_at = 0, math.inf
+        return out, _LOST

@@ -1,0 +1,118 @@
+"""The executor's eyes: echoes, measured power, limits that move, deadlines that pass. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from gateway.control.commands.reasons import ResultState
+from gateway.control.execution.job import FeedbackDiffered, Looked
+from gateway.control.execution.progress import JobPhase, Progress, Step, failed
+from gateway.control.execution.writing import read_back, step
+
+if TYPE_CHECKING:
+    from gateway.control.execution.plan import Write
+    from gateway.control.rules.limits import Ceiling
+
+POWER_SHARE = 0.05  # of the setpoint: how far the measured power may be off
+DEAD_BANDS = 2.0
+POWER_WAIT_S = 30.0  # beyond the ramp
+PREEMPTED_S = 3.0
+LOOK_S = 0.25  # between two looks at an echo that holds a ramp up
+_SETPOINTS = frozenset({"cmd_power", "cmd_charge", "cmd_discharge"})
+_QUIET = frozenset(
+    {JobPhase.STEPPING, JobPhase.ECHO, JobPhase.POWER, JobPhase.HOLDING}
+)  # nothing is out
+
+
+def moved(now: Progress, ceiling: Ceiling, now_s: float) -> Step:
+    """Take a new ceiling: a smaller one re-clamps at once, a larger one gives nothing back."""
+    target_w = ceiling.clamp(now.target_w)
+    shrunk = target_w != now.target_w
+    now = replace(now, ceiling=ceiling, target_w=target_w)
+    if not shrunk or now.phase is JobPhase.WAITING:
+        return now, ()
+    if target_w == 0.0:
+        return failed(now, "limit")
+    state = ResultState.SUCCEEDED if now.verified else ResultState.EXECUTING
+    report = now.report(state, "limit")
+    if now.phase not in _QUIET:
+        return now, (report,)
+    after, orders = step(now, now_s)
+    return after, (report, *orders)
+
+
+def looked(now: Progress, event: Looked, now_s: float) -> Step:
+    """Take a look at the field, and at the time."""
+    late = now_s >= now.due_at
+    found: Step = (now, ())
+    match now.phase:
+        case JobPhase.WRITING if late:
+            found = read_back(now, now_s)
+        case JobPhase.READING if late:
+            found = failed(now, "unknown_outcome")
+        case JobPhase.STEPPING if late:
+            found = _stepping(now, event, now_s)
+        case JobPhase.ECHO:
+            found = _echo(now, event, now_s, late=late)
+        case JobPhase.POWER | JobPhase.HOLDING:
+            found = _in_force(now, event, now_s, late=late)
+    return found
+
+
+def _setpoints(now: Progress) -> tuple[Write, ...]:
+    return tuple(write for write in now.made.values() if write.role in _SETPOINTS)
+
+
+def _stepping(now: Progress, event: Looked, now_s: float) -> Step:
+    """One more step, once the echo shows the last one: nobody is fought against in a ramp.
+
+    A setpoint above the ceiling does not wait for its echo.
+    """
+    differing = tuple(
+        write for write in _setpoints(now) if not write.agrees(event.echoes.get(write.echo))
+    )
+    if not differing or not now.is_within(now.written_w):
+        return step(now, now_s)
+    if now_s < now.written_at + max(write.verify_s for write in differing):
+        return replace(now, due_at=now_s + LOOK_S), ()
+    return _differed(now, differing)
+
+
+def _differed(now: Progress, differing: tuple[Write, ...]) -> Step:
+    after, orders = failed(now, "feedback", doubt=False)
+    told = (FeedbackDiffered(write.echo, write.expected) for write in differing)
+    return after, (*told, *orders)
+
+
+def _echo(now: Progress, event: Looked, now_s: float, *, late: bool) -> Step:
+    differing = tuple(
+        write for point, write in now.made.items() if not write.agrees(event.echoes.get(point))
+    )
+    if differing:
+        return _differed(now, differing) if late else (now, ())
+    if now.job.power_w is None:
+        return now.over(), (now.report(ResultState.SUCCEEDED),)
+    due_at = now.written_at + now.job.rtac_ramp_s + POWER_WAIT_S
+    power = replace(now, phase=JobPhase.POWER, due_at=due_at, differs_since=None)
+    return _in_force(power, event, now_s, late=now_s >= due_at)
+
+
+def _in_force(now: Progress, event: Looked, now_s: float, *, late: bool) -> Step:
+    differs_since = None
+    if any(write.is_contradicted(event.echoes.get(write.echo)) for write in _setpoints(now)):
+        differs_since = now_s if now.differs_since is None else now.differs_since
+        if now_s - differs_since >= PREEMPTED_S:
+            return failed(now, "preempted", now.job.preempted)
+    now = replace(now, differs_since=differs_since)
+    if now.phase is JobPhase.HOLDING:
+        return now, ()
+    if _follows(now, event.power_w):
+        held = replace(now, phase=JobPhase.HOLDING, due_at=float("inf"), verified=True)
+        return held, () if now.verified else (held.report(ResultState.SUCCEEDED),)
+    return failed(now, "power") if late else (now, ())
+
+
+def _follows(now: Progress, power_w: float | None) -> bool:
+    allowed_w = max(POWER_SHARE * abs(now.target_w), DEAD_BANDS * now.job.deadband_w)
+    return power_w is not None and abs(power_w - now.target_w) <= allowed_w

@@ -1,0 +1,157 @@
+"""Puts into words what control did: receipts, results, events, audit rows, journal lines. Pure."""
+
+from __future__ import annotations
+
+import json
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from gateway.effects import AuditEntry, Effect, Log, Publish, Record, StoreBatch
+from gateway.uplink import messages
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from gateway.clock import Now
+    from gateway.control.commands.reasons import Rejected
+    from gateway.control.execution.job import TellCloud
+    from gateway.control.watchdog.effects import PhaseChanged
+    from gateway.control.watchdog.words import Phase
+    from gateway.uplink.topics import Topics
+
+GATEWAY = "gateway"  # actor of the audit rows that nobody ordered
+_ALARMING = frozenset({"LATCHED", "ESTOP"})
+
+
+@dataclass(slots=True)
+class Records:
+    """Writes for one asset; ``topics`` and ``epoch`` follow the gateway's."""
+
+    gateway: str
+    asset: str
+    topics: Topics
+    epoch: str = ""
+
+    def ack(self, id_: str | None, rejected: Rejected | None, now: Now) -> list[Effect]:
+        """The receipt of a command, and a line in the journal where it was refused."""
+        state = "received" if rejected is None else "rejected"
+        body = messages.ack(
+            gateway=self.gateway,
+            epoch=self.epoch,
+            asset=self.asset,
+            id_=id_,
+            state=state,
+            reason=None if rejected is None else rejected.reason,
+            unix_ms=now.unix_ms,
+        )
+        effects: list[Effect] = [Publish(0, self.topics.ack(self.asset), body, qos=1, retain=False)]
+        if rejected is not None:
+            text = f"command refused: {rejected.reason}: {rejected.text}"
+            effects.append(self.log(logging.WARNING, text, "command-refused", COMMAND_ID=id_ or ""))
+        return effects
+
+    def result(
+        self, id_: str, report: TellCloud, requested_w: int | None, actor: str, now: Now
+    ) -> list[Effect]:
+        """A state of a command: to the cloud, the audit log and the journal."""
+        applied, measured = _watts(report.applied_w), _watts(report.measured_w)
+        fields: dict[str, object] = {
+            "reason": report.reason,
+            "requestedPowerW": requested_w,
+            "appliedPowerW": applied,
+            "measuredPowerW": measured,
+            "warnings": list(report.warnings),
+        }
+        batch = messages.result(
+            gateway=self.gateway,
+            asset=self.asset,
+            id_=id_,
+            state=report.state,
+            platform_state=report.state.platform,
+            at_ms=now.unix_ms,
+            fields=fields,
+        )
+        cause = f": {report.reason}" if report.reason else ""
+        power = "" if applied is None else f" ({applied} W)"
+        bad = report.state.final and report.state.platform != "success"
+        text = f"command {report.state}{cause}{power}"
+        return [
+            StoreBatch(batch),
+            self.audited(
+                actor,
+                "result",
+                {"id": id_, "state": report.state, **fields},
+                sign=report.state.final,
+            ),
+            self.log(logging.WARNING if bad else logging.INFO, text, "command", COMMAND_ID=id_),
+        ]
+
+    def phase(self, change: PhaseChanged, now: Now) -> list[Effect]:
+        """The watchdog went from one phase to another."""
+        before, after = change.before.name, change.after.name
+        detail = f": {change.detail}" if change.detail else ""
+        text = f"{before} to {after}, {change.cause}{detail}"
+        severity = "critical" if after in _ALARMING else "info"
+        if after in ("IDLING", "BLIND", "LOCAL") and before in ("ARMED", "ACTIVE"):
+            severity = "warning"
+        level = {"info": logging.INFO, "warning": logging.WARNING}.get(severity, logging.ERROR)
+        facts = {"from": before, "to": after, "cause": change.cause.value}
+        return [
+            self.event("watchdog", severity, text, now, **facts),
+            self.audited(GATEWAY, "watchdog", {**facts, "detail": change.detail}),
+            self.log(level, text, "watchdog", CONTROL_STATE=after),
+        ]
+
+    def act(self, user: str, act: str, text: str, now: Now, **facts: object) -> list[Effect]:
+        """An operator on the box did something."""
+        return [
+            self.event("operator", "info", f"{act} by {user}: {text}", now, user=user, act=act),
+            self.audited(f"operator:{user}", "operator", {"act": act, "text": text, **facts}),
+            self.log(logging.WARNING, f"{act} by {user}: {text}", "operator"),
+        ]
+
+    def event(self, kind: str, severity: str, text: str, now: Now, **fields: object) -> StoreBatch:
+        """An event record of this asset."""
+        batch = messages.event(
+            gateway=self.gateway,
+            asset=self.asset,
+            type_=kind,
+            severity=severity,
+            text=text,
+            at_ms=now.unix_ms,
+            fields=fields,
+        )
+        return StoreBatch(batch)
+
+    def audited(
+        self,
+        actor: str,
+        event: str,
+        body: Mapping[str, object],
+        *,
+        token: int = 0,
+        facts: Mapping[str, str | None] | None = None,
+        sign: bool = False,
+    ) -> Record:
+        """A row of the audit log; with facts that must survive, in the same transaction."""
+        entry = AuditEntry(actor, event, self.asset, json.dumps(body, sort_keys=True).encode())
+        return Record(token, (entry,), facts or {}, sign=sign)
+
+    def log(self, level: int, text: str, message_id: str = "", **fields: str) -> Log:
+        """A line for the journal."""
+        return Log(
+            level,
+            f"{self.asset}: {text}",
+            message_id,
+            {"GATEWAY": self.gateway, "ASSET": self.asset, **fields},
+        )
+
+
+def kept_phase(phase: Phase | None, *, stop_owed: bool) -> str | None:
+    """What is kept of LATCHED and ESTOP across restarts; None: nothing."""
+    return None if phase is None else json.dumps({"phase": phase.name, "stopOwed": stop_owed})
+
+
+def _watts(power_w: float | None) -> int | None:
+    return None if power_w is None else round(power_w)

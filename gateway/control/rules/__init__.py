@@ -1,0 +1,1 @@
+"""May power flow now, and how much? Pure."""

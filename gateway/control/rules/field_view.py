@@ -1,0 +1,193 @@
+"""What the field shows of one asset, in the terms of control: facts, limits, echo, authority. Pure.
+
+Nothing here has an opinion of its own: what counts as an interlock or a limit stands in
+``interlocks`` and ``limits``. What should be known and is not comes out as None, and None never
+permits power.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from gateway.control.rules import limits, percent_base
+from gateway.control.rules.interlocks import IIN_LOCAL, OURS, Facts, Interlock, blocks
+from gateway.measured import Quality
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from gateway.asset.monitor import Monitor
+    from gateway.clock import Now
+    from gateway.config.site import AssetSettings
+    from gateway.control.rules.limits import Ceiling, Read, SiteLimits, SocWindow
+    from gateway.control.rules.percent_base import Base
+    from gateway.measured import Measured
+    from gateway.points.mappoint import MapPoint
+    from gateway.points.pointmap import PointsMap
+
+_AUTHORITY = frozenset({Interlock.LOCAL, Interlock.AUTHORITY})
+_OURS: dict[str, tuple[object, ...]] = {"local": (False,), "control_authority": (True, OURS)}
+# Lease and session are judged by the watchdog itself: a session may be down for 10 s.
+_WATCHDOGS = frozenset({Interlock.LEASE, Interlock.SESSION})
+
+
+class FieldView:
+    """Looks at one asset through its monitor."""
+
+    def __init__(self, asset: AssetSettings, points_map: PointsMap, monitor: Monitor) -> None:
+        self.asset = asset
+        self.map = points_map
+        self._monitor = monitor
+        self._echoes = _echo_rows(points_map)
+        self.echo_points = frozenset(row.point for row in self._echoes)
+        rows = (points_map.row(role) for role in ("local", "control_authority"))
+        self.authority_points = frozenset(row.point for row in rows if row is not None)
+        beat = points_map.row("der_heartbeat")
+        self.beat_point = "" if beat is None else beat.point
+        self.points = (
+            points_map.critical_points | self.echo_points | self.authority_points
+        ) | frozenset(
+            row.point
+            for row in points_map.points
+            if row.role in ("max_charge", "max_discharge", "avail_charge", "avail_discharge")
+            or row.role in ("lockout", "estop_status", "breaker", "fault", "der_heartbeat")
+        )
+
+    def read(self, now: Now) -> Read:
+        """A reader of rows at ``now``, with staleness applied."""
+        battery = self._monitor.battery
+
+        def reader(row: MapPoint) -> Measured | None:
+            return battery.reading(row.point, now)
+
+        return reader
+
+    def echoes(self, points: Iterable[str], now: Now) -> dict[str, Measured | None]:
+        """What these points ("AI8") say now."""
+        return {point: self._monitor.battery.reading(point, now) for point in points}
+
+    def power_w(self, now: Now) -> float | None:
+        """Measured power, W, + discharging; None unless it is good and fresh."""
+        return limits.trusted(self._monitor.battery.value("power", now))
+
+    def soc_pct(self, now: Now) -> float | None:
+        """State of charge, %; None unless it is good and fresh."""
+        return limits.trusted(self._monitor.battery.value("soc", now))
+
+    def base(self, now: Now) -> Base:
+        """What percent of a power command are of."""
+        asset = self.asset
+        return percent_base.base(
+            self.map,
+            self.read(now),
+            nameplate_w=asset.nameplate_w,
+            max_charge_w=asset.max_charge_w,
+            max_discharge_w=asset.max_discharge_w,
+        )
+
+    def ceiling(self, site: SiteLimits, now: Now) -> Ceiling:
+        """What may be applied now, each way."""
+        found = limits.ceiling(site, self.map, self.read(now), headroom=self._headroom(now))
+        return found.within(percent_base.writable(self.map, self.base(now)))
+
+    def _headroom(self, now: Now) -> Ceiling | None:
+        transformer = self.asset.transformer
+        if transformer is None or not transformer.enforce:
+            return None
+        poi_w = self._value("poi_power", now)
+        power_w = self.power_w(now)
+        other_w: float | None = 0.0
+        if self.map.row("poi_power") is not None:
+            other_w = None if poi_w is None or power_w is None else poi_w - power_w
+        role = "poi_reactive" if self.map.row("poi_reactive") is not None else "reactive_power"
+        return limits.headroom(
+            transformer.rating_kva,
+            cap_pct=transformer.alarm_pct,
+            reactive_var=self._value(role, now),
+            other_w=other_w,
+        )
+
+    def _value(self, role: str, now: Now) -> float | None:
+        return limits.trusted(self._monitor.battery.value(role, now))
+
+    def facts(self, window: SocWindow, now: Now, *, lease: bool, disk_free_pct: float) -> Facts:
+        """What the interlocks are judged from."""
+        return Facts(
+            lease=lease,
+            session=self._monitor.up,
+            iin=self._monitor.iin,
+            map_ok=self._monitor.map_ok,
+            disk_free_pct=disk_free_pct,
+            faults=self._monitor.battery.faults,
+            points_map=self.map,
+            read=self.read(now),
+            window=window,
+        )
+
+    def interlocks(self, facts: Facts, power_w: float) -> tuple[str, ...]:
+        """Those that do not hold, less lease and session, for power in this direction."""
+        return tuple(
+            f"{one.interlock}: {one.text}"
+            for one in blocks(facts, power_w)
+            if one.interlock not in _WATCHDOGS
+        )
+
+    def authority(self, facts: Facts) -> bool | None:
+        """Whether we have it: True, False where the site says so, None where nobody knows."""
+        if not any(one.interlock in _AUTHORITY for one in blocks(facts)):
+            return True
+        if IIN_LOCAL in facts.iin:
+            return False
+        for role, ours in _OURS.items():  # one that says so is enough, whatever the other says
+            row = self.map.row(role)
+            measured = None if row is None else facts.read(row)
+            known = measured is not None and measured.quality <= Quality.DERIVED
+            if known and measured is not None and measured.value not in ours:
+                return False
+        return None
+
+    def echo_w(self, now: Now) -> float | None:
+        """The setpoint's echo, W, + discharging; None unless all of it is good and fresh."""
+        read, base = self.read(now), self.base(now)
+        values = [limits.trusted(read(row)) for row in self._echoes]
+        if not values or any(value is None for value in values):
+            return None
+        found = [value for value in values if value is not None]
+        if len(found) > 1:  # charge, discharge
+            return _watts(self._echoes[1], found[1], base.discharge_w) - _watts(
+                self._echoes[0], found[0], base.charge_w
+            )
+        return _watts(self._echoes[0], found[0], base.side_w(found[0]))
+
+    def tolerance_w(self) -> float:
+        """How far the echo may be from the setpoint, W: rounding of both, and the map's own."""
+        asset, found = self.asset, 0.0
+        largest_w = max(asset.nameplate_w, asset.max_charge_w, asset.max_discharge_w)
+        for role in ("cmd_power", "cmd_charge", "cmd_discharge"):
+            row = self.map.row(role)
+            echo = self.map.by_name.get(row.feedback or "") if row is not None else None
+            if row is not None and echo is not None:
+                slack = max(row.tolerance or 0.0, row.step + echo.step)
+                scale = largest_w / percent_base.FULL_PCT if row.canonical_unit == "%" else 1.0
+                found = max(found, slack * scale)
+        return found
+
+
+def _echo_rows(points_map: PointsMap) -> tuple[MapPoint, ...]:
+    """The setpoint's feedback: one row, or charge and discharge; empty where one is missing."""
+    split = points_map.control is not None and points_map.control.power_method == "split"
+    roles = ("cmd_charge", "cmd_discharge") if split else ("cmd_power",)
+    rows = [points_map.row(role) for role in roles]
+    echoes = [points_map.by_name.get(row.feedback or "") for row in rows if row is not None]
+    found = tuple(row for row in echoes if row is not None)
+    return found if len(found) == len(roles) else ()
+
+
+def _watts(row: MapPoint, value: float, base_w: float | None) -> float:
+    """An echo in W; percent of a base that is not known now are not near anything but zero."""
+    if row.canonical_unit != "%":
+        return value
+    if base_w is None:
+        return math.copysign(math.inf, value) if value else 0.0
+    return value / percent_base.FULL_PCT * base_w

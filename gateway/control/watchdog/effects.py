@@ -1,0 +1,126 @@
+"""What the watchdog orders. Every write carries a token and is answered by ``WriteDone``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from gateway.control.watchdog.words import Cause, Phase
+
+
+@dataclass(frozen=True, slots=True)
+class WriteIdle:
+    """Order zero active power; answered by ``WriteDone`` with the token, as every write is."""
+
+    token: int
+
+
+@dataclass(frozen=True, slots=True)
+class WriteSetpoint:
+    """Order this power, W, + discharging. Frames of it still unsent die with ``Abort``."""
+
+    token: int
+    command_id: str
+    setpoint_w: float
+
+
+@dataclass(frozen=True, slots=True)
+class WriteHeartbeat:
+    """Feed the RTAC's dead-man."""
+
+    token: int
+    value: int
+
+
+@dataclass(frozen=True, slots=True)
+class RefreshReversion:
+    """Start the device's reversion timer anew."""
+
+    token: int
+
+
+@dataclass(frozen=True, slots=True)
+class WriteStop:
+    """Stop the battery: a pulse, sent once."""
+
+    token: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReadEcho:
+    """Poll the feedback now: an accepted zero waits for it."""
+
+
+@dataclass(frozen=True, slots=True)
+class IssueChallenge:
+    """Publish challenge ``number`` of ``session``; its lease runs from this very instant."""
+
+    session: str
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class KeepPhase:
+    """Make it durable: ``phase`` is LATCHED, ESTOP, or None to forget them."""
+
+    phase: Phase | None
+    stop_owed: bool  # the stop was not sent yet
+
+
+@dataclass(frozen=True, slots=True)
+class PhaseChanged:
+    """For journal, event stream and audit."""
+
+    before: Phase
+    after: Phase
+    cause: Cause
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Abort:
+    """The dispatch is over: not one frame more of it."""
+
+    command_id: str
+    cause: Cause
+
+
+@dataclass(frozen=True, slots=True)
+class Refuse:
+    """The order did nothing."""
+
+    command_id: str
+    cause: Cause
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Carried:
+    """The order ``arm``, ``idle`` or ``estop`` took effect."""
+
+    command_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class MayExit:
+    """The process may end."""
+
+    verified: bool  # zero is in force
+
+
+Effect = (
+    WriteIdle
+    | WriteSetpoint
+    | WriteHeartbeat
+    | RefreshReversion
+    | WriteStop
+    | ReadEcho
+    | IssueChallenge
+    | KeepPhase
+    | PhaseChanged
+    | Abort
+    | Refuse
+    | Carried
+    | MayExit
+)

@@ -1,0 +1,140 @@
+"""What the field says: session, authority, echo, and what became of our writes."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from gateway.control.watchdog import moves
+from gateway.control.watchdog.effects import ReadEcho
+from gateway.control.watchdog.state import LASTING, LOSABLE, OWING, RESTING
+from gateway.control.watchdog.words import Cause, Phase, WriteKind, WriteResult
+
+if TYPE_CHECKING:
+    from gateway.control.watchdog.events import EchoRead, WriteDone
+    from gateway.control.watchdog.moves import Effects
+    from gateway.control.watchdog.state import WatchdogState
+
+
+def session_up(state: WatchdogState, at: float, effects: Effects) -> WatchdogState:
+    """Judge what is in force after a loss; idle first, but after a short loss without change."""
+    if state.session_up:
+        return state
+    lost_at = state.down_since
+    state = replace(state, session_up=True, down_since=None)
+    if state.phase in (Phase.STARTUP, Phase.BLIND):
+        cause = Cause.STARTED if state.phase is Phase.STARTUP else Cause.SESSION
+        return moves.arrive(state, at, cause, effects)
+    if state.phase in RESTING:
+        wanted_w = state.dispatch.setpoint_w if state.dispatch is not None else 0.0
+        read_since = lost_at is not None and state.echo_at > lost_at
+        if read_since and state.echo_w is not None and state.is_near(state.echo_w, wanted_w):
+            return state
+        return moves.to_idling(state, at, Cause.SESSION, effects)
+    if state.phase in OWING:
+        return moves.to_idling(state, at, Cause.SESSION, effects)
+    return state
+
+
+def local(
+    state: WatchdogState, at: float, effects: Effects, *, told: bool = False
+) -> WatchdogState:
+    """Give way to the site; ``told``: only the answer to a write says so, not the switch."""
+    state = replace(state, local=True)
+    if state.phase is Phase.LOCAL:
+        return replace(state if told else moves.halted(state, at), yielded=False)
+    if state.phase in LOSABLE:
+        return moves.to_local(state, at, Cause.LOCAL, effects, told=told)
+    return state
+
+
+def remote(state: WatchdogState, at: float, effects: Effects) -> WatchdogState:
+    """Take the authority back, with idle first."""
+    was_local = state.local
+    state = replace(state, local=False)
+    if state.phase is Phase.LOCAL and not state.yielded:
+        # An RTAC may resume its last remote value when the switch goes back.
+        return moves.to_idling(state, at, Cause.REMOTE, effects)
+    if state.phase in LASTING and was_local:
+        return moves.to_idling(state, at, Cause.REMOTE, effects)
+    return state
+
+
+def echo(state: WatchdogState, event: EchoRead, at: float, effects: Effects) -> WatchdogState:
+    """Verify a zero, or notice that the field does something else than we wrote."""
+    if event.at_s < state.echo_at:
+        return state
+    state = replace(state, echo_w=event.value_w, echo_at=event.at_s)
+    zero = state.is_zero(event.value_w)
+    ours = state.last_w is not None and state.is_near(event.value_w, state.last_w)
+    if state.phase in OWING:
+        return _verify(state, event, at, effects, zero=zero)
+    if state.phase is Phase.LOCAL and state.yielded and (zero or ours):
+        return moves.to_idling(state, at, Cause.RESUMED, effects)
+    if state.phase in RESTING:
+        return _judge(state, at, effects, zero=zero, ours=ours)
+    return state
+
+
+def _verify(
+    state: WatchdogState, event: EchoRead, at: float, effects: Effects, *, zero: bool
+) -> WatchdogState:
+    demand = state.demand
+    if demand is None:
+        return state if zero else moves.to_idling(state, at, Cause.RESUMED, effects)
+    accepted_at = demand.accepted_at
+    if state.local or not zero or accepted_at is None or event.at_s < accepted_at:
+        return state
+    if state.phase in LASTING:
+        return replace(state, demand=None)
+    return moves.to_rest(state, Cause.VERIFIED, effects)
+
+
+def _judge(
+    state: WatchdogState, at: float, effects: Effects, *, zero: bool, ours: bool
+) -> WatchdogState:
+    """The echo where we know what it ought to be."""
+    dispatch = state.dispatch
+    if dispatch is not None:
+        if state.is_near(state.echo_w or 0.0, dispatch.setpoint_w):
+            return replace(state, dispatch=replace(dispatch, settled=True), astray_since=None)
+        if not dispatch.settled:  # the executor gives the feedback its time
+            return state
+    elif zero:
+        return replace(state, astray_since=None)
+    elif ours:
+        return moves.to_idling(state, at, Cause.RESUMED, effects)
+    return state if state.astray_since is not None else replace(state, astray_since=at)
+
+
+def preempted(state: WatchdogState, at: float, effects: Effects) -> WatchdogState:
+    """Somebody else's value stood in the echo too long."""
+    if state.echo_w is not None and state.is_zero(state.echo_w):
+        return moves.to_idling(state, at, Cause.FIELD_ENDED, effects)
+    if state.terms.reassert_idle:
+        return moves.to_idling(state, at, Cause.PREEMPTED, effects)
+    return moves.to_local(state, at, Cause.PREEMPTED, effects, yielded=True)
+
+
+def written(state: WatchdogState, event: WriteDone, at: float, effects: Effects) -> WatchdogState:
+    """Take the outcome of a write: an unknown one is never sent again, but a zero always."""
+    if event.result is WriteResult.LOCAL:
+        return local(state, at, effects, told=True)
+    accepted = event.result is WriteResult.ACCEPTED
+    demand = state.demand
+    if event.kind is WriteKind.SETPOINT and state.dispatch is not None and not accepted:
+        unknown = event.result is WriteResult.UNKNOWN
+        cause = Cause.UNKNOWN_OUTCOME if unknown else Cause.REFUSED
+        return moves.to_idling(state, at, cause, effects)
+    if event.kind is WriteKind.IDLE and demand is not None and event.token >= demand.first:
+        demand = replace(demand, busy_until=-math.inf)
+        if accepted:
+            effects.append(ReadEcho())
+            return replace(state, demand=replace(demand, accepted_at=at))
+        write_at = demand.write_at if demand.retried else at
+        return replace(state, demand=replace(demand, write_at=write_at, retried=True))
+    never_left = event.result is WriteResult.FAILED and state.phase is Phase.ESTOP
+    if event.kind is WriteKind.STOP and never_left:
+        return replace(state, stop_at=at + state.terms.idle_repeat_s)
+    return state

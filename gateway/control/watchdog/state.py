@@ -1,0 +1,131 @@
+"""All that the watchdog of one asset knows, and what follows from it at an instant."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from gateway.control.watchdog.words import Cause, HeartbeatForm, Phase, Terms
+
+if TYPE_CHECKING:
+    from gateway.control.watchdog.lease import Lease
+
+POWERED = frozenset({Phase.ARMED, Phase.ACTIVE})  # where a power frame may be written
+OWING = frozenset({Phase.IDLING, Phase.LATCHED, Phase.ESTOP})  # where zero is written
+LASTING = frozenset({Phase.LATCHED, Phase.ESTOP})  # survive everything but an operator's reset
+BEATING = frozenset({Phase.IDLING, Phase.IDLE, Phase.ARMED, Phase.ACTIVE, Phase.LOCAL})
+RESTING = frozenset({Phase.IDLE, *POWERED})  # where the echo ought to show what we wrote
+LOSABLE = BEATING  # the phases that a lost session, or a local switch, leads out of
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """Zero is wanted and not verified."""
+
+    first: int  # token of the first zero that counts: older ones were ordered before the demand
+    overdue_at: float  # V is over: no more heartbeats; inf while LOCAL halts this clock
+    latch_at: float  # V of uninterrupted trying is over: LATCHED
+    write_at: float  # next zero
+    left_s: float = 0.0  # of V, while LOCAL halts the clocks
+    latch_left_s: float = 0.0  # until LATCHED, while LOCAL halts the clocks
+    busy_until: float = -math.inf  # a zero is under way; its answer must come by then
+    retried: bool = False  # the one retry at once was used
+    accepted_at: float | None = None  # the outstation accepted a zero that counts
+
+
+@dataclass(frozen=True, slots=True)
+class ActiveDispatch:
+    """A power command in force."""
+
+    command_id: str
+    setpoint_w: float  # the newest one written
+    ends_at: float
+    refresh_at: float  # of the reversion timer
+    settled: bool = False  # the echo has shown ``setpoint_w``
+
+
+@dataclass(frozen=True, slots=True)
+class WatchdogState:
+    """Frozen; ``machine.handle`` makes the next one."""
+
+    terms: Terms
+    phase: Phase
+    lease: Lease
+    challenge_at: float
+    enabled: bool = True
+    stopping: bool = False
+    exit_told: bool = False
+    session_up: bool = False
+    down_since: float | None = None
+    local: bool = False
+    yielded: bool = False  # LOCAL because another master took over
+    interlocks: tuple[str, ...] = ("interlocks not yet known",)
+    charge_w: float = 0.0  # limits now
+    discharge_w: float = 0.0
+    echo_w: float | None = None
+    echo_at: float = -math.inf
+    astray_since: float | None = None  # the echo shows somebody else's value
+    demand: Demand | None = None
+    dispatch: ActiveDispatch | None = None
+    last_w: float | None = None  # our last setpoint that was not zero
+    stop_at: float | None = None  # the stop is owed, and due then
+    token: int = 0  # of the newest write
+    beat: int = 0
+    beat_at: float = -math.inf
+    der_beat: int | None = None
+    held_until: float = -math.inf  # dead-man test
+    spent: tuple[tuple[str, float], ...] = ()  # (command id, expiry) of dispatches begun
+    wake_at: float = -math.inf  # monotonic second of the next ``Tick`` that is wanted
+
+    def is_zero(self, power_w: float) -> bool:
+        """Within the echo's tolerance of zero."""
+        return abs(power_w) <= self.terms.tolerance_w
+
+    def is_near(self, power_w: float, wanted_w: float) -> bool:
+        """Within the echo's tolerance of ``wanted_w``."""
+        return abs(power_w - wanted_w) <= self.terms.tolerance_w
+
+    def clamped_w(self, power_w: float) -> float:
+        """``power_w`` inside the limits of now."""
+        return min(max(power_w, -self.charge_w), self.discharge_w)
+
+    def unready(self, at: float) -> tuple[Cause, str] | None:
+        """What forbids power at ``at`` (monotonic s), whatever the phase; None: nothing."""
+        if self.stopping:
+            return Cause.STOPPING, "the gateway is stopping"
+        if not self.session_up:
+            return Cause.SESSION, "no session"
+        if not self.lease.live(at):
+            return Cause.LEASE, "no live lease"
+        if self.interlocks:
+            return Cause.INTERLOCK, ", ".join(self.interlocks)
+        return None
+
+    def objection(self, at: float) -> tuple[Cause, str] | None:
+        """Why no power frame may be written at ``at``; None: it may.
+
+        Whoever carries out the frames of one dispatch asks this before each of them.
+        """
+        if self.phase not in POWERED:
+            return Cause.STATE, f"{self.phase.name}, must be ARMED or ACTIVE"
+        return self.unready(at)
+
+    def owes_zero(self) -> bool:
+        """A zero shall be written, as soon as its time has come."""
+        return (
+            self.demand is not None and self.phase in OWING and self.session_up and not self.local
+        )
+
+    def may_beat(self, at: float) -> bool:
+        """Whether a heartbeat that waited to be written may still be written at ``at``."""
+        overdue = self.demand is not None and at >= self.demand.overdue_at
+        return not math.isinf(self.beats_from()) and at >= self.held_until and not overdue
+
+    def beats_from(self) -> float:
+        """From when on the RTAC heartbeat may be written (monotonic s); inf: withheld."""
+        if self.phase not in BEATING or not self.session_up or self.yielded:
+            return math.inf
+        if self.terms.heartbeat is HeartbeatForm.NONE:
+            return math.inf
+        return max(self.beat_at, self.held_until)

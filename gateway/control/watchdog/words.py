@@ -1,0 +1,105 @@
+"""Phases, causes, kinds of writes, and what the watchdog is held to. Words only.
+
+Times named ``_at`` or ``_at_s`` are monotonic seconds (CLOCK_BOOTTIME). No wall-clock time is
+among them: a jump of it cannot move a lease or a duration.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum, StrEnum, auto
+
+
+class Phase(Enum):
+    """Where the watchdog stands, and what is true there."""
+
+    MONITOR = auto()  # control is off; no output is written, not even idle
+    STARTUP = auto()  # control is on; no session yet, so what is in force is unknown
+    IDLING = auto()  # zero was demanded and is not verified: assume that power flows
+    IDLE = auto()  # a zero of ours was accepted and the echo reads zero; nobody may dispatch
+    ARMED = auto()  # as IDLE, and lease and interlocks hold: a dispatch may begin
+    ACTIVE = auto()  # a dispatch is in force, and lease and interlocks hold
+    BLIND = auto()  # the session is lost; only the RTAC's own timers can act
+    LOCAL = auto()  # the site has the authority; we may write nothing but the heartbeat
+    LATCHED = auto()  # zero could not be verified; the RTAC's dead-man is let trip
+    ESTOP = auto()  # stop was ordered; only an operator on the box leads out
+
+
+class Cause(StrEnum):
+    """Why a phase changed, a dispatch ended or an order was refused."""
+
+    STARTED = "started"
+    SESSION = "session"  # lost too long, or back with something else in force
+    LEASE = "lease"
+    DURATION = "duration"
+    INTERLOCK = "interlock"
+    LIMIT = "limit"
+    REFUSED = "refused"  # the outstation refused a power frame
+    UNKNOWN_OUTCOME = "unknown_outcome"
+    FAILED = "failed"  # the executor could not verify the dispatch
+    RESTART = "restart"  # IIN1.7
+    LOCAL = "local"
+    REMOTE = "remote"  # the authority came back
+    RESUMED = "resumed"  # the field took up a setpoint of ours again
+    FIELD_ENDED = "field_ended"  # dead-man, reversion timer or the site set it to zero
+    PREEMPTED = "preempted"  # somebody else's setpoint is in force
+    SUPERSEDED = "superseded"
+    DUPLICATE = "duplicate"
+    EXPIRED = "expired"
+    PARAMS = "params"
+    STATE = "state"
+    ORDERED = "ordered"  # by a command or an operator
+    VERIFIED = "verified"
+    UNVERIFIED = "unverified"
+    STOPPING = "stopping"  # SIGTERM
+    DISABLED = "disabled"
+
+
+class WriteKind(Enum):
+    """What an output frame is for."""
+
+    IDLE = auto()
+    SETPOINT = auto()
+    HEARTBEAT = auto()
+    REVERSION = auto()
+    STOP = auto()
+
+
+class WriteResult(Enum):
+    """What became of it, after the retries that section 6 allows to its kind."""
+
+    ACCEPTED = auto()
+    REFUSED = auto()  # any status but LOCAL's
+    LOCAL = auto()  # status 7 or 13
+    UNKNOWN = auto()  # operate without an answer, and the feedback does not show it
+    FAILED = auto()  # never left this box
+
+
+class HeartbeatForm(StrEnum):
+    """How the RTAC's dead-man is fed."""
+
+    NONE = "none"
+    COUNTER = "counter"
+    ECHO = "echo"  # the RTAC's own der_heartbeat, written back
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """What the watchdog of one asset is held to: safety.toml, and what its map offers."""
+
+    lease_s: float = 30.0
+    challenge_s: float = 5.0
+    response_s: float = 3.0  # r: the session's response timeout
+    heartbeat_s: float = 2.0
+    idle_verify_s: float = 30.0  # V
+    refresh_s: float = 20.0
+    max_dispatch_s: float = 14_400.0
+    heartbeat: HeartbeatForm = HeartbeatForm.COUNTER
+    reversion: bool = False  # the map has a reversion timer
+    tolerance_w: float = 0.0  # of the setpoint's echo
+    reassert_idle: bool = False  # when pre-empted; else yield to the other master
+    # Below: section 7's own figures, arguments only so that a small machine can be explored whole.
+    arm_after_s: float = 30.0  # of unbroken lease
+    blind_after_s: float = 10.0
+    idle_repeat_s: float = 2.0
+    astray_s: float = 3.0

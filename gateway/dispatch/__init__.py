@@ -1,1 +1,0 @@
-"""Signed commands: read, verified, approved, limited, carried out. Pure."""

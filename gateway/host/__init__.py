@@ -1,0 +1,1 @@
+"""What systemd and the kernel give us: the journal, notifications, threads."""

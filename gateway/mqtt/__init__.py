@@ -1,0 +1,1 @@
+"""The MQTT session, the daemon's and the cloud's: paho, dialling, causes."""

@@ -1,0 +1,44 @@
+"""How a connection ended, and how long the next attempt waits for that. Pure."""
+
+from __future__ import annotations
+
+from gateway.mqtt.causes import CLOSED, SHARED_ID
+
+STEADY_S = 30.0  # a connection that lasted so long was of use
+THROWN_OUT = 3  # connections in a row that another client took from us, or seems to have taken
+
+
+class Endings:
+    """Counts connections without use; each doubles the bound of the wait before the next one.
+
+    Two gateways with one id throw each other out for as long as somebody lets them. Every such
+    connection works until then, and must not count as one of use: they would change places
+    every second.
+    """
+
+    def __init__(self) -> None:
+        self.failures = 0
+        self._thrown_out = 0
+
+    def count(self, cause: str, *, acknowledged: bool, lasted_s: float) -> str:
+        """Count one that ended; returns its cause, with what the ones before add to it.
+
+        Args:
+            cause: in words, from ``Ended``.
+            acknowledged: the broker took a message on it, or we ended it ourselves.
+            lasted_s: seconds from the attempt to its end.
+        """
+        steady = lasted_s > STEADY_S
+        told = SHARED_ID in cause
+        # mosquitto 2.0.11 does not say "session taken over", it only closes.
+        guessed = not steady and cause.endswith(CLOSED)
+        self._thrown_out = self._thrown_out + 1 if told or guessed else 0
+        again = self._thrown_out >= THROWN_OUT
+        self.failures = 0 if (acknowledged or steady) and not again else self.failures + 1
+        if again and not told:
+            return f"{cause} again and again: perhaps another client uses our id"
+        return cause
+
+    def forgive(self) -> None:
+        """The next attempt is one of its own: it waits as after the first."""
+        self.failures = 0

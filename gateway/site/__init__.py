@@ -1,0 +1,1 @@
+"""The box's files become one checked site: loading, maps, safety and its keys."""

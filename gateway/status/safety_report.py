@@ -1,0 +1,116 @@
+"""What ``check`` says of safety.toml: what it allows, and how long a setpoint can last. Pure.
+
+What commissioning has proved is in the daemon's audit log and not asked for here: the reasons are
+those that remain when all of it is done.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from gateway.config.safety import bounds
+from gateway.control.rules import readiness
+from gateway.control.rules.limits import site_limits
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from gateway.checked import Safety, Site
+    from gateway.config.safety import SafetySettings
+    from gateway.config.site import AssetSettings
+
+
+def lines(site: Site, now_ms: int) -> Iterator[str]:
+    """The report on ``site`` at ``now_ms`` (Unix ms), line by line."""
+    if site.safety_faults:
+        yield "safety.toml has faults: control stays off, telemetry goes on"
+    elif site.safety is None:
+        yield "no safety.toml: control stays off"
+    else:
+        yield from _of_file(site.safety, now_ms)
+        for asset in site.settings.assets:
+            for line in _of_asset(site, site.safety, asset, now_ms):
+                yield f"{asset.id}: {line}"
+
+
+def _of_file(safety: Safety, now_ms: int) -> Iterator[str]:
+    settings = safety.settings
+    above = ""
+    if settings.approval in ("dual", "local") and settings.approval_threshold_w:
+        above = f" above {settings.approval_threshold_w:.15g} W, envelope below"
+    yield f"safety.toml: approval {settings.approval}{above}"
+    yield f"safety.toml: digest {safety.digest}"
+    for one in sorted(settings.keys, key=lambda key: key.kid):
+        key = safety.trust.find(one.kid)
+        algorithm = "" if key is None else f", {key.alg}"
+        last = datetime.fromtimestamp(one.not_after_ms // 1000 - 1, UTC)
+        yield f"key {one.kid}: {', '.join(one.roles)}{algorithm}, until {last:%Y-%m-%d}"
+    for text in readiness.key_warnings(safety, now_ms):
+        yield f"WARNING: {text}"
+
+
+def _of_asset(site: Site, safety: Safety, asset: AssetSettings, now_ms: int) -> Iterator[str]:
+    points_map = site.maps[asset.id]
+    limits = site_limits(asset, safety.settings)
+    yield f"map digest {points_map.digest}"
+    yield (
+        f"at most {-limits.contract_w(-1.0):.15g} W (charging) to "
+        f"{limits.contract_w(1.0):.15g} W (discharging), "
+        f"{limits.min_soc_pct:g} to {limits.max_soc_pct:g} %"
+    )
+    yield from _layers(site, safety.settings, asset)
+    refusals = readiness.map_refusals(points_map)
+    for text in refusals:
+        yield f"WARNING: the map refuses control: {text}"
+    if not refusals:
+        yield "the map allows control"
+    off = readiness.reasons(_commissioned(site, safety, asset, now_ms))
+    if off:
+        yield f"control stays off: {', '.join(off)}"
+    else:
+        test = ", deadman-test" if readiness.dead_man_testable(points_map) else ""
+        yield f"control needs the commissioning: acknowledge, sign-test{test}"
+
+
+def _layers(site: Site, settings: SafetySettings, asset: AssetSettings) -> Iterator[str]:
+    """What can end a setpoint, and within how many seconds."""
+    points_map, watchdog = site.maps[asset.id], settings.watchdog
+    beats = readiness.dead_man_testable(points_map)
+    timed = readiness.has_reversion(points_map)
+    every = f", every {watchdog.heartbeat_s:g} s" if beats else ": no dead-man of the RTAC"
+    yield f"heartbeat {readiness.heartbeat_kind(points_map)}{every}"
+    if timed:
+        again_s = watchdog.reversion_refresh_s
+        yield f"reversion timer {watchdog.reversion_s:g} s, refreshed every {again_s:g} s"
+    else:
+        yield "no reversion timer"
+    if settings.risk is not None and not beats and not timed:
+        yield f"risk accepted by {settings.risk.name} on {settings.risk.date}"
+    found = bounds(watchdog, response_s=asset.dnp3.response_timeout_s)
+    ramp = f"plus {settings.limits.ramp_to_zero_s:g} s of ramp"
+    yield f"bound A {found.cloud_dead_s:g} s {ramp}: the cloud is dead, the RTAC obeys"
+    nothing = "none (the map has no heartbeat)"
+    gateway_dead = f"{found.gateway_dead_s:g} s" if beats else nothing
+    yield f"bound B {gateway_dead}: gateway, host, power or link is dead"
+    yield f"bound C {f'{found.refused_s:g} s' if beats else nothing}: the RTAC refuses zero"
+    reverted = f"{found.reversion_s:g} s" if timed else "none (the map has no reversion timer)"
+    yield f"bound D {reverted}: no RTAC logic, and the link is dead"
+
+
+def _commissioned(
+    site: Site, safety: Safety, asset: AssetSettings, now_ms: int
+) -> readiness.Standing:
+    """The asset as if all of its commissioning had just been done."""
+    points_map = site.maps[asset.id]
+    proof = readiness.Proof(points_map.digest, now_ms)
+    return readiness.Standing(
+        safety=safety,
+        safety_faulty=False,
+        points_map=points_map,
+        matched=asset.id not in site.unmatched,
+        commissioned=readiness.Commissioned(safety.digest, proof, proof),
+        now_ms=now_ms,
+        latest_ms=None,
+        log_lost=False,
+    )

@@ -1,0 +1,94 @@
+"""``maps`` as an operator types it."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+import pytest
+
+from gateway.cli.maps import add_parser, run
+from gateway.errors import UsageError
+
+FIXTURES = Path(__file__).parents[2] / "fixtures" / "maps"
+
+
+def maps(*words: str) -> int:
+    parser = argparse.ArgumentParser()
+    add_parser(parser.add_subparsers())
+    return run(parser.parse_args(["maps", *words]))
+
+
+def test_list_names_every_map_with_its_control(capsys: pytest.CaptureFixture[str]) -> None:
+    assert maps("list") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert any("generic-rtac@1.0.0" in line and "allowed" in line for line in lines)
+    assert any("example-bess-a@A" in line and "refused" in line for line in lines)
+
+
+def test_list_as_json_is_complete(capsys: pytest.CaptureFixture[str]) -> None:
+    assert maps("list", "--json") == 0
+    found = {each["ref"]: each for each in json.loads(capsys.readouterr().out)}
+    assert found["raw@1.0.0"]["control"]["allowed"] is False
+    assert found["generic-rtac@1.0.0"]["digest"].startswith("sha256:")
+
+
+def test_check_prints_every_fault_and_exits_78(capsys: pytest.CaptureFixture[str]) -> None:
+    broken = FIXTURES / "m06-not-a-form.toml"
+    good = FIXTURES / "good.toml"
+    assert maps("check", str(broken), str(good)) == 78
+    out = capsys.readouterr().out
+    assert out.count(f"{broken}:11: [map.match] firmware: M06 ") == 2
+    assert f"{good}: broken@1 is good" in out
+
+
+def test_check_without_files_checks_all_installed_maps(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert maps("check", "--json") == 0
+    body = json.loads(capsys.readouterr().out)
+    assert body["ok"] is True
+    assert len(body["maps"]) >= 5
+    assert {fault["code"] for fault in body["faults"]} == {"M17"}
+
+
+def test_show_resolves_the_base(capsys: pytest.CaptureFixture[str]) -> None:
+    assert maps("show", "example-bess-b") == 0
+    out = capsys.readouterr().out
+    assert "control  allowed" in out
+    assert any(line.split()[:3] == ["AI2", "soc", "*"] for line in out.splitlines())
+    assert maps("show", "example-bess-b@B", "--json") == 0
+    body = json.loads(capsys.readouterr().out)
+    soc = next(row for row in body["resolved"]["points"] if row["name"] == "soc")
+    assert (soc["point"], soc["scale"], soc["required"]) == ("AI2", 0.1, True)
+
+
+def test_show_of_the_raw_map_says_that_it_names_nothing(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert maps("show", "raw") == 0
+    assert "no points are named" in capsys.readouterr().out
+
+
+def test_show_of_an_unknown_map_says_which_there_are() -> None:
+    with pytest.raises(UsageError, match=r"nope: is not installed: must be one of .*raw@1\.0\.0"):
+        maps("show", "nope")
+
+
+def test_diff_tells_added_and_changed_points_field_by_field(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert maps("diff", "example-bess-a@A", "example-bess-b@B", "--json") == 0
+    body = json.loads(capsys.readouterr().out)
+    assert sorted(body["added"]) == ["der_heartbeat", "heartbeat", "heartbeat_echo"]
+    assert body["removed"] == {}
+    assert body["changed"]["soc"] == {"point": ["AI0", "AI2"], "scale": [0.01, 0.1]}
+    assert body["changed"]["power"]["sign"] == ["charge_positive", "discharge_positive"]
+    assert body["tables"]["fingerprint"] == {"absent": [["AI10", "AI11"], []]}
+    assert maps("diff", "example-bess-b", "example-bess-a") == 0
+    out = capsys.readouterr().out
+    assert "- der_heartbeat (AI0, der_heartbeat)" in out
+    assert "    scale: 0.1 -> 0.01" in out
+    assert maps("diff", "raw", "raw") == 0
+    assert "no difference in meaning" in capsys.readouterr().out

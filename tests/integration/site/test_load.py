@@ -1,0 +1,48 @@
+"""Where the daemon of a site listens, whatever state its files are in."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from gateway.config.site import site_settings
+from gateway.config.toml import parse
+from gateway.errors import ConfigError
+from gateway.local import client
+from gateway.site import load
+from tests.fixtures.sites import SITE
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.mark.parametrize(
+    "key",
+    ['state_dir = "state"', 'state_dir = "/var/lib/bess-gateway"', 'state_dir = "../x/y"', ""],
+)
+def test_who_asks_looks_where_the_daemon_listens(tmp_path: Path, key: str) -> None:
+    text = SITE.replace('id = "gw-17"', f'id = "gw-17"\n{key}')
+    path = tmp_path / "site.toml"
+    path.write_text(text)
+    settings = site_settings(parse(text.encode(), file=str(path)), folder=str(tmp_path))
+    assert load.find_socket(path) == load.socket_path(settings)
+
+
+def test_a_broken_site_and_an_unreadable_key_do_not_keep_an_operator_from_asking(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "site.toml"
+    path.write_text('schema = "wrong"\nnonsense = 1\n[gateway]\nstate_dir = "state"\n')
+    with pytest.raises(ConfigError):
+        load.load_site(path)
+    assert load.find_socket(path) == tmp_path / "state" / "control.sock"
+    with pytest.raises(client.NotRunningError, match="is bess-gateway running"):
+        client.ask(load.find_socket(path), "status")
+
+
+def test_a_file_that_is_no_toml_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "site.toml"
+    path.write_text("= 3\n")
+    with pytest.raises(ConfigError, match=r"site\.toml:1"):
+        load.find_socket(path)
