@@ -207,7 +207,7 @@ class Core:
             if days < 0
             else f"the uplink certificate expires in {days} days"
         )
-        severity = "critical" if days <= 7 else "warning"  # noqa: PLR2004 - 1-function.md section 8
+        severity = "critical" if days <= 7 else "warning"  # noqa: PLR2004 - section 8
         level = logging.ERROR if severity == "critical" else logging.WARNING
         return [
             self._event("certificate", severity, text, now),

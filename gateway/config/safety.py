@@ -25,7 +25,7 @@ RTAC_SCAN_S = 1.0
 
 @dataclass(frozen=True, slots=True)
 class WatchdogSettings:
-    """``[watchdog]``, all in seconds. Source: the parameter table of the function description."""
+    """``[watchdog]``, all in seconds. Source: the parameter table of section 7."""
 
     lease_s: float
     challenge_s: float

@@ -1,6 +1,6 @@
 """The rules between the settings of safety.toml: what no single key can say.
 
-Source: the parameter table and the bounds A to D of the function description, section 7.
+Source: the parameter table and the bounds A to D of SPECIFICATION.md, section 7, as they are today.
 """
 
 from __future__ import annotations

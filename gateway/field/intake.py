@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from gateway.streams import Batch
     from gateway.uplink.telemetry import Telemetry
 
-COMMIT_S = 1.0  # how long the DNP3 thread may wait for a commit: 2-structure.md, Threads
+COMMIT_S = 1.0  # how long the DNP3 thread may wait for a commit: section 0, P6
 HURRIED_S = 0.2  # while a battery waits for zero, which must pass the same thread
 
 

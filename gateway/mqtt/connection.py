@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 MAX_INBOUND = 16 * 1024  # bytes of a payload that is taken; of a larger one the rest is dropped
-MAX_OFFERED = 128 * 1024  # bytes of a payload that the broker may send: 1-function.md, section 5
+MAX_OFFERED = 128 * 1024  # bytes of a payload that the broker may send: SPECIFICATION.md, section 5
 STALLED_S = 60.0  # messages are in flight and no PUBACK came: the broker is not well
 MAX_WAITING = 10_000  # messages handed over beyond the broker's Receive Maximum
 LOOP_S = 0.25

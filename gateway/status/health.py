@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-PROGRESS_S = 2.0  # 1-function.md, section 7: WatchdogSec is fed on progress within 2 s
+PROGRESS_S = 2.0  # SPECIFICATION.md, section 7: WatchdogSec is fed on progress within 2 s
 CLOCK_JUMP_S = 5.0  # wall against boot-time clock between two passes; above it we say so
 
 

@@ -12,7 +12,7 @@ import json
 import re
 from dataclasses import dataclass
 
-MAX_COMMAND = 16 * 1024  # bytes: 1-function.md, section 6
+MAX_COMMAND = 16 * 1024  # bytes: SPECIFICATION.md, section 6
 _ID = re.compile(r"[0-9A-Za-z_-]{1,64}\Z")
 
 

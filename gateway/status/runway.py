@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 WINDOW_S = 300.0  # the rate is that of the last minutes
 LEAST_S = 20.0  # less says nothing
-RESERVE = 0.05  # of the disk stays free, whatever waits: 1-function.md, section 4
+RESERVE = 0.05  # of the disk stays free, whatever waits: SPECIFICATION.md, section 4
 
 
 class Runway:

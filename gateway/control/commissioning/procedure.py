@@ -42,7 +42,7 @@ from gateway.control.watchdog.words import Phase
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-NAMEPLATE_SHARE = 0.02  # Source: function description, section 7, dead-man test and sign test
+NAMEPLATE_SHARE = 0.02  # Source: SPECIFICATION.md, section 7, "Tests on site"
 DEADMAN_MARGIN_S = 5.0  # beyond W; same source
 HOLD_S = {"sign-test": 60.0, "deadman-test": 5.0}  # defaults; 60 s: same source
 HOLD_MIN_S, HOLD_MAX_S = 2.0, 300.0

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-SKEW_MS = 5000  # design: live data further than this from our clock is skewed
+SKEW_MS = 5000  # section 2: live data further than this from our clock is skewed
 
 _GATEWAY, _SKEWED = TimeQuality.GATEWAY, TimeQuality.SKEWED
 _BY_QUALITY = {  # opendnp3's TimestampQuality, of a whole header

@@ -33,10 +33,10 @@ if TYPE_CHECKING:
     from gateway.field.dnp3.words import Event, Instant, Order, SessionPlan
 
 CONNECT_S = 10.0  # a SYN that nobody answers
-RETRY_MIN_S, RETRY_MAX_S = 1.0, 30.0  # design: back-off with jitter
+RETRY_MIN_S, RETRY_MAX_S = 1.0, 30.0  # section 3: back-off with jitter
 STEADY_S = 30.0  # a session that was up this long starts its back-off anew
 START_S = 300.0  # from open to the end of the first integrity poll, while answers arrive
-LINK_FAILURES = 2  # checks in a row without an answer, the second at once; design: <= 3
+LINK_FAILURES = 2  # checks in a row without an answer, the second at once; section 3: <= 3
 POLL_FAILURES = 3  # reads in a row without an answer, while the link layer still answers
 FAILED_INTEGRITY_S = 30.0  # until a failed integrity poll is repeated, at most
 REPEAT_S = 10.0  # between answers to one indication, however often it comes back

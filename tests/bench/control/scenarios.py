@@ -1,6 +1,6 @@
 """What ends a dispatch: each cause, when it began, what mends it, and the bound that holds.
 
-The letters are those of the function description, section 7. Every scenario begins with all
+The letters are those of SPECIFICATION.md, section 7. Every scenario begins with all
 batteries under an ACTIVE dispatch of real power and ends with a verified zero.
 """
 

@@ -408,7 +408,7 @@ def test_peek_says_that_there_is_no_queue(tmp_path: Path) -> None:
         peek(tmp_path)
 
 
-def test_pragmas_are_what_the_design_says(tmp_path: Path) -> None:
+def test_pragmas_are_what_the_specification_says(tmp_path: Path) -> None:
     with Shelf(tmp_path, LARGE) as shelf:
         database = shelf.store._writer._db
         assert database is not None

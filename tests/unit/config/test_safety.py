@@ -58,7 +58,7 @@ def faults(text: str, *, response_s: float = 3.0) -> list[str]:
     return str(caught.value).splitlines()
 
 
-def test_the_example_of_the_description_loads_with_the_defaults_of_the_table() -> None:
+def test_a_whole_safety_file_loads_with_the_defaults_of_the_table() -> None:
     safety = load(GOOD)
     assert (safety.approval, safety.approval_threshold_w) == ("dual", 250_000)
     watchdog = safety.watchdog
@@ -89,7 +89,7 @@ def test_a_risk_acceptance_is_named_and_dated() -> None:
     ]
 
 
-def test_the_bounds_are_those_of_the_description() -> None:
+def test_the_bounds_of_the_defaults_are_36_16_75_and_60_s() -> None:
     assert bounds(load(GOOD).watchdog, response_s=3.0) == Bounds(36.25, 16, 75.25, 60)
 
 

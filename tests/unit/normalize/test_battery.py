@@ -79,7 +79,7 @@ VALUES: tuple[RawPoint, ...] = (
 )
 
 
-def test_a_whole_map_becomes_the_message_of_the_design() -> None:
+def test_a_whole_map_becomes_the_state_of_the_specification() -> None:
     found = body(battery(ROWS, VALUES).state(at(0)))
     fields, enrichment = found.pop("fields"), found.pop("enrichment")
     assert found == {

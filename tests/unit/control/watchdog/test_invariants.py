@@ -1,4 +1,4 @@
-"""I1 to I14 of the function description, section 7, by random lives and by full exploration.
+"""I1 to I14 of SPECIFICATION.md, section 7, by random lives and by full exploration.
 
 The judge is in tests/fixtures/watchdog_site.py: it keeps its own books of leases, durations and
 demands, and raises ``ViolationError`` with the number of what broke.
