@@ -25,8 +25,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from types import TracebackType
 
-_START_S = 30.0  # a loaded machine imports slowly
-_ANSWER_S = 30.0
+_START_S = 120.0  # a loaded machine imports slowly
+_ANSWER_S = 120.0
+_HOLDS_S = 120.0  # a deadline, not a duration
 _STOP_S = 10.0
 _POLL_S = 0.02
 
@@ -145,7 +146,7 @@ class SimProcess:
         return state
 
     def wait_until(
-        self, holds: Callable[[dict[str, Any]], bool], *, within_s: float = 20.0
+        self, holds: Callable[[dict[str, Any]], bool], *, within_s: float = _HOLDS_S
     ) -> dict[str, Any]:
         """The first state that ``holds`` accepts.
 

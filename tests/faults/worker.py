@@ -21,7 +21,9 @@ import ctypes
 import json
 import os
 import random
+import sqlite3
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -159,7 +161,7 @@ def work(shim: Shim, order: dict[str, Any]) -> None:
     database = load.store._writer._db
     assert database is not None
     if order.get("synchronous"):
-        database._raw.execute(f"PRAGMA synchronous = {order['synchronous']}")
+        _between_transactions(database._raw, f"PRAGMA synchronous = {order['synchronous']}")
     database._raw.execute(f"PRAGMA wal_autocheckpoint = {20 if full else 8}")
     for turn in range(90 if full else 6):
         load.append(most=9000 if full else 500)
@@ -169,6 +171,20 @@ def work(shim: Shim, order: dict[str, Any]) -> None:
             load.fact()
     load.store.close(within_s=WITHIN_S)
     shim.mark("closed")
+
+
+def _between_transactions(raw: sqlite3.Connection, pragma: str) -> None:
+    """Set what SQLite refuses inside a transaction: the writer may be in its first one."""
+    end = time.monotonic() + WITHIN_S
+    while True:
+        try:
+            raw.execute(pragma)
+        except sqlite3.OperationalError:
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.001)
+        else:
+            return
 
 
 def serve() -> None:

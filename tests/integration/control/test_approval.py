@@ -15,6 +15,7 @@ from gateway.cloud.dispatcher.signing import Signer
 from tests.fixtures import commands
 from tests.fixtures.commanded_site import ASSET, ControlSite
 from tests.fixtures.control_rig import who
+from tests.fixtures.deadline import DEADLINE_S
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -81,7 +82,7 @@ def local(sites: dict[str, ControlSite]) -> ControlSite:
         site.until_phase({"IDLE"})
         site.dispatcher.wait_until(
             lambda: now().mono_s - site.dispatcher.received[0].at.mono_s > 33,
-            within_s=60,
+            within_s=DEADLINE_S,
             what="30 s of lease",
         )
         id_ = site.send("arm")
@@ -105,7 +106,9 @@ def signed(site: ControlSite, signers: tuple[Signer, ...], power_w: int) -> str:
 
 def test_monitor_is_no_control_and_no_output(sites: dict[str, ControlSite]) -> None:
     site = sites["monitor"]
-    site.dispatcher.wait_until(lambda: site.dispatcher.control(ASSET), within_s=20, what="birth")
+    site.dispatcher.wait_until(
+        lambda: site.dispatcher.control(ASSET), within_s=DEADLINE_S, what="birth"
+    )
     assert site.dispatcher.control(ASSET)["reasons"] == ["APPROVAL_MONITOR"]
     for verb in ("arm", "idle", "estop"):
         made = site.dispatcher.claims(ASSET, verb)
@@ -199,7 +202,7 @@ def test_local_applies_above_its_threshold(local: ControlSite) -> None:
 def test_what_nobody_approves_expires_with_its_command_and_cannot_be_approved_any_more(
     local: ControlSite,
 ) -> None:
-    local.dispatcher.lifetime_s = 5.0
+    local.dispatcher.lifetime_s = 15.0
     id_ = local.send("setpoint", power_w=300_000, duration_s=600)
     local.dispatcher.lifetime_s = 60.0
     local.told(id_, {"pending_approval"})

@@ -14,11 +14,18 @@ if TYPE_CHECKING:
 
     from gateway.demo.pki import Pki
 
+DEADMAN_S = 9.0  # a busy machine is connected again before it, and it acts within the 10 s
+
 
 @pytest.fixture(scope="module")
 def shared(pki: Pki, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlSite]:
     """One battery."""
-    with ControlSite(tmp_path_factory.mktemp("authority"), pki) as site:
+    with ControlSite(
+        tmp_path_factory.mktemp("authority"),
+        pki,
+        watchdog={"rtac_deadman_s": DEADMAN_S},
+        sim={"deadman_s": DEADMAN_S},
+    ) as site:
         yield site.run()
 
 
@@ -26,6 +33,24 @@ def active(site: ControlSite, watts: int = 300_000) -> str:
     """Put a battery under power; returns the command."""
     site.calm().arm()
     return site.power(watts)
+
+
+def test_a_loss_shorter_than_ten_seconds_with_an_equal_echo_keeps_the_dispatch(
+    shared: ControlSite,
+) -> None:
+    """The first of all: from one lost connection to the next the wait for a new one grows to 8 s.
+
+    Behind the 30 s of lease it is 2 s at most, long before the RTAC's dead-man acts.
+    """
+    site = shared
+    active(site)
+    began = now().mono_s
+    site.sim.fault("drop")
+    site.daemon.until(lambda: len(site.sim.records("connection")) >= 3, "a new connection")
+    site.daemon.up()
+    site.daemon.until(lambda: len(site.beats(after=began + 4)) >= 1, "heartbeats")
+    assert site.control()["state"] == "ACTIVE"
+    assert site.writes(role="cmd_power", after=began) == []
 
 
 def test_local_writes_nothing_but_the_heartbeat_and_the_way_back_is_idle_first_nothing_resumed(
@@ -69,20 +94,6 @@ def test_an_rtac_that_restarts_ends_the_dispatch_with_idle_first(
     assert {one["value"] for one in writes} == {0.0}
     assert site.control()["dispatch"] is None
     assert site.sim.state()["setpoint_w"] == 0
-
-
-def test_a_loss_shorter_than_ten_seconds_with_an_equal_echo_keeps_the_dispatch(
-    shared: ControlSite,
-) -> None:
-    site = shared
-    active(site)
-    began = now().mono_s
-    site.sim.fault("drop")
-    site.daemon.until(lambda: len(site.sim.records("connection")) >= 3, "a new connection")
-    site.daemon.up()
-    site.daemon.until(lambda: len(site.beats(after=began + 4)) >= 1, "heartbeats")
-    assert site.control()["state"] == "ACTIVE"
-    assert site.writes(role="cmd_power", after=began) == []
 
 
 def test_a_loss_longer_than_ten_seconds_is_blind_and_the_return_is_idle_first(

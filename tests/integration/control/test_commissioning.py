@@ -59,7 +59,7 @@ def refused(site: ControlSite, verb: str = "arm") -> str:
 
 
 def test_control_stays_off_and_birth_and_status_say_why(site: ControlSite) -> None:
-    site.dispatcher.wait_until(lambda: born(site), within_s=20, what="birth")
+    site.dispatcher.wait_until(lambda: born(site), within_s=DEADLINE_S, what="birth")
     assert born(site)["reasons"] == MISSING
     assert born(site)["enabled"] is False
     assert site.control()["reasons"] == MISSING
@@ -86,7 +86,7 @@ def test_a_safety_file_is_acknowledged_by_its_own_digest_alone(site: ControlSite
 
 def test_ctrl_c_ends_a_test_with_idle(site: ControlSite) -> None:
     running = launch(site, "commission", "sign-test", "--hold", "60")
-    site.sim.wait_until(lambda truth: truth["setpoint_w"] == 40_000, within_s=90)
+    site.sim.wait_until(lambda truth: truth["setpoint_w"] == 40_000, within_s=DEADLINE_S)
     assert refused(site) == "CONTROL_DISABLED"  # it is on for the test alone
     os.killpg(running.pid, signal.SIGINT)
     said, _ = running.communicate(timeout=DEADLINE_S)
@@ -148,7 +148,7 @@ def test_a_dead_man_test_withholds_heartbeats_and_the_echo_must_reach_zero_withi
 def test_once_commissioned_control_is_on_and_birth_says_so(site: ControlSite) -> None:
     site.until_control(lambda now: now["reasons"] == [] and now["state"] == "IDLE", "on")
     site.dispatcher.wait_until(
-        lambda: born(site)["enabled"] is True, within_s=20, what="a birth that says so"
+        lambda: born(site)["enabled"] is True, within_s=DEADLINE_S, what="a birth that says so"
     )
     assert born(site)["reasons"] == []
     site.arm()

@@ -9,6 +9,7 @@ import pytest
 from gateway.clock import now
 from tests.fixtures.commanded_site import ControlSite
 from tests.fixtures.control_rig import LEASE_S, who
+from tests.fixtures.deadline import DEADLINE_S
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -62,11 +63,7 @@ def test_a_state_of_charge_outside_the_window_refuses_its_direction_alone(
     site: ControlSite,
 ) -> None:
     site.sim.fault("value=AI0:900")
-    site.dispatcher.wait_until(
-        lambda: site.dispatcher.state("bess-1").get("chargePercentage") == 9.0,
-        within_s=20,
-        what="9 %",
-    )
+    site.daemon.until(lambda: site.shown("AI0") == 900, "9 %")
     refused = site.send("discharge", power_w=100_000, duration_s=60)
     assert site.told(refused, {"rejected"}).reason == "INTERLOCK"
     site.told(site.send("charge", power_w=100_000, duration_s=60), {"succeeded"})
@@ -97,7 +94,7 @@ def test_estop_stops_withholds_the_heartbeat_lasts_over_a_kill_and_leaves_only_b
 ) -> None:
     site = shared.calm()
     dispatcher, began = site.dispatcher, now().mono_s
-    dispatcher.ready("bess-1")
+    dispatcher.ready("bess-1", within_s=DEADLINE_S)
     made = dispatcher.claims("bess-1", "estop")
     signed = dispatcher.sign(made, who("guard-1"))
     dispatcher.raw(dispatcher.topics.own("bess-1/cmd"), signed)

@@ -14,6 +14,7 @@ from gateway.clock import now
 from tests.fixtures.commanded_site import ControlSite
 from tests.fixtures.commands import b64
 from tests.fixtures.control_rig import LEASE_S
+from tests.fixtures.deadline import DEADLINE_S
 from tests.fixtures.flood import Flood, publish
 
 if TYPE_CHECKING:
@@ -83,6 +84,6 @@ def test_a_flood_on_every_topic_neither_delays_the_idle_nor_fills_the_memory(
 def next_challenge(site: ControlSite, before: Challenge | None) -> Challenge | None:
     """Wait for a newer one."""
     site.dispatcher.wait_until(
-        lambda: site.dispatcher.challenge != before, within_s=20, what="a challenge"
+        lambda: site.dispatcher.challenge != before, within_s=DEADLINE_S, what="a challenge"
     )
     return site.dispatcher.challenge

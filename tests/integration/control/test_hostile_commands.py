@@ -20,6 +20,7 @@ from gateway.cloud.dispatcher.signing import Signer, sign
 from tests.fixtures import commands
 from tests.fixtures.commanded_site import ASSET, ControlSite
 from tests.fixtures.control_rig import who
+from tests.fixtures.deadline import DEADLINE_S
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -48,7 +49,7 @@ class Attack:
 def claims(site: ControlSite, verb: str = "setpoint", **changes: Any) -> dict[str, Any]:  # noqa: ANN401 - any claim
     """Claims of a good discharge, changed."""
     params = {"power_w": 300_000, "duration_s": 60} if verb == "setpoint" else {}
-    site.dispatcher.ready(ASSET)
+    site.dispatcher.ready(ASSET, within_s=DEADLINE_S)
     return site.dispatcher.claims(ASSET, verb, **params) | changes
 
 
@@ -259,12 +260,14 @@ def test_each_rejection_has_a_reason_from_an_enum_and_no_output_follows(
             if one.schema == "bess.ack/1"
         ]
 
-    dispatcher.wait_until(acks, within_s=20, what=f"a receipt of {name}")
+    dispatcher.wait_until(acks, within_s=DEADLINE_S, what=f"a receipt of {name}")
     (ack,) = acks()
     attacked.took_s.append(ack["at"] - sent_at)
     if attack.retain:
         dispatcher.raw(topic, b"", retain=True)  # the broker forgets it
-        dispatcher.wait_until(lambda: len(acks()) == 2, within_s=20, what="a receipt of nothing")
+        dispatcher.wait_until(
+            lambda: len(acks()) == 2, within_s=DEADLINE_S, what="a receipt of nothing"
+        )
     assert (ack["state"], ack["reason"]) == ("rejected", attack.reason)
     if attack.named:
         payload = json.loads(commands_payload(json.loads(raw)))

@@ -9,7 +9,7 @@ import pytest
 
 from gateway.clock import now
 from tests.fixtures.commanded_site import ControlSite
-from tests.fixtures.control_rig import DEADMAN_S
+from tests.fixtures.deadline import DEADLINE_S
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,7 +43,7 @@ def test_a_killed_gateway_is_ended_by_the_dead_man_and_its_next_start_resumes_no
 ) -> None:
     """Bound B; the command that was in force is told to be over: nobody else can say so."""
     site.arm(A).arm(B)
-    ended = site.power(200_000, A, for_s=5)
+    ended = site.power(200_000, A, for_s=15)
     site.until_phase({"IDLE"}, A)  # its end came before the kill: it stays a success
     site.arm(A)
     site.told(site.send("reserve", A, percent=20), {"succeeded"})
@@ -51,7 +51,7 @@ def test_a_killed_gateway_is_ended_by_the_dead_man_and_its_next_start_resumes_no
     fresh = site.power(-300_000, B)
     killed_at = now().mono_s
     site.daemon.kill()
-    truth = site.sims[A].wait_until(lambda truth: truth["setpoint_w"] == 0, within_s=DEADMAN_S + 20)
+    truth = site.sims[A].wait_until(lambda truth: truth["setpoint_w"] == 0, within_s=DEADLINE_S)
     assert truth["last_trip"] == "deadman"
     site.daemon.start()
     site.daemon.up()
@@ -65,13 +65,13 @@ def test_a_killed_gateway_is_ended_by_the_dead_man_and_its_next_start_resumes_no
         assert {one["value"] for one in after} == {0.0}
         assert site.control(asset)["dispatch"] is None
     assert "aborted" not in site.dispatcher.follow(ended).states
-    site.dispatcher.ready(A)
+    site.dispatcher.ready(A, within_s=DEADLINE_S)
     again = site.dispatcher.claims(A, "setpoint", power_w=300_000, duration_s=600)
     raw = site.dispatcher.sign(again | {"id": open_})  # a good command but for its id
     site.dispatcher.raw(site.dispatcher.topics.own(f"{A}/cmd"), raw)
     site.dispatcher.wait_until(
         lambda: site.dispatcher.follow(open_).acks[-1].body["reason"] == "DUPLICATE",
-        within_s=20,
+        within_s=DEADLINE_S,
         what="a refusal: an id is kept for 30 days, also by a gateway that was killed",
     )
 
@@ -85,7 +85,7 @@ def test_what_was_told_to_be_over_is_not_told_again_and_a_retained_command_is_re
         for one in site.dispatcher.received
         if one.schema == "bess.result/1" and one.body["reason"] == "restart"
     ]
-    site.dispatcher.ready(A)
+    site.dispatcher.ready(A, within_s=DEADLINE_S)
     made = site.dispatcher.claims(A, "setpoint", power_w=300_000, duration_s=600)
     topic = site.dispatcher.topics.own(f"{A}/cmd")
     site.daemon.kill()
@@ -98,7 +98,7 @@ def test_what_was_told_to_be_over_is_not_told_again_and_a_retained_command_is_re
         lambda: any(
             one.body.get("reason") == "RETAINED" for one in site.dispatcher.received[mark:]
         ),
-        within_s=20,
+        within_s=DEADLINE_S,
         what="a refusal",
     )
     site.dispatcher.raw(topic, b"", retain=True)
@@ -125,7 +125,9 @@ def test_sigterm_idles_and_verifies_before_the_exit(site: ControlSite) -> None:
         assert {one["value"] for one in writes} == {0.0}
         assert max(one["mono_s"] for one in writes) < ended_at
     site.dispatcher.wait_until(
-        lambda: site.dispatcher.status.get("online") is False, within_s=20, what="its farewell"
+        lambda: site.dispatcher.status.get("online") is False,
+        within_s=DEADLINE_S,
+        what="its farewell",
     )
     site.daemon.start()
     site.daemon.up()

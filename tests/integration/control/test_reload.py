@@ -13,6 +13,7 @@ from gateway.control.rules import readiness
 from gateway.site.load import load_site
 from tests.fixtures.commanded_site import ASSET, ControlSite
 from tests.fixtures.control_rig import keep, who
+from tests.fixtures.deadline import DEADLINE_S
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -93,7 +94,7 @@ def test_a_revoked_key_signs_no_command_any_more_and_the_file_must_be_acknowledg
     assert site.control()["safetyDigest"] != before
     site.dispatcher.wait_until(
         lambda: site.dispatcher.control(ASSET)["safetyDigest"] != before,
-        within_s=20,
+        within_s=DEADLINE_S,
         what="a birth with the new digest",
     )
     assert site.told(site.send("arm"), {"rejected"}).reason == "KEY_EXPIRED"
@@ -124,7 +125,7 @@ def test_a_broken_safety_file_turns_control_off_with_idle_and_telemetry_goes_on(
     mark = len(site.dispatcher.received)
     site.dispatcher.wait_until(
         lambda: any(one.schema == "bess.state/1" for one in site.dispatcher.received[mark:]),
-        within_s=70,
+        within_s=DEADLINE_S,
         what="state",
     )
     site.rewrite_safety(lambda _: good)

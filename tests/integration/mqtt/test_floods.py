@@ -7,6 +7,7 @@ import logging
 import queue
 import struct
 import threading
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,6 +17,7 @@ from gateway.effects import Publish
 from gateway.events import BrokerDown, BrokerUp, MessageArrived, PublishAcknowledged
 from gateway.mqtt import moderation
 from tests.fixtures.brokers import CONNACK, FakeBroker, Inbox, packets, session, site, suback
+from tests.fixtures.deadline import DEADLINE_S
 
 if TYPE_CHECKING:
     import ssl
@@ -68,16 +70,17 @@ def test_of_a_flood_the_allowance_is_heard_and_it_is_said_once(
         connection.sendall(publish(TOPIC + "hb/down", b"x" * 2000) * 2000)
         connection.sendall(publish(TOPIC + "made/up", b"x" * 2000) * 2000)
         connection.sendall(publish(TOPIC + "mgmt/req", b"last"))
-        done.wait(20)
+        done.wait(DEADLINE_S)
 
-    inbox = Inbox()
+    inbox, began = Inbox(), time.monotonic()
     with FakeBroker(pki, greeted(flooding)) as fake, session(site(pki, fake.port), inbox):
         inbox.wait(MessageArrived, lambda found: found.payload == b"last")
+        allowed = moderation.BURST + moderation.PER_S * (time.monotonic() - began)
         done.set()
     heard = [one for one in inbox.seen if isinstance(one, MessageArrived)]
     assert {one.topic for one in heard} == {TOPIC + "hb/down", TOPIC + "mgmt/req"}
     # Reading four thousand packets takes seconds, each with its allowance.
-    assert moderation.BURST < len(heard) < 1000
+    assert moderation.BURST < len(heard) <= allowed + 1  # the last one is of another topic
     said = [one for one in caplog.records if one.levelno >= logging.WARNING]
     assert len([one for one in said if "dropped" in one.getMessage()]) in (1, 2)
 

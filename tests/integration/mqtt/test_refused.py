@@ -117,12 +117,18 @@ def welcome(connection: ssl.SSLSocket) -> Iterator[tuple[int, bytes]]:
             yield kind, body
 
 
-def end_with(pki: Pki, serve: Callable[[ssl.SSLSocket], None], *, publish: int = 0) -> Inbox:
+def end_with(
+    pki: Pki,
+    serve: Callable[[ssl.SSLSocket], None],
+    *,
+    publish: int = 0,
+    stalled_s: float = 60.0,
+) -> Inbox:
     """Publish against a fake broker until the connection ends."""
     inbox = Inbox()
     with (
         FakeBroker(pki, serve) as fake,
-        session(site(pki, fake.port), inbox, stalled_s=1.0) as mqtt,
+        session(site(pki, fake.port), inbox, stalled_s=stalled_s) as mqtt,
     ):
         if publish:
             inbox.wait(BrokerUp)
@@ -143,7 +149,7 @@ def test_a_broker_that_never_acknowledges_leaves_everything_unacknowledged(pki: 
         for _ in welcome(connection):
             pass
 
-    inbox = end_with(pki, silent, publish=50)
+    inbox = end_with(pki, silent, publish=50, stalled_s=1.0)
     assert last_cause(inbox) == "50 messages in flight and no PUBACK for 1 s"
     assert not any(isinstance(each, PublishAcknowledged) for each in inbox.seen)
 

@@ -12,7 +12,7 @@ from gateway.demo.pki import Pki
 from gateway.effects import Publish
 from gateway.errors import ConfigError
 from gateway.events import BrokerDown, BrokerUp, MessageArrived, PublishAcknowledged, PublishRefused
-from tests.fixtures.brokers import Inbox, Subscriber, session, site
+from tests.fixtures.brokers import WAIT_S, Inbox, Subscriber, session, site
 from tests.fixtures.schemas import check
 
 if TYPE_CHECKING:
@@ -286,7 +286,7 @@ def test_new_settings_are_used_without_a_restart(tmp_path: Path, pki: Pki, broke
             mqtt.replace(site(pki, other.port))
             assert inbox.wait(BrokerDown).cause == "the settings were replaced"
             inbox.wait(BrokerUp)
-            assert other.logged("gw-17", within_s=5)
+            assert other.logged("gw-17", within_s=WAIT_S)
     finally:
         other.stop()
 

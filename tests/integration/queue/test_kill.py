@@ -98,7 +98,7 @@ def settle():
     request.settle()
 threading.Thread(target=settle, daemon=True).start()
 print("waits", flush=True)
-print(request.wait(0.5), flush=True)
+print(request.wait(3.0), flush=True)
 """
 
 
@@ -112,7 +112,7 @@ def test_a_process_that_was_stopped_does_not_give_up_what_is_all_but_done() -> N
         assert waiter.stdout is not None
         assert waiter.stdout.readline() == "waits\n"
         waiter.send_signal(signal.SIGSTOP)
-        select.select([waiter.stdout], [], [], 1.5)  # while it is stopped its time runs out
+        select.select([waiter.stdout], [], [], 7.0)  # while it is stopped its time runs out, twice
         waiter.send_signal(signal.SIGCONT)
         assert not select.select([waiter.stdout], [], [], 0.1)[0], "it gave up"
         waiter.stdin.write("\n")

@@ -14,6 +14,7 @@ import opendnp3 as dnp3
 
 from gateway.measured import TimeQuality
 from gateway.points.raw import RawPoint
+from tests.fixtures.deadline import DEADLINE_S
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -133,7 +134,7 @@ class RecordingMaster:
         *,
         address: int = 10,
         unsolicited: bool = True,
-        response_timeout_ms: int = 3000,
+        response_timeout_ms: int = 10_000,
         time_sync: bool = False,
     ) -> None:
         self.news = threading.Condition()
@@ -153,7 +154,7 @@ class RecordingMaster:
         config = dnp3.MasterStackConfig()
         config.link.LocalAddr = 1
         config.link.RemoteAddr = address
-        config.link.Timeout = dnp3.TimeDuration.Milliseconds(500)
+        config.link.Timeout = dnp3.TimeDuration.Milliseconds(2000)
         config.master.responseTimeout = dnp3.TimeDuration.Milliseconds(response_timeout_ms)
         config.master.taskRetryPeriod = dnp3.TimeDuration.Milliseconds(200)
         config.master.maxTaskRetryPeriod = dnp3.TimeDuration.Milliseconds(500)
@@ -183,7 +184,7 @@ class RecordingMaster:
     ) -> None:
         self._channel.Shutdown()
 
-    def wait(self, holds: Callable[[], Any], *, within_s: float = 20.0, why: str = "") -> Any:
+    def wait(self, holds: Callable[[], Any], *, within_s: float = DEADLINE_S, why: str = "") -> Any:
         """Whatever ``holds`` returns once it is true."""
         with self.news:
             found: Any = None

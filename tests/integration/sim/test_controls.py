@@ -13,12 +13,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 SUCCESS = Outcome("SUCCESS", 0)
+DEADMAN_S = 4.0  # a busy machine gets some controls out and looks at what they did
 LATCH_ON = dnp3.ControlRelayOutputBlock(dnp3.OperationType.LATCH_ON)
 
 
 @pytest.fixture
 def sim() -> Iterator[SimProcess]:
-    with SimProcess("generic-rtac", deadman_s=1.5) as process:
+    with SimProcess("generic-rtac", deadman_s=DEADMAN_S) as process:
         yield process
 
 
@@ -69,7 +70,7 @@ def test_a_heartbeat_is_echoed_and_keeps_the_setpoint_alive(
     master.operate(dnp3.AnalogOutputInt16(500), 0)
     started = now().mono_s
     beat = 0
-    while now().mono_s - started < 3.0:  # twice the dead-man
+    while now().mono_s - started < 2 * DEADMAN_S:
         beat += 1
         assert master.operate(dnp3.AnalogOutputInt16(beat), 1) == SUCCESS
         assert sim.state()["setpoint_w"] == 500_000.0

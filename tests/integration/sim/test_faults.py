@@ -11,6 +11,7 @@ import opendnp3 as dnp3
 import pytest
 
 from gateway.sim.launch import SimError, SimProcess
+from tests.fixtures.deadline import DEADLINE_S
 from tests.integration.sim.recording_master import (
     CORRUPT,
     LOCAL,
@@ -33,7 +34,7 @@ def sim() -> Iterator[SimProcess]:
 
 @pytest.fixture
 def master(sim: SimProcess) -> Iterator[RecordingMaster]:
-    with RecordingMaster(sim.port, response_timeout_ms=500) as one:
+    with RecordingMaster(sim.port, response_timeout_ms=3000) as one:
         one.integrity()
         yield one
 
@@ -244,7 +245,7 @@ def test_a_signal_ends_it_with_exit_0(number: int, tmp_path: Path) -> None:
         assert child.stdout is not None
         assert json.loads(child.stdout.readline())["listening"] > 0
         child.send_signal(number)
-        assert child.wait(20) == 0
+        assert child.wait(DEADLINE_S) == 0
 
 
 def test_two_runs_with_one_seed_measure_the_same_noise() -> None:

@@ -97,7 +97,7 @@ def test_counters_count_energy_and_report_it() -> None:
         ) as sim,
         RecordingMaster(sim.port) as master,
     ):
-        event = master.wait(lambda: master.events("CTR1"), within_s=40, why="a counter event")[0]
+        event = master.wait(lambda: master.events("CTR1"), why="a counter event")[0]
     assert event.value >= 1
 
 
@@ -113,7 +113,7 @@ def test_the_master_can_set_the_clock() -> None:
 
 
 def test_load_is_numbered_and_a_dropped_connection_loses_none_of_it() -> None:
-    with SimProcess("generic-rtac", events_per_s=2000) as sim, RecordingMaster(sim.port) as master:
+    with SimProcess("generic-rtac", events_per_s=500) as sim, RecordingMaster(sim.port) as master:
         sim.wait_until(lambda state: state["load_sent"] > 4000)
         sim.fault("drop")
         sent = sim.wait_until(lambda state: state["events_confirmed"] > 6000)
