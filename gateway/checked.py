@@ -27,7 +27,7 @@ class Safety:
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """What ``sitefile.load_site`` read and accepted."""
+    """What ``site.load.load_site`` read and accepted."""
 
     settings: SiteSettings
     maps: dict[str, PointsMap]  # by asset id

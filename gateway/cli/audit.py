@@ -12,11 +12,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gateway.audit import views
 from gateway.audit.device import read_certificate
 from gateway.audit.examine import examine
 from gateway.audit.file import FILE
 from gateway.audit.reader import reading
+from gateway.cli import audit_views as views
 from gateway.config.toml import parse
 from gateway.errors import ConfigError, Fault, NoInputError, UsageError, Where
 from gateway.site import load

@@ -1,6 +1,6 @@
 """Every section of site.toml as a frozen dataclass. Pure: paths are resolved, never opened.
 
-Names and meaning are the contract of README's configuration table; unknown keys are errors.
+Names and meaning are those of bess-gateway-site.toml(5); unknown keys are errors.
 """
 
 from __future__ import annotations

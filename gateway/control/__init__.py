@@ -1,1 +1,1 @@
-"""One asset under command: the watchdog, the dispatch and the operator put together. Pure."""
+"""Who may move power, how much, and when it must stop: a room per question. Pure."""

@@ -1,4 +1,4 @@
-"""Carries out a commissioning test on one asset: gives the machine its sight, does its orders.
+"""Carries out a commissioning test on one asset: gives the machine what it sees, does its orders.
 
 Pure. The test's power goes the way of every command's: limits, interlocks, lease, watchdog.
 """

@@ -29,7 +29,7 @@ def ask(
     """Ask the running daemon and return its answer.
 
     Raises:
-        NotPermittedError: no right to talk to it.
+        SocketDeniedError: no right to talk to it.
         NotRunningError: no daemon.
     """
     question = json.dumps({"verb": verb, "arguments": arguments or {}}) + "\n"

@@ -128,7 +128,7 @@ class Connection:
         """Connect and subscribe.
 
         Raises:
-            Ended: why not.
+            ConnectionEnded: why not.
         """
         host, port = self._settings.host, self._settings.port
         properties = None
@@ -188,7 +188,7 @@ class Connection:
         """One pass of the network loop, and what it brought.
 
         Raises:
-            Ended: the connection is over, and why.
+            ConnectionEnded: the connection is over, and why.
         """
         self._loop()
         self._settle()

@@ -24,7 +24,7 @@ class Endings:
         """Count one that ended; returns its cause, with what the ones before add to it.
 
         Args:
-            cause: in words, from ``Ended``.
+            cause: in words, from ``ConnectionEnded``.
             acknowledged: the broker took a message on it, or we ended it ourselves.
             lasted_s: seconds from the attempt to its end.
         """

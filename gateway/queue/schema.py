@@ -56,7 +56,7 @@ batch = sa.Table(
     sa.Column("t_max", sa.Integer, nullable=False),
     sa.Column("codec", sa.Text, nullable=False),
     sa.Column("epoch", sa.Text, nullable=False),  # of seq0: an older one in salvaged rows
-    sa.Column("aged_s", sa.Integer, nullable=False),  # fate.Ageing when it was stored
+    sa.Column("aged_s", sa.Integer, nullable=False),  # retention.Ageing when it was stored
     sa.Column("crc", sa.Integer, nullable=False),
     sa.Column("body", sa.LargeBinary, nullable=False),
 )

@@ -1,1 +1,1 @@
-"""The way up: messages, what to ship next, and the MQTT session that ships it."""
+"""The way up: messages, topics, and what to ship next. Pure."""

@@ -1,1 +1,1 @@
-"""Idles the battery when the cloud is lost. Pure; ``machine`` holds the table of transitions."""
+"""When must it be zero? Pure; ``machine`` holds the table of transitions."""

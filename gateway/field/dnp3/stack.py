@@ -214,7 +214,7 @@ class Stack:
         self.master = self._channel.AddMaster(name, points, self._application, _config(settings))
 
     def open(self) -> None:
-        """Connect; answered by ``Opened`` or ``ConnectFailed``, or by nothing."""
+        """Connect; answered by ``TcpOpened`` or ``ConnectFailed``, or by nothing."""
         self.master.Enable()
 
     def drop(self) -> None:
