@@ -16,8 +16,8 @@
 
 What a reader would get wrong: with a stepped ramp the mode is enabled after the first step and not
 at the end, else the battery would jump. ``succeeded`` means verified, and the dispatch then stays
-in force; when it is cut short, ``aborted`` follows. Limits only ever shrink a dispatch. ``SendControl``
-is an order to the core, which sends it only while lease and interlocks hold.
+in force; when it is cut short, ``aborted`` follows. Limits only ever shrink a dispatch.
+``SendControl`` is an order to the core, which sends it only while lease and interlocks hold.
 """
 
 from __future__ import annotations
