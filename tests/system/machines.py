@@ -1,30 +1,36 @@
 """Booted Debian machines for the tests, and what is installed on them.
 
 A machine is a namespace with a real systemd in it. Its file system is made once for each release
-(in ``$XDG_CACHE_HOME/bess-gateway-boxes``) and never changed by a test: each boot lies in memory.
+(in ``$XDG_CACHE_HOME/bess-gateway-boxes``; ``make boxes`` does it beforehand) and never changed by
+a test: each boot lies in memory, so that any number of machines stand on one file system.
 """
 
 from __future__ import annotations
 
 import contextlib
 import fcntl
+import itertools
 import json
 import os
 import shutil
 import signal
 import subprocess
 import time
+from concurrent.futures import ThreadPoolExecutor
+from email.parser import Parser
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
+RELEASES = os.environ.get("RELEASES", "bookworm trixie").split()
 TREE = Path(__file__).resolve().parents[2]
+WHEELS = TREE / os.environ.get("WHEELS", "build/wheels")
 UNIT = "bess-gateway.service"
 ETC = "/etc/bess-gateway"
 STATE = "/var/lib/bess-gateway"
-DEADLINE_S = 60.0  # a deadline, not a duration: the machine may be slow
+DEADLINE_S = 240.0  # a deadline, not a duration: the machine may be slow, and others run beside it
 # In the machines besides the package's dependencies: what runs our own tests there.
 TEST_PACKAGES = (
     "gcc",
@@ -58,8 +64,13 @@ def cache() -> Path:
 
 def depends(deb: Path) -> list[str]:
     """Names of the Debian packages that ``deb`` needs."""
-    field = output("dpkg-deb", "-f", str(deb), "Depends")
-    return sorted({clause.split()[0].partition(":")[0] for clause in field.split(",")})
+    return _names(output("dpkg-deb", "-f", str(deb), "Depends"))
+
+
+def _names(field: str) -> list[str]:
+    """Packages of a Depends field, of alternatives the first; what is not known yet is left out."""
+    clauses = (clause.split()[0].partition(":")[0] for clause in field.split(","))
+    return sorted({name for name in clauses if not name.startswith("$")})
 
 
 def output(*command: str, env: Mapping[str, str] | None = None, cwd: Path | None = None) -> str:
@@ -87,26 +98,77 @@ def prepare(release: str, packages: list[str]) -> Path:
 
     Made at the first call; two runs of the tests wait for each other.
     """
-    base = cache() / f"{release}-base"
     cache().mkdir(parents=True, exist_ok=True)
-    with (cache() / f"{release}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    base, box = cache() / f"{release}-base", cache() / release
+    with locked(cache() / f"{release}.lock"):
         output(tool(), "create", release, str(base))
         if not packages:
             return base
-        box, done = cache() / release, cache() / f"{release}.packages"
-        wanted = " ".join(sorted(packages))
-        if not (box.exists() and done.exists() and done.read_text() == wanted):
-            if not box.exists():
-                output("cp", "-a", str(base), str(box))
-            script = (
-                "apt-get update -qq && "
-                f"apt-get install -qq -y --no-install-recommends {wanted} >/dev/null && "
-                "apt-get clean"
-            )
-            output(tool(), "chroot", str(box), "--", "sh", "-c", script)
-            done.write_text(wanted)
+        listed = cache() / f"{release}.packages"
+        found = set(listed.read_text().split()) if box.exists() and listed.exists() else set()
+        if not found >= {*packages}:
+            with locked(_standing(box)):  # until no machine stands on it
+                _install(base, box, sorted(found | {*packages}), listed)
         return box
+
+
+def _install(base: Path, box: Path, packages: list[str], listed: Path) -> None:
+    """Make ``box`` a copy of ``base`` with ``packages``, and list them."""
+    if not box.exists():
+        half = box.with_suffix(".half")
+        output("rm", "-rf", "--one-file-system", str(half))  # left by a run that was killed
+        output("cp", "-a", str(base), str(half))
+        half.rename(box)
+    script = (
+        "apt-get update -qq && apt-get install -qq -y --no-install-recommends "
+        # What is lost with the power is made again.
+        f"-o Dpkg::Options::=--force-unsafe-io {' '.join(packages)} >/dev/null && apt-get clean"
+    )
+    output(tool(), "chroot", str(box), "--", "sh", "-c", script)
+    listed.write_text(" ".join(packages))
+
+
+def prepare_all() -> None:
+    """The machines of every release, made at the same time."""
+    control = Parser().parsestr((TREE / "debian/control").read_text().partition("\n\n")[2])
+    packages = [*_names(control["Depends"]), *TEST_PACKAGES]
+    with ThreadPoolExecutor() as pool:
+        for box in pool.map(lambda release: prepare(release, packages), RELEASES):
+            print(f"{box} is ready")
+
+
+@contextlib.contextmanager
+def locked(path: Path, how: int = fcntl.LOCK_EX) -> Iterator[None]:
+    """Hold the lock of this name; ``LOCK_SH`` shares it with others that do."""
+    with path.open("w") as lock:
+        fcntl.flock(lock, how)
+        yield
+
+
+def _standing(box: Path) -> Path:
+    """The lock that each machine on ``box`` shares, and that alone lets it be changed."""
+    return box.with_suffix(".boot")
+
+
+@contextlib.contextmanager
+def seat(box: Path) -> Iterator[Path]:
+    """A folder that a machine on ``box`` is booted from, with its own console and control group.
+
+    The first that no other machine has; what a killed run left there is stopped before a boot.
+    """
+    with locked(_standing(box), fcntl.LOCK_SH):
+        for number in itertools.count():
+            folder = cache() / f"{box.name}.{number}"
+            folder.mkdir(exist_ok=True)
+            with (folder / "taken").open("w") as lock:
+                try:
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    continue
+                if not (folder / "root").is_symlink():
+                    (folder / "root").symlink_to(box / "root")
+                yield folder
+                return
 
 
 @contextlib.contextmanager
@@ -114,7 +176,8 @@ def copied(box: Path, folder: Path) -> Iterator[Path]:
     """A machine's own file system in ``folder``, removed at the end: for one that reboots."""
     copy = folder / box.name
     copy.mkdir()
-    output("cp", "-a", "--reflink=auto", str(box / "root"), str(copy / "root"))
+    with locked(_standing(box), fcntl.LOCK_SH):
+        output("cp", "-a", "--reflink=auto", str(box / "root"), str(copy / "root"))
     try:
         yield copy
     finally:
@@ -140,8 +203,10 @@ class Machine:
         forgetful: bool = True,
     ) -> None:
         self.release = box.name.removesuffix("-base")
-        self._box = str(box)
-        self._options = ["--ephemeral"] if forgetful else []
+        self._base, self._box = box, str(box)
+        self._forgetful = forgetful
+        self._options = [f"--hostname={self.release}", f"--timeout={DEADLINE_S:.0f}"]
+        self._options += ["--ephemeral"] if forgetful else []
         self._options += ["--host-net"] if host_net else []
         for there, here in binds.items():
             self._options += ["--bind-ro", f"{here}:{there}"]
@@ -149,14 +214,13 @@ class Machine:
     @contextlib.contextmanager
     def booted(self) -> Iterator[Machine]:
         """Boot it, and switch it off at the end."""
-        with Path(f"{self._box}.boot").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)  # one boot of one box at a time
-            output(tool(), "stop", self._box)  # left by a run that was killed
+        with contextlib.ExitStack() as stack:
+            if self._forgetful:
+                self._box = str(stack.enter_context(seat(self._base)))
+                output(tool(), "stop", self._box)  # left by a run that was killed
+            stack.callback(output, tool(), "stop", self._box)
             self._boot()
-            try:
-                yield self
-            finally:
-                output(tool(), "stop", self._box)
+            yield self
 
     def reboot(self) -> None:
         """As a person at the box does it; every service is stopped in order."""
@@ -277,3 +341,7 @@ class Machine:
         """apt-get as an unattended machine runs it."""
         options = ("-qq", "-y", "--no-install-recommends", "-o", "Dpkg::Options::=--force-confold")
         return self.run("apt-get", *options, *arguments)
+
+
+if __name__ == "__main__":
+    prepare_all()

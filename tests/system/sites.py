@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import socket
 from typing import TYPE_CHECKING, Any
 
 from paho.mqtt import publish
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 
 
 GATEWAY, ASSET = "gw-17", "bess-1"
+EVENTS_HELD = (
+    200_000  # by the RTAC: a quarter of an hour of the load, for a machine that boots slowly
+)
 SPARE_POINTS = frozenset(f"AI{SPARE_FIRST + number}" for number in range(SPARES))
 SITE = """\
 schema = "bess.site/1"
@@ -113,6 +117,7 @@ class Site:
                     scenario=self._scenario,
                     events_per_s=self._events_per_s,
                     deadman_s=self._deadman_s,
+                    buffer=EVENTS_HELD,
                 )
             )
             self.cloud = Platform(port=self.broker.port, pki=self.pki)
@@ -153,11 +158,14 @@ class Site:
     @contextlib.contextmanager
     def outage(self) -> Iterator[None]:
         """The broker is away; it comes back on the same port, whatever happens meanwhile."""
-        self.broker.stop()
-        try:
-            yield
-        finally:
-            self.broker.start()
+        with socket.socket() as kept:  # so that the kernel gives the port to nobody else
+            kept.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            self.broker.stop()
+            kept.bind(("127.0.0.1", self.broker.port))
+            try:
+                yield
+            finally:
+                self.broker.start()
 
     def command(self, payload: bytes) -> None:
         """Send one command as a dispatcher would."""
@@ -193,7 +201,7 @@ class Site:
             answer = ask(machine, "queue")
             return bool(answer) and not answer["backfilling"] and answer["readings"] < 5000
 
-        machine.until(drained, "the backlog has gone", within_s=120)
+        machine.until(drained, "the backlog has gone")
         machine.until(lambda: self.lost() == 0, "the platform has every record")
 
 

@@ -14,7 +14,7 @@ from gateway import clock
 from gateway.cloud.dispatcher.client import BrokerAccess, Dispatcher
 from tests.fixtures.control_rig import DEADMAN_S, who, write_safety
 from tests.system.conftest import NEXT
-from tests.system.machines import ETC, UNIT, Machine
+from tests.system.machines import DEADLINE_S, ETC, UNIT, Machine
 from tests.system.sites import ASSET, GATEWAY, Site, ask, start
 
 if TYPE_CHECKING:
@@ -136,29 +136,29 @@ def _discharge(box: Machine, site: Site, dispatcher: Dispatcher) -> int:
         number = dispatcher.ready(ASSET).challenge
         id_ = dispatcher.send(ASSET, "arm")
         dispatcher.wait_until(
-            lambda: DECIDED & {*dispatcher.follow(id_).states}, within_s=10, what="arm is decided"
+            lambda: DECIDED & {*dispatcher.follow(id_).states}, within_s=60, what="arm is decided"
         )
         if "succeeded" in dispatcher.follow(id_).states:
             return True
         # It came too early, and the next one comes some challenges later.
         dispatcher.wait_until(
             lambda: (newest := dispatcher.challenge) and newest.number > number + 2,
-            within_s=20,
+            within_s=60,
             what="challenges go on",
         )
         return False
 
-    box.until(armed, "it is armed", within_s=90)
+    box.until(armed, "it is armed")
     began_ms = clock.now().unix_ms
     id_ = dispatcher.send(ASSET, "discharge", power_w=POWER_W, duration_s=600)
-    dispatcher.wait_for(id_, {"succeeded"}, within_s=45)
+    dispatcher.wait_for(id_, {"succeeded"}, within_s=DEADLINE_S)
     assert site.rtac.state()["setpoint_w"] == POWER_W
     return began_ms
 
 
 def _idled_before_it_ended(box: Machine, site: Site, began_ms: int) -> None:
     """Zero was ordered, and accepted, before the process ended; the dead-man was not needed."""
-    site.rtac.wait_until(lambda state: bool(state["setpoint_w"] == 0.0))
+    site.rtac.wait_until(lambda state: bool(state["setpoint_w"] == 0.0), within_s=DEADLINE_S)
     ended_ms = int(box.said("stopped: SIGTERM")[-1]["__REALTIME_TIMESTAMP"]) / 1000
 
     def zeros() -> list[dict[str, Any]]:  # the record is flushed a few times a second

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.system.conftest import RELEASES, WHEELS
-from tests.system.machines import TREE, Machine, MachineError, output
+from gateway import __version__
+from tests.system.machines import RELEASES, TREE, WHEELS, Machine, MachineError, output
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from tests.system.conftest import Boots
@@ -61,6 +62,14 @@ def test_a_repository_signed_by_another_key_is_refused(boots: Boots, release: st
         assert "is not signed" in ended.stdout + ended.stderr
 
 
+@pytest.fixture(scope="module")
+def bare(boots: Boots, release: str) -> Iterator[Machine]:
+    """A machine as debootstrap leaves it, which knows the repository."""
+    with boots(release, bare=True) as machine:
+        machine.add_repository()
+        yield machine
+
+
 @pytest.mark.parametrize(
     ("python", "told"),
     [
@@ -69,21 +78,17 @@ def test_a_repository_signed_by_another_key_is_refused(boots: Boots, release: st
         pytest.param("3.14.0-1", "python3 (< 3.14~)", id="later than Debian 13"),
     ],
 )
-def test_another_release_is_a_clear_dependency_error(
-    boots: Boots, release: str, python: str, told: str
-) -> None:
-    with boots(release, bare=True) as machine:
-        machine.add_repository()
-        machine.sh(
-            "mkdir -p /tmp/other/DEBIAN; cd /tmp; "
-            f"printf 'Package: python3\\nVersion: {python}\\nArchitecture: amd64\\n"
-            "Maintainer: a <a@b.c>\\nDescription: x\\n' >other/DEBIAN/control; "
-            "dpkg-deb --build other python3.deb >/dev/null; dpkg -i python3.deb"
-        )
-        ended = machine.try_("apt-get", "-y", "install", "bess-gateway")
-        assert ended.returncode != 0
-        assert told in ended.stdout + ended.stderr
-        assert not machine.has("/usr/bin/bess-gateway")
+def test_another_release_is_a_clear_dependency_error(bare: Machine, python: str, told: str) -> None:
+    bare.sh(
+        "mkdir -p /tmp/other/DEBIAN; cd /tmp; "
+        f"printf 'Package: python3\\nVersion: {python}\\nArchitecture: amd64\\n"
+        "Maintainer: a <a@b.c>\\nDescription: x\\n' >other/DEBIAN/control; "
+        "dpkg-deb --build other python3.deb >/dev/null; dpkg -i python3.deb"
+    )
+    ended = bare.try_("apt-get", "-y", "install", "bess-gateway")
+    assert ended.returncode != 0
+    assert told in ended.stdout + ended.stderr
+    assert not bare.has("/usr/bin/bess-gateway")
 
 
 def test_another_architecture_is_a_clear_error(boots: Boots, release: str, deb: Path) -> None:
@@ -114,27 +119,24 @@ def test_an_installation_without_room_can_be_repeated(boots: Boots, release: str
 
 
 def test_the_offline_bundle_installs_on_a_bare_machine(
-    boots: Boots, release: str, deb: Path, key: tuple[Path, str]
+    boots: Boots, release: str, released: Path
 ) -> None:
-    home, fingerprint = key
-    make = str(TREE / "packaging/offline-bundle")
-    bundle = output(make, release, str(deb), str(deb.parent), str(home), fingerprint).strip()
-    name = bundle.rpartition("/")[2]
+    out = released / "dist" / __version__
+    name = f"bess-gateway_{__version__}_{release}_offline"
     other = next(one for one in ("bookworm", "trixie") if one != release)
-    with boots(release, bare=True) as machine:
+    with boots(release, bare=True, sees=out) as machine:
         machine.sh("rm -rf /var/lib/apt/lists/*")
-        machine.sh(f"cd /root; tar xf /srv/deb/{name}; ./{name.removesuffix('.tar')}/install")
+        machine.sh(f"cd /root; tar xf /srv/sees/{name}.tar; ./{name}/install")
         assert "bess-gateway" in machine.run("bess-gateway", "--version")
         assert machine.show("UnitFileState") == "enabled"
         leftovers = machine.sh("ls /etc/apt/sources.list.d /etc/apt/keyrings 2>/dev/null || true")
         assert "bess-gateway" not in leftovers
     if other in RELEASES:
-        with boots(other, bare=True) as machine:
-            machine.sh(f"cd /root; tar xf /srv/deb/{name}")
-            ended = machine.try_(f"/root/{name.removesuffix('.tar')}/install")
+        with boots(other, bare=True, sees=out) as machine:
+            machine.sh(f"cd /root; tar xf /srv/sees/{name}.tar")
+            ended = machine.try_(f"/root/{name}/install")
             assert ended.returncode == 1
             assert f"this bundle is for Debian {release}" in ended.stderr
-    (deb.parent / name).unlink()
 
 
 def test_a_wheel_with_another_hash_stops_the_build(tmp_path: Path) -> None:
