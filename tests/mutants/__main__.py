@@ -65,7 +65,8 @@ def _try(tree: Path, mutant: Mutant) -> str:
 
 def _run(tree: Path, tests: list[str]) -> str:
     """Output of the tests if one failed, else ""."""
-    command = [sys.executable, "-B", "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *tests]
+    command = [sys.executable, "-B", "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider"]
+    command += ["-m", "", *tests]  # the long ones, too
     try:
         done = subprocess.run(
             command, cwd=tree, capture_output=True, text=True, timeout=_LIMIT_S, check=False

@@ -23,10 +23,11 @@ if TYPE_CHECKING:
     shutil.which("gcc") is None, reason="needs gcc for the failing disk: apt install gcc"
 )
 @pytest.mark.parametrize("tail", ["queue.db", "-wal", "queue.tally"])
-def test_a_flipped_bit_is_never_delivered_and_its_loss_is_announced(tail: str) -> None:
+@pytest.mark.parametrize("flips", [20, pytest.param(400, marks=pytest.mark.long)])
+def test_a_flipped_bit_is_never_delivered_and_its_loss_is_announced(flips: int, tail: str) -> None:
     with trials.scratch() as disk, trials.Worker(disk) as worker:
-        total = trials.flips(worker, disk, trials=100, tail=tail)
-    assert total.trials > 50
+        total = trials.flips(worker, disk, trials=flips, tail=tail)
+    assert total.trials > flips / 2
     assert not total.failed, total.first
 
 

@@ -454,9 +454,7 @@ def test_a_site_comes_with_its_safety_or_its_faults_or_neither(site: Path) -> No
     assert set(loaded.maps) == {"bess-1"}, "telemetry goes on"
 
 
-@settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     at=st.integers(0, len(GOOD)),
     cut=st.integers(0, 60),

@@ -162,14 +162,13 @@ def test_a_command_that_a_broker_repeats_for_ever_does_not_fill_the_audit_log() 
     made.run(2)
     before = len(made.disk.rows)
     for _ in range(60 * 10):
-        for _ in range(5):
-            made.arrives(topic, payload)
+        made.arrives(topic, payload)
         made.run(1)
     rows = [row for row in made.disk.rows[before:] if row.event == "refused"]
     assert 2 * 60 <= len(rows) <= 3 * 60
     bodies = [json.loads(row.payload) for row in rows]
     assert sum("command" in body for body in bodies) <= 2
-    assert sum(body.get("omitted", 0) for body in bodies) > 1000
+    assert sum(body.get("omitted", 0) for body in bodies) > 200
     assert {body["reason"] for body in bodies} <= {"DUPLICATE", "CHALLENGE", "EXPIRED"}
 
 

@@ -197,7 +197,6 @@ class AnyLife(RuleBasedStateMachine):
 
 
 AnyLife.TestCase.settings = settings(
-    max_examples=150,
     stateful_step_count=40,
     deadline=None,
     derandomize=True,
@@ -208,11 +207,12 @@ test_no_output_breaks_an_invariant_whatever_happens_in_any_order = pytest.mark.f
 )(AnyLife.TestCase)
 
 
-def test_random_lives_of_one_or_two_batteries_break_no_invariant() -> None:
-    ticks, seen, violations = soak(20_000, seed=4)
+@pytest.mark.parametrize("wanted", [2000, pytest.param(200_000, marks=pytest.mark.long)])
+def test_random_lives_of_one_or_two_batteries_break_no_invariant(wanted: int) -> None:
+    ticks, seen, violations = soak(wanted, seed=4)
     assert violations == []
-    assert ticks >= 20_000
-    assert seen["power outputs"] > 50
+    assert ticks >= wanted
+    assert seen["power outputs"] > wanted / 400
 
 
 def _life(*, tamper: bool) -> list[tuple[float, str, str, float | CrobOp]]:

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.control import operator
@@ -26,7 +26,6 @@ NAMED = st.sampled_from(
 SITE = ControlSite()
 
 
-@settings(max_examples=300, deadline=None)
 @given(
     verb=st.sampled_from([*sorted(operator.VERBS), "pending", "reset", "status", "watch", "queue"]),
     arguments=st.dictionaries(

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.asset.fingerprint import Fingerprint, Layer, Verdict
@@ -175,7 +175,6 @@ def test_a_full_battery_that_still_takes_power_is_not_judged() -> None:
     assert empty.run(500e3, 4 * WINDOW_S) == []
 
 
-@settings(max_examples=60, deadline=None)
 @given(data=st.data())
 def test_no_profile_noise_or_resolution_of_a_right_map_raises_suspicion(
     data: st.DataObject,
@@ -288,7 +287,6 @@ def test_two_windows_that_contradict_each_other_are_suspect_without_a_cause() ->
     assert found.text.endswith("the two windows contradict each other: check power, soc")
 
 
-@settings(max_examples=60, deadline=None)
 @given(data=st.data())
 def test_a_wrong_sign_or_scale_is_found_within_three_windows_of_enough_energy(
     data: st.DataObject,

@@ -7,7 +7,7 @@ import math
 from dataclasses import dataclass, field, replace
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.clock import Now
@@ -576,7 +576,6 @@ def judged(orders: list[Order]) -> None:
             assert not moves or moves[-1] is Idle
 
 
-@settings(max_examples=300)
 @given(
     kind=st.sampled_from(list(Kind)),
     script=st.lists(st.tuples(st.floats(0, 60), SIGHTS, st.booleans()), max_size=40),
@@ -603,7 +602,6 @@ def test_nothing_is_dispatched_before_arm_was_carried_and_idle_follows_every_dis
     assert count == 1
 
 
-@settings(max_examples=300)
 @given(kind=st.sampled_from(list(Kind)), data=st.data())
 def test_it_always_finishes_whatever_it_sees(kind: Kind, data: st.DataObject) -> None:
     test, now_s = Commissioning(plan(kind)), 0.0

@@ -7,7 +7,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.control.commands.reasons import ResultState
@@ -387,7 +387,6 @@ def test_split_and_percent_setpoints_are_verified_by_their_own_echoes() -> None:
     assert drive.phase is JobPhase.HOLDING
 
 
-@settings(max_examples=40, deadline=None)
 @given(
     target=st.floats(-1.5e6, 1.5e6),
     start=st.floats(-1.5e6, 1.5e6),
