@@ -113,7 +113,7 @@ def test_the_will_follows_the_queue_into_a_new_epoch(pki: Pki, broker: Broker) -
 def test_closing_waits_for_what_is_in_flight_and_sends_no_will(pki: Pki, broker: Broker) -> None:
     inbox = Inbox()
     with Subscriber(pki, broker.port) as platform:
-        with session(site(pki, broker.port), inbox) as mqtt:
+        with session(site(pki, broker.port), inbox, close_s=WAIT_S) as mqtt:
             inbox.wait(BrokerUp)
             for token in range(1, 201):
                 mqtt.publish(order(token))
