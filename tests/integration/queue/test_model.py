@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import tempfile
 from pathlib import Path
 
@@ -71,10 +72,12 @@ class Model(RuleBasedStateMachine):
         self.shelf.store.lost(stream, "bess-1", count, "store_timeout")
         self.shelf.settle()
 
-    @rule(share=st.floats(0, 1), seed=st.randoms())
-    def acknowledge(self, share: float, seed: object) -> None:
-        rows = self.shelf.fetch()
-        going = [row for row in rows if seed.random() < share]  # type: ignore[attr-defined]  # st.randoms() has no public type
+    # A seed and no ``st.randoms()``: how many gap records there are depends on the disk's pace, and
+    # what hypothesis is asked for must not.
+    @rule(share=st.floats(0, 1), seed=st.integers(0, 2**32))
+    def acknowledge(self, share: float, seed: int) -> None:
+        chance = random.Random(seed)
+        going = [row for row in self.shelf.fetch() if chance.random() < share]
         self.shelf.store.forget([row.id for row in going])
         for row in going:
             self.read(row)
