@@ -90,9 +90,9 @@ def test_twenty_kills_under_load_lose_nothing_and_repeat_no_number(tmp_path: Pat
 
 WAITER = """
 import sys, threading
-from gateway.queue.pending import Waiting
+from gateway.queue.pending import WaitingCaller
 
-request = Waiting()
+request = WaitingCaller()
 def settle():
     sys.stdin.readline()
     request.settle()
