@@ -34,7 +34,7 @@ def put(folder: Path, name: str, **words: str) -> Path:
     return path
 
 
-def test_the_five_shipped_maps_load_and_allow_control_as_specified(tmp_path: Path) -> None:
+def test_the_shipped_maps_load_and_allow_control_as_specified(tmp_path: Path) -> None:
     shipped = map_folders()[0]
     maps = {each.ref: each for each in load_maps([shipped, tmp_path / "absent"])}
     allowed = {ref: not control_refusals(each) for ref, each in maps.items()}
