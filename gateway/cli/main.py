@@ -11,7 +11,7 @@ import traceback
 from typing import TYPE_CHECKING
 
 from gateway import __version__
-from gateway.cli import audit, check, maps, operator, status, watch
+from gateway.cli import audit, check, maps, operator, queue, status, watch
 from gateway.cli.command import Parser, add
 from gateway.cloud.dispatcher import command as dispatch
 from gateway.errors import GatewayError
@@ -48,7 +48,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"bess-gateway {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=Parser)
     add(commands, "run", _run, "the daemon, in the foreground, as systemd starts it")
-    for one in (check, status, watch, operator, audit, maps, sim, dispatch):
+    for one in (check, status, watch, queue, operator, audit, maps, sim, dispatch):
         one.add_parser(commands)
     return parser
 

@@ -1,4 +1,4 @@
-"""``bess-gateway status`` and ``queue``: the daemon's own words, for people or as JSON."""
+"""``bess-gateway status``: the daemon's own words, for people or as JSON."""
 
 from __future__ import annotations
 
@@ -15,24 +15,13 @@ if TYPE_CHECKING:
 
 
 def add_parser(commands: Commands) -> None:
-    """Add ``status`` and ``queue``."""
+    """Add ``status``."""
     text = "sessions, queue, uplink; exit 0 healthy, 1 degraded"
-    for name, run, says in (
-        ("status", _status, text),
-        ("queue", _queue, "what waits to be shipped"),
-    ):
-        add(commands, name, run, says).add_argument(
-            "--json", action="store_true", help="for programs"
-        )
+    parser = add(commands, "status", _status, text)
+    parser.add_argument("--json", action="store_true", help="for programs")
 
 
 def _status(asked: argparse.Namespace) -> int:
     answer = ask(asked, "status")
     print(json.dumps(answer) if asked.json else views.status(answer))
     return 0 if answer["healthy"] else 1
-
-
-def _queue(asked: argparse.Namespace) -> int:
-    answer = ask(asked, "queue")
-    print(json.dumps(answer) if asked.json else views.queue(answer))
-    return 0

@@ -22,7 +22,7 @@ FORBIDDEN = {
     "asset": "gateway.core",
     "audit": "gateway.queue.store",
     "checked": "gateway.events",
-    "cli": "opendnp3",
+    "cli": "gateway.demo.pki",
     "clock": "gateway.events",
     "cloud": "gateway.sim.battery",
     "config": "gateway.site.load",
@@ -51,9 +51,9 @@ FORBIDDEN = {
     "uplink": "gateway.mqtt.session",
 }
 WITHIN = {  # inside a room: below the folder or module of that name
-    "control/watchdog": "gateway.control.controller",
+    "control/watchdog": "gateway.uplink.shipper",
     "control/rules": "gateway.control.execution.plan",
-    "control/commands": "gateway.control.intake",
+    "control/commands": "gateway.control.watchdog.machine",
     "control/execution": "gateway.control.records",
     "control/commissioning": "gateway.control.commands.verify",
     "field/dnp3": "gateway.field.intake",

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.cli.maps import add_parser, run
+from gateway.cli.maps import add_parser
 from gateway.errors import UsageError
 
 FIXTURES = Path(__file__).parents[2] / "fixtures" / "maps"
@@ -17,7 +17,9 @@ FIXTURES = Path(__file__).parents[2] / "fixtures" / "maps"
 def maps(*words: str) -> int:
     parser = argparse.ArgumentParser()
     add_parser(parser.add_subparsers())
-    return run(parser.parse_args(["maps", *words]))
+    asked = parser.parse_args(["maps", *words])
+    code: int = asked.run(asked)
+    return code
 
 
 def test_list_names_every_map_with_its_control(capsys: pytest.CaptureFixture[str]) -> None:

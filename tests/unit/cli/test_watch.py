@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 
 from gateway import events
-from gateway.cli import watch
+from gateway.cli import watch_screen as watch
 from gateway.effects import Answer
 from gateway.measured import TimeQuality
 from gateway.points.raw import RawPoint

@@ -11,7 +11,7 @@ import sys
 
 import atheris  # type: ignore[import-untyped]  # no types; only where somebody fuzzes
 
-with atheris.instrument_imports(include=["gateway.control.commands"]):
+with atheris.instrument_imports(include=["gateway.control", "gateway.config.truststore"]):
     from gateway.control.commands.command import Command, parse_command
     from gateway.control.commands.heartbeat import verify_heartbeat
     from gateway.control.commands.reasons import Rejected
