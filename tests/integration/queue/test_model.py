@@ -118,6 +118,7 @@ class Model(RuleBasedStateMachine):
         self.shelf = Shelf(Path(self.folder.name), self.limits, space=roomy)
         with self.shelf as shelf:
             rows = shelf.fetch()
+        self.collect()  # what a resize before the end still let go, on a slow disk
         for stream, found in depth.streams.items():
             own = [row for row in rows if row.batch.stream is stream]
             assert found.rows == len(own)
