@@ -69,7 +69,7 @@ def broken(tmp_path_factory: pytest.TempPathFactory, pki: Pki) -> Iterator[Broke
             "babbling": stack.enter_context(Peer(b"HTTP/1.0 400 Bad Request\r\n" * 40)).port,
             **{name: proxy.port for name, proxy in proxies.items()},
         }
-        quick = {"response_timeout_s": 0.5, "link_check_s": 0.5}
+        quick = {"response_timeout_s": 2.0, "link_check_s": 0.5}
         assets = {name: Asset(port, id=name, dnp3=quick) for name, port in ports.items()}
         assets["unresolvable"] = replace(assets["unresolvable"], host="rtac.invalid")
         assets["unreachable"] = replace(assets["unreachable"], host="192.0.2.1")
