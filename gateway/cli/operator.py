@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gateway.cli import views
+from gateway.cli.command import add
 from gateway.errors import ConfigError, GatewayError, UsageError
 from gateway.local import client
 from gateway.local.server import OPERATORS
@@ -25,7 +26,7 @@ from gateway.site import load
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
 EX_UNAVAILABLE, EX_NOPERM = 69, 77  # sysexits.h
 PERIOD_S = 0.5  # between two looks at a test's progress
@@ -58,16 +59,16 @@ class UnavailableError(GatewayError):
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the operator's commands; each carries what runs it."""
     for name, text in _SIMPLE.items():
-        one = _add(subparsers, name, _estop if name == "estop" else _simple, text)
+        one = add(subparsers, name, _estop if name == "estop" else _simple, text)
         one.set_defaults(verb=name)
         _add_asset(one)
-    waiting = _add(subparsers, "pending", _pending, "commands that wait for an operator's word")
+    waiting = add(subparsers, "pending", _pending, "commands that wait for an operator's word")
     waiting.add_argument("--json", action="store_true", help="for programs")
     for name, text in (
         ("approve", "let a pending command be carried out"),
         ("reject", "refuse a pending command"),
     ):
-        one = _add(subparsers, name, _judge, text)
+        one = add(subparsers, name, _judge, text)
         one.set_defaults(verb=name)
         one.add_argument("id", metavar="ID", help="of the command, as `pending` shows it")
     _add_commission(subparsers)
@@ -77,40 +78,24 @@ def _add_commission(subparsers: argparse._SubParsersAction[argparse.ArgumentPars
     text = "what control requires of an asset: acknowledge, sign-test, deadman-test"
     commission = subparsers.add_parser("commission", help=text, description=text)
     below = commission.add_subparsers(metavar="COMMAND", required=True)
-    show = _add(below, "show", _show, "what is required and what is on record")
+    show = add(below, "show", _show, "what is required and what is on record")
     show.add_argument("--json", action="store_true", help="for programs")
-    acknowledge = _add(below, "acknowledge", _acknowledge, "take responsibility for safety.toml")
+    acknowledge = add(below, "acknowledge", _acknowledge, "take responsibility for safety.toml")
     acknowledge.add_argument(
         "--yes", metavar="DIGEST", help="without asking, if this is the safety file's digest"
     )
-    sign = _add(
+    sign = add(
         below, "sign-test", _test, "a fiftieth of nameplate each way: measured power must follow"
     )
-    deadman = _add(
-        below, "deadman-test", _test, "the same, then no heartbeat: the RTAC must end it"
-    )
+    deadman = add(below, "deadman-test", _test, "the same, then no heartbeat: the RTAC must end it")
     for act, one in (("sign-test", sign), ("deadman-test", deadman)):
         one.set_defaults(act=act)
         one.add_argument(
             "--hold", type=_seconds, metavar="S", help="seconds for which each power is held"
         )
-    abort = _add(below, "abort", _abort, "end a test that runs, with idle")
+    abort = add(below, "abort", _abort, "end a test that runs, with idle")
     for one in (show, acknowledge, sign, deadman, abort):
         _add_asset(one)
-
-
-def _add(
-    subparsers: argparse._SubParsersAction[argparse.ArgumentParser],
-    name: str,
-    run: Callable[[argparse.Namespace], int],
-    text: str,
-) -> argparse.ArgumentParser:
-    parser = subparsers.add_parser(name, help=text, description=text)
-    parser.add_argument(
-        "--config", type=Path, default=Path(load.DEFAULT_FILE), metavar="FILE", help="site.toml"
-    )
-    parser.set_defaults(run=run)
-    return parser
 
 
 def _add_asset(parser: argparse.ArgumentParser) -> None:
