@@ -16,9 +16,10 @@ from gateway.config.safety import bounds
 from gateway.control.commands.reasons import ResultState
 from gateway.control.commands.spent import fact_of_over, open_commands, seen_commands
 from gateway.control.commissioning.procedure import HOLD_S, Kind, TrialPlan
-from gateway.control.controller import Controller, Start
+from gateway.control.controller import Controller
 from gateway.control.execution.job import TellCloud
 from gateway.control.intake import CommandIntake, IntakePlace
+from gateway.control.inward import Start
 from gateway.control.records import Records
 from gateway.control.rules import readiness
 from gateway.control.trial import Trial

@@ -24,6 +24,9 @@ class _Maker:
 
 _outputs = _in("execution/outputs")
 _controller = _in("controller")
+_licence = _in("watchdog/licence", "controller")
+_sight = _in("sight", "controller")
+_stopping = _in("execution/stopping", "controller")
 _asset = _in("asset_control")
 _intake = _in("intake")
 _intake_of_asset = _in("intake", "asset_control")
@@ -35,27 +38,21 @@ _trial = _in("trial", "asset_control")
 _WAY_OUT = (
     _outputs(
         "what takes power away goes first",
-        "output = min(self._waiting, key=lambda one: one.rank)",
-        "output = self._waiting[0]",
+        "return min(self._waiting, key=lambda one: one.rank)",
+        "return self._waiting[0]",
         "test_a_stop_goes_first_then_zero_then_the_heartbeat_then_power",
     ),
     _outputs(
         "one control at a time",
-        "while self._out is None and self._waiting:",
-        "while self._waiting:",
+        "if self._out is not None or not self._waiting:",
+        "if not self._waiting:",
         "test_one_control_at_a_time",
     ),
-    _outputs(
+    _controller(
         "an output that may not leave does not",
-        "            if by <= at:\n",
-        "            if False:\n",
-        "test_whether_an_output_may_leave_is_asked_at_the_moment_at_which_it_would_of_every_rank",
-    ),
-    _outputs(
-        "what asking drops does not leave",
-        "            if not any(one is output for one in self._waiting):\n                continue",
-        "            if False:\n                continue",
-        "test_what_asking_drops_does_not_leave",
+        "        if refusal is not None:\n            self._outputs.withhold",
+        "        if False:\n            self._outputs.withhold",
+        "test_a_heartbeat_that_waited_does_not_leave_in_estop",
     ),
     _outputs(
         "a zero is sent whole",
@@ -102,46 +99,50 @@ _WAY_OUT = (
 )
 
 _LEAVING = (
-    _controller(
+    _licence(
         "a heartbeat is asked again when it leaves",
-        "return now.mono_s + BEAT_S if self.state.may_beat(now.mono_s) else -math.inf",
-        "return math.inf",
+        "return None if state.may_beat(at) else",
+        "return None if True else",
         "test_a_heartbeat_that_waited_does_not_leave_in_estop",
     ),
-    _controller(
+    _licence(
         "a zero is asked again when it leaves",
-        "return math.inf if self.state.owes_zero() else -math.inf",
-        "return math.inf",
+        "return None if state.owes_zero() else",
+        "return None if True else",
         "test_a_zero_that_waited_does_not_leave_in_local",
     ),
-    _controller(
+    _licence(
         "power is asked again when it leaves",
-        "if self.state.objection(now.mono_s) is not None or _is_late(one, now):",
-        "if _is_late(one, now):",
+        "objection = state.objection(at)",
+        "objection = None",
         "test_power_that_waited_does_not_leave_while_the_session_is_down",
     ),
-    _controller(
+    _licence(
         "power leaves before the end of its lease",
-        "            self.state.lease.expires_at,\n            math.inf if held",
-        "            math.inf if held",
+        "state.lease.expires_at, ends_at)",
+        "ends_at)",
         "test_power_leaves_before_the_end_of_its_lease_or_not_at_all",
     ),
     _controller(
         "power leaves before the end of its duration",
-        "            math.inf if held is None else held.ends_at,\n"
-        "            math.inf if one is None else one.executor.now.ends_at,\n",
-        "",
+        "        by = licence.until(self.state, kind, at)\n"
+        "        if one is not None:\n"
+        "            one.begun = True\n"
+        "            by = min(by, one.executor.now.ends_at)\n",
+        "        by = at + 2 * self.state.terms.response_s\n"
+        "        if one is not None:\n"
+        "            one.begun = True\n",
         "test_power_leaves_before_the_end_of_its_duration_or_not_at_all",
     ),
     _controller(
         "an expired command does not begin, though it waited",
-        "if self.state.objection(now.mono_s) is not None or _is_late(one, now):",
-        "if self.state.objection(now.mono_s) is not None:",
+        "if (refusal is None or refusal[0] is Cause.LIMIT) and _is_late(one, now):",
+        "if False:",
         "test_a_command_that_expires_while_its_first_output_waits_never_starts",
     ),
-    _controller(
+    _licence(
         "a setpoint is inside the limits when it leaves",
-        "if output.power_w is not None and not self._is_within(output.power_w):",
+        "if objection is None and power_w is not None and state.clamped_w(power_w) != power_w:",
         "if False:",
         "test_a_setpoint_that_waited_leaves_only_inside_the_limits_of_that_instant",
     ),
@@ -156,24 +157,18 @@ _AGREEING = (
     ),
     _controller(
         "a dispatch that prepares ends with its phase",
-        "            for id_ in tuple(self._executions):\n                self._end(",
-        "            for id_ in [key for key, one in self._executions.items() if not one.power]:\n"
-        "                self._end(",
+        "        for id_ in self._executions:\n            self._end(",
+        "        for id_ in [key for key, one in self._executions.items() if not one.power]:\n"
+        "            self._end(",
         "test_a_dispatch_that_prepares_does_not_go_on_after_an_idle_and_a_new_arm",
     ),
     _controller(
         "a command that waits for the disk ends with its phase",
-        "for token, accepted in tuple(self._accepted.items()):",
-        "for token, accepted in ():",
+        "waiting, self._accepted = self._accepted, {}",
+        "waiting: dict[int, Accepted] = {}",
         "test_a_command_that_waits_for_the_disk_ends_with_an_idle_and_not_with_the_disk",
     ),
-    _controller(
-        "a command that ended is told",
-        'if one is None or one.executor.phase.name == "OVER":\n            return  # its last',
-        "if one is None:\n            return  # its last",
-        "test_every_executed_command_ends_in_a_final_result_also_one_that_finds_the_site_in_local",
-    ),
-    _controller(
+    _sight(
         "a ramp obeys the window it comes from",
         "if held is not None and held.setpoint_w * power_w < 0:",
         "if False:",
@@ -184,20 +179,20 @@ _AGREEING = (
 _DURABLE = (
     _controller(
         "durable before the first output",
-        "        if event.ok:\n            self._start(accepted, now, out)",
-        "        if True:\n            self._start(accepted, now, out)",
+        "        if not event.ok:\n",
+        "        if False:\n",
         "test_a_command_that_cannot_be_made_durable_fails_and_nothing_leaves",
     ),
-    _controller(
+    _stopping(
         "estop is durable before its stop",
-        "                if self._stop_token == 0:\n                    self._send_stop(now, out)",
-        "                self._send_stop(now, out)",
+        "self.due_at = at + STOP_S if self._token else at",
+        "self.due_at = at",
         "test_estop_is_durable_before_the_stop_that_it_orders",
     ),
-    _controller(
+    _stopping(
         "a stop waits for the disk a second at most",
-        "        if now.mono_s >= self._stop_at:\n",
-        "        if False:\n",
+        "        if at < self.due_at:\n",
+        "        if self._token:\n",
         "test_a_stop_waits_a_second_for_the_disk_and_no_longer",
     ),
     Mutant(
@@ -335,13 +330,13 @@ _OFF = (
 )
 
 _FIELD = (
-    _controller(
+    _sight(
         "local is told to the watchdog",
-        "        if names & view.authority_points:\n            self._authority(now, out)\n",
+        "        if names & view.authority_points:\n            yield from self.authority(facts)\n",
         "",
         "test_the_local_switch_idles_and_on_the_way_back_idle_is_first",
     ),
-    _controller(
+    _sight(
         "a restart is told to the watchdog",
         'if "DEVICE_RESTART" in event.names - before:',
         "if False:",
@@ -411,7 +406,7 @@ _ASKING = (
     ),
     Mutant(
         "a reload does not forget an end of the window",
-        "gateway/control/controller.py",
+        "gateway/control/sight.py",
         "        self.window = replace(self.window, empty=before.empty, full=before.full)\n",
         "",
         "tests/unit/control/test_fleet.py::test_a_reload_does_not_forget_that_the_battery_is_empty",

@@ -30,6 +30,7 @@ from gateway.control.commands.reasons import ResultState
 from gateway.control.execution.job import (
     Aftermath,
     ControlAnswered,
+    DurationOver,
     EndedElsewhere,
     Event,
     FeedbackRead,
@@ -89,7 +90,7 @@ def _handle(now: Progress, event: Event, now_s: float) -> Step:
             found: Step = (now, ())
         case EndedElsewhere():
             found = (now.over(), (now.report(event.state, event.cause),))
-        case _ if now_s >= now.ends_at:
+        case _ if now_s >= now.ends_at or isinstance(event, DurationOver):
             found = _expired(now)
         case Remembered() if now.phase is JobPhase.WAITING:
             found = begin(now, now_s)

@@ -208,7 +208,21 @@ class EndedElsewhere:
     cause: str
 
 
-Event = Remembered | ControlAnswered | Unsent | FeedbackRead | Looked | LimitsMoved | EndedElsewhere
+@dataclass(frozen=True, slots=True)
+class DurationOver:
+    """The watchdog's clock says that the duration has ended."""
+
+
+Event = (
+    Remembered
+    | ControlAnswered
+    | Unsent
+    | FeedbackRead
+    | Looked
+    | LimitsMoved
+    | EndedElsewhere
+    | DurationOver
+)
 
 
 # --- what it orders ------------------------------------------------------------------------

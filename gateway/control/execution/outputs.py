@@ -1,7 +1,7 @@
 """Puts the outputs of one asset in a row: one control at a time, what takes power away first. Pure.
 
 A stop goes before everything that waits, then zero, then the heartbeat, then power. A newer output
-of the watchdog replaces one of its kind that still waits. Whether an output may go is asked again
+of the watchdog replaces one of its kind that still waits. Whether an output may go is judged again
 at the very moment at which each control of it would leave, because it may have waited for another
 control's answer.
 
@@ -22,7 +22,7 @@ from gateway.control.execution.outcomes import IdleNext, after_idle
 from gateway.ports import Outcome, OutcomeKind
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from gateway.ports import Control
 
@@ -88,33 +88,30 @@ class Outputs:
         if self._out is not None and self._out.owner == owner:
             self._out = replace(self._out, controls=self._out.controls[:1])
 
-    def send(
-        self, at: float, may: Callable[[Output], float]
-    ) -> tuple[effects.Operate | None, tuple[Output, ...]]:
-        """Let the next control go, if none is on its way.
+    @property
+    def next(self) -> Output | None:
+        """The output whose turn it is; None: none waits, or one is on its way."""
+        if self._out is not None or not self._waiting:
+            return None
+        return min(self._waiting, key=lambda one: one.rank)  # the first of the least
+
+    def withhold(self, output: Output) -> None:
+        """It may not leave: forget what of it has not left."""
+        self._waiting = [one for one in self._waiting if one is not output]
+
+    def send(self, output: Output, at: float, by: float) -> effects.Operate:
+        """Let the first control of ``output``, which is ``next``, go.
 
         Args:
+            output: it may leave now.
             at: monotonic s.
-            may: until when this output may leave (monotonic s); in the past: it may not.
-
-        Returns:
-            The order, and outputs that may not leave and were dropped.
+            by: until when it may begin (monotonic s).
         """
-        stopped: list[Output] = []
-        while self._out is None and self._waiting:
-            output = min(self._waiting, key=lambda one: one.rank)  # the first of the least
-            by = may(output)
-            if not any(one is output for one in self._waiting):
-                continue  # asking has dropped it
-            self._waiting = [one for one in self._waiting if one is not output]
-            if by <= at:
-                stopped.append(output)
-                continue
-            self._out = output
-            self._token, self._lost_at = next(self._tokens), at + ANSWER_S
-            control, sbo = output.controls[0]
-            return effects.Operate(self._asset, self._token, control, sbo, by), tuple(stopped)
-        return None, tuple(stopped)
+        self.withhold(output)
+        self._out = output
+        self._token, self._lost_at = next(self._tokens), at + ANSWER_S
+        control, sbo = output.controls[0]
+        return effects.Operate(self._asset, self._token, control, sbo, by)
 
     def answered(self, token: int, outcome: Outcome) -> tuple[Output, Outcome] | None:
         """Take an answer; the output that is over with it, None while there is more of it.

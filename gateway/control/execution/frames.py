@@ -1,0 +1,112 @@
+"""The watchdog's orders as outputs of the field, by the points map; and their answers. Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gateway.control.execution import plan
+from gateway.control.execution.outcomes import SITE_HAS_IT, IdleNext, after_idle
+from gateway.control.execution.outputs import Output, Rank
+from gateway.control.watchdog.effects import (
+    RefreshReversion,
+    WriteHeartbeat,
+    WriteIdle,
+    WriteSetpoint,
+    WriteStop,
+)
+from gateway.control.watchdog.words import WriteKind, WriteResult
+from gateway.ports import OutcomeKind
+
+if TYPE_CHECKING:
+    from gateway.control.execution.plan import Write
+    from gateway.control.rules.percent_base import Base
+    from gateway.points.pointmap import PointsMap
+    from gateway.ports import Outcome
+
+WatchdogWrite = WriteIdle | WriteSetpoint | WriteHeartbeat | RefreshReversion | WriteStop
+KINDS: dict[type, WriteKind] = {
+    WriteIdle: WriteKind.IDLE,
+    WriteSetpoint: WriteKind.SETPOINT,
+    WriteHeartbeat: WriteKind.HEARTBEAT,
+    RefreshReversion: WriteKind.REVERSION,
+    WriteStop: WriteKind.STOP,
+}
+_RANKS = {
+    WriteKind.STOP: Rank.STOP,
+    WriteKind.IDLE: Rank.IDLE,
+    WriteKind.HEARTBEAT: Rank.HEARTBEAT,
+    WriteKind.SETPOINT: Rank.POWER,
+    WriteKind.REVERSION: Rank.POWER,
+}
+_RESULTS = {
+    OutcomeKind.SUCCESS: WriteResult.ACCEPTED,
+    OutcomeKind.FAILED: WriteResult.FAILED,
+    OutcomeKind.NO_ANSWER: WriteResult.UNKNOWN,
+}
+KIND_OF = {
+    Rank.STOP: WriteKind.STOP,
+    Rank.IDLE: WriteKind.IDLE,
+    Rank.HEARTBEAT: WriteKind.HEARTBEAT,
+    Rank.POWER: WriteKind.SETPOINT,
+}
+
+
+def output(
+    order: WatchdogWrite, points_map: PointsMap, of: Base, *, release: bool, reversion_s: float
+) -> Output | None:
+    """The output that carries out ``order``; None: the map has no stop.
+
+    Args:
+        order: of the watchdog.
+        points_map: how to say it.
+        of: what percent are of.
+        release: a zero also switches the mode off.
+        reversion_s: of the device's reversion timer.
+
+    Raises:
+        PlanError: the map cannot say it.
+    """
+    power_w = order.setpoint_w if isinstance(order, WriteSetpoint) else None
+    writes = _writes(order, points_map, of, release=release, reversion_s=reversion_s)
+    if not writes:
+        return None
+    kind = KINDS[type(order)]
+    return Output(
+        rank=_RANKS[kind],
+        owner=kind.name,
+        token=order.token,
+        controls=tuple((write.control, write.sbo) for write in writes),
+        power_w=power_w,
+        newest=True,
+    )
+
+
+def _writes(
+    order: WatchdogWrite, points_map: PointsMap, of: Base, *, release: bool, reversion_s: float
+) -> tuple[Write, ...]:
+    match order:
+        case WriteIdle():
+            return plan.idle_writes(points_map, of, release=release)
+        case WriteSetpoint():
+            return plan.power_writes(points_map, order.setpoint_w, of)
+        case WriteHeartbeat():
+            return (plan.heartbeat_write(points_map, order.value),)
+        case RefreshReversion():
+            return (plan.reversion_write(points_map, reversion_s),)
+        case WriteStop():
+            return plan.stop_writes(points_map)
+
+
+def result(kind: WriteKind, outcome: Outcome) -> WriteResult:
+    """What the watchdog is told of the outcome of its write."""
+    if kind is WriteKind.IDLE:
+        found = after_idle(outcome)
+        if found is IdleNext.VERIFY:
+            return WriteResult.ACCEPTED
+        if found is IdleNext.LOCAL:
+            return WriteResult.LOCAL
+    if outcome.kind in _RESULTS:
+        return _RESULTS[outcome.kind]
+    number = outcome.statuses[-1].number if outcome.statuses else None
+    local = kind is WriteKind.SETPOINT and number in SITE_HAS_IT
+    return WriteResult.LOCAL if local else WriteResult.REFUSED

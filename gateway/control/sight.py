@@ -1,0 +1,164 @@
+"""What one controller sees of its battery: the field, judged at the pace of its news. Pure.
+
+Interlocks and limits cost a walk over many points, so they are judged at most every 50 ms however
+many fragments come, every 0.25 s by time alone, and always just before power leaves.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from gateway.control.execution.job import Looked
+from gateway.control.rules.field_view import FieldView
+from gateway.control.rules.limits import Ceiling, SocWindow, site_limits
+from gateway.control.watchdog import events as watchdog_events
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from gateway import events
+    from gateway.asset.monitor import Monitor
+    from gateway.clock import Now
+    from gateway.config.safety import SafetySettings
+    from gateway.config.site import AssetSettings
+    from gateway.control.execution.underway import Execution
+    from gateway.control.rules.interlocks import Facts
+    from gateway.control.watchdog.state import ActiveDispatch
+    from gateway.measured import Measured
+    from gateway.points.pointmap import PointsMap
+
+LOOK_S = 0.25  # between two looks at the field by time alone
+SOON_S = 0.05  # and between two that fragments ask for, however many they are
+
+
+class Sight:
+    """Eyes of one controller. Mutable."""
+
+    def __init__(
+        self,
+        asset: AssetSettings,
+        points_map: PointsMap,
+        monitor: Monitor,
+        settings: SafetySettings,
+        now: Now,
+    ) -> None:
+        self._asset = asset
+        self.view = FieldView(asset, points_map, monitor)
+        self._adopt(settings)
+        self.disk_free_pct = 0.0
+        self._iin: frozenset[str] = frozenset()
+        self._ceiling = Ceiling(0.0, 0.0)
+        self._looked_at, self.look_at = -math.inf, now.mono_s
+
+    def _adopt(self, settings: SafetySettings) -> None:
+        self.site = site_limits(self._asset, settings)
+        self.window = SocWindow(self.site.min_soc_pct, self.site.max_soc_pct)
+
+    def become(self, settings: SafetySettings) -> None:
+        """Be held to other settings; a battery at an end of its window is still there."""
+        before = self.window
+        self._adopt(settings)
+        self.window = replace(self.window, empty=before.empty, full=before.full)
+
+    # --- what it says now ----------------------------------------------------------------------
+
+    def facts(self, now: Now, *, lease: bool) -> Facts:
+        """What the interlocks are judged from."""
+        return self.view.facts(self.window, now, lease=lease, disk_free_pct=self.disk_free_pct)
+
+    def ceiling(self, now: Now) -> Ceiling:
+        """What may be applied now."""
+        return self.view.ceiling(self.site, now)
+
+    def looked(self, one: Execution, now: Now) -> Looked:
+        """What an executor sees."""
+        return Looked(self.echoes(one, now), self.view.power_w(now))
+
+    def echoes(self, one: Execution, now: Now) -> dict[str, Measured | None]:
+        """What the points that ``one`` has written, or is writing, say of it."""
+        progress = one.executor.now
+        points = {write.echo for write in progress.queue} | progress.made.keys()
+        return self.view.echoes(points, now)
+
+    # --- what is news to the watchdog ----------------------------------------------------------
+
+    def fragment(
+        self, event: events.FragmentStored, facts: Facts, now: Now
+    ) -> tuple[watchdog_events.Event, ...]:
+        """What a fragment says of authority, echo and the RTAC's own heartbeat."""
+        return tuple(self._fragment(event, facts, now))
+
+    def _fragment(
+        self, event: events.FragmentStored, facts: Facts, now: Now
+    ) -> Iterator[watchdog_events.Event]:
+        view, names = self.view, {raw.point for raw in event.points}
+        if names.isdisjoint(view.points):
+            return
+        self.look_at = min(self.look_at, self._looked_at + SOON_S)
+        if names & view.authority_points:
+            yield from self.authority(facts)
+        if names & view.echo_points:
+            echo_w = view.echo_w(now)
+            if echo_w is not None:
+                yield watchdog_events.EchoRead(echo_w, event.at.mono_s)
+        if view.beat_point in names:
+            beat = view.echoes((view.beat_point,), now)[view.beat_point]
+            if beat is not None and isinstance(beat.value, int | float):
+                yield watchdog_events.DerHeartbeatRead(int(beat.value))
+
+    def authority(self, facts: Facts) -> tuple[watchdog_events.Event, ...]:
+        """Whose the authority is; nothing where nobody knows."""
+        ours = self.view.authority(facts)
+        if ours is None:
+            return ()
+        return (watchdog_events.RemoteSeen() if ours else watchdog_events.LocalSeen(),)
+
+    def indications(
+        self, event: events.IinReceived, facts: Facts
+    ) -> tuple[watchdog_events.Event, ...]:
+        """What internal indications say that are new."""
+        before, self._iin = self._iin, event.names
+        found: tuple[watchdog_events.Event, ...] = ()
+        if "DEVICE_RESTART" in event.names - before:
+            found = (watchdog_events.Restarted(),)
+        if "LOCAL_CONTROL" in event.names ^ before:
+            found += self.authority(facts)
+        return found
+
+    def look(self, now: Now) -> None:
+        """Note that the field is judged at ``now``."""
+        self._looked_at, self.look_at = now.mono_s, now.mono_s + LOOK_S
+        soc = self.view.soc_pct(now)
+        if soc is not None:
+            self.window = self.window.handle(soc)
+
+    def interlocks(
+        self, one: Execution | None, held: ActiveDispatch | None, facts: Facts
+    ) -> tuple[str, ...]:
+        """Those that do not hold, for the dispatch ``one`` where there is any."""
+        power_w = 0.0
+        if one is not None:
+            accepted = one.accepted
+            power_w = accepted.job.power_w or 0.0
+            window = self.window.narrowed(accepted.min_soc_pct, accepted.max_soc_pct)
+            facts = replace(facts, window=window)
+        reasons = self.view.interlocks(facts, power_w)
+        if held is not None and held.setpoint_w * power_w < 0:  # a ramp begins in the other one
+            others = self.view.interlocks(facts, held.setpoint_w)
+            reasons = tuple(dict.fromkeys((*reasons, *others)))
+        return reasons
+
+    def taken(self, now: Now) -> Ceiling:
+        """The ceiling now, for whoever is about to begin under it."""
+        self._ceiling = self.ceiling(now)
+        return self._ceiling
+
+    def moved(self, now: Now) -> Ceiling | None:
+        """The ceiling where it is another than before, else None."""
+        ceiling = self.ceiling(now)
+        if ceiling == self._ceiling:
+            return None
+        self._ceiling = ceiling
+        return ceiling
