@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from gateway.config.safety import bounds
 from gateway.control.commands.reasons import ResultState
 from gateway.control.commands.spent import fact_of_over, open_commands, seen_commands
+from gateway.control.commissioning.obligation import is_in_force, obligation, was_grouped
 from gateway.control.commissioning.procedure import HOLD_S, Kind, TrialPlan
 from gateway.control.controller import Controller
 from gateway.control.execution.job import TellCloud
@@ -24,7 +25,7 @@ from gateway.control.records import Records
 from gateway.control.rules import readiness
 from gateway.control.trial import Trial
 from gateway.control.watchdog import events as watchdog_events
-from gateway.control.watchdog.state import LASTING
+from gateway.control.watchdog.state import LASTING, Held
 from gateway.control.watchdog.words import Cause, Phase
 from gateway.effects import Answer, Effect, Record
 
@@ -83,12 +84,19 @@ class AssetControl:
         self._tokens = tokens
         self.records = Records(ground.gateway, asset.id, ground.topics, ground.epoch)
         kept, stop_owed = _kept(ground)
+        self._left = open_commands(ground.facts, asset.id)
+        self._obligation = obligation(ground.facts, asset.id)
         start = Start(
             session=ground.session,
             secret=ground.secret,
             enabled=not self._reasons(now),
             kept=kept,
             stop_owed=stop_owed,
+            held=Held(
+                in_force=is_in_force(ground.facts, asset.id) or bool(self._left),
+                last_w=None if self._obligation is None else self._obligation.setpoint_w,
+                grouped=was_grouped(ground.facts, asset.id),
+            ),
             newest=ground.newest,
             challenge_at=ground.challenge_at,
         )
@@ -96,7 +104,6 @@ class AssetControl:
             asset, ground.points_map, monitor, ground.safety, self.records, tokens, start, now
         )
         seen, self._old = seen_commands(ground.facts, asset.id, now)
-        self._left = open_commands(ground.facts, asset.id)
         place = IntakePlace(ground.gateway, ground.session)
         self.intake = CommandIntake(
             place, asset, ground.points_map, self.controller, self.records, tokens, seen

@@ -16,6 +16,7 @@ from gateway.control.commands.permit import Conditions, Permitted, offered, perm
 from gateway.control.commands.reasons import Reason, Rejected, ResultState
 from gateway.control.commands.register import Register
 from gateway.control.commands.spent import fact_of_begun
+from gateway.control.commissioning.obligation import fact_of_force
 from gateway.control.execution.job import TellCloud, other_job, power_job
 from gateway.control.execution.plan import PlanError
 from gateway.control.execution.underway import Accepted
@@ -224,9 +225,11 @@ class CommandIntake:
             cloud=False,
         )
         token = next(self._tokens)
-        self._controller.accept(accepted, token)
+        out = self._controller.accept(accepted, token, now)
+        facts = fact_of_force(self._asset.id, self._controller.obligation(job, token))
         body: dict[str, object] = {"id": command.id, "powerW": command.power_w}
-        return [self._records.audited("commissioning", "dispatch", body, token=token)]
+        row = self._records.audited("commissioning", "dispatch", body, token=token, facts=facts)
+        return [*out, row]
 
     # --- how it is judged ----------------------------------------------------------------------
 
@@ -350,14 +353,15 @@ class CommandIntake:
             max_soc_pct=command.max_soc_pct,
         )
         token = next(self._tokens)
-        controller.accept(accepted, token)
+        out = controller.accept(accepted, token, now)
         facts: dict[str, str | None] = fact_of_begun(
             self._asset.id, command.id, actor, seq=command.seq, power_w=command.power_w, now=now
         )
         for old in self._register.forgotten():
             facts[f"{self._asset.id}/command/{old}"] = None
+        facts |= fact_of_force(self._asset.id, controller.obligation(job, token))
         body: dict[str, object] = {"id": command.id, "appliedW": permitted.applied_w}
-        return [self._records.audited(actor, "executing", body, token=token, facts=facts)]
+        return [*out, self._records.audited(actor, "executing", body, token=token, facts=facts)]
 
     def _refuse(
         self, rejected: Rejected, id_: str | None, payload: bytes, now: Now

@@ -9,6 +9,9 @@ from gateway.control.watchdog.words import HeartbeatForm, Terms
 if TYPE_CHECKING:
     from gateway.config.safety import WatchdogSettings
 
+ZERO_SHARE = 0.05  # of nameplate: what an idle battery may take or give
+SETTLE_S = 30.0  # beyond the ramp, until power must be gone
+
 
 def terms(
     settings: WatchdogSettings,
@@ -17,6 +20,9 @@ def terms(
     heartbeat: HeartbeatForm,
     reversion: bool,
     tolerance_w: float,
+    nameplate_w: float,
+    dead_band_w: float,
+    ramp_s: float,
 ) -> Terms:
     """Put together what holds at one asset.
 
@@ -26,6 +32,9 @@ def terms(
         heartbeat: how the map feeds the RTAC's dead-man.
         reversion: the map has a reversion timer.
         tolerance_w: of the setpoint's echo, W >= 0.
+        nameplate_w: of the battery.
+        dead_band_w: of the measured power.
+        ramp_s: of the RTAC, from the site's limit to zero.
     """
     return Terms(
         lease_s=settings.lease_s,
@@ -38,5 +47,8 @@ def terms(
         heartbeat=heartbeat,
         reversion=reversion,
         tolerance_w=tolerance_w,
+        zero_band_w=max(ZERO_SHARE * nameplate_w, 2 * dead_band_w),
+        settle_s=ramp_s + SETTLE_S,
+        deadman_s=settings.rtac_deadman_s,
         reassert_idle=settings.preempted == "reassert_idle",
     )
