@@ -99,6 +99,8 @@ class Fleet:
                 beside = next(iter([*kept.values(), *self._controls.values()]), None)
                 begun = self._begin(asset, site, monitors[name], beside, now)
                 self._controls[name] = begun
+                for event in monitors[name].present(now):
+                    out += begun.handle(event, now)
                 out += begun.stop(now) if self._stopping else []
         for name, control in kept.items():
             if self._controls.get(name) is not control:  # what waited there is told of its end
