@@ -14,6 +14,7 @@ from gateway.site.load import load_site
 from tests.fixtures.commanded_site import ASSET, ControlSite
 from tests.fixtures.control_rig import keep, who
 from tests.fixtures.deadline import DEADLINE_S
+from tests.fixtures.hanging import pipe_in_place_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -150,6 +151,22 @@ def test_a_safety_file_taken_away_turns_control_off_with_idle_and_telemetry_goes
     path.write_text(good)
     site.daemon.reload()
     site.until_phase({"IDLE"})  # it is the file that was acknowledged
+
+
+def test_a_stop_that_comes_while_a_reload_hangs_idles_the_battery_and_ends_the_gateway(
+    site: ControlSite,
+) -> None:
+    if site.control()["state"] != "ACTIVE":
+        site.arm().power(200_000)
+    with pipe_in_place_of(site.daemon.site) as hangs:
+        site.daemon.reload()
+        hangs()
+        assert site.control()["state"] == "ACTIVE"
+        assert site.daemon.stop() == 0
+    assert site.sim.state()["setpoint_w"] == 0
+    assert site.sim.state()["last_trip"] != "deadman"
+    site.daemon.start()
+    site.daemon.up()
 
 
 def test_another_map_must_be_tested_anew(site: ControlSite) -> None:
