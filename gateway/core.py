@@ -436,8 +436,7 @@ class Core:
         for name in chosen:
             if not self._monitors[name].map_ok:
                 effects += self._monitors[name].clear(event.user, now)
-        effects += self._fleet.reset(chosen, event.user, now)
-        return [*effects, Answer(event.token, {"done": f"{', '.join(chosen)}: reset"})]
+        return effects + self._fleet.reset(chosen, event, now)
 
     def _answer(self, event: events.LocalAsked, now: Now) -> dict[str, object]:
         overview, monitors = self._overview(now), self._monitors
