@@ -31,6 +31,13 @@ _NAMES = {  # of settings: what they are called, unit
     "maxDispatchS": ("longest dispatch", "s"),
     "preempted": ("when pre-empted", ""),
 }
+_PARAMS = {  # of a command, beside its power and duration: what they are called, unit
+    "rampWPerS": ("ramp", "W/s"),
+    "minSoc": ("lowest state of charge", "%"),
+    "maxSoc": ("highest state of charge", "%"),
+    "mode": ("mode", ""),
+    "percent": ("reserve", "%"),
+}
 
 
 def status(answer: dict[str, Any]) -> str:
@@ -97,8 +104,18 @@ def pending(answer: Mapping[str, Any]) -> str:
         lasts = "-" if duration_s is None else f"{duration_s:.0f} s"
         lines.append(
             f"{plain(one['id']):<28}{plain(one['asset']):<14}{plain(one['verb']):<11}{power:>14}"
-            f"{lasts:>10}{one['leftS']:>6.0f} s  {plain(one['issuer'])}, {plain(one['issuedAt'])}"
+            f"{lasts:>10}{one['leftS']:>6.0f} s  {plain(one['issuer'])}, {_when(one['issuedAt'])}"
         )
+        more = [
+            f"{name} {_amount(one[key], unit)}"
+            for key, (name, unit) in _PARAMS.items()
+            if one.get(key) is not None
+        ]
+        if (expires := one.get("expiresAt")) is not None:
+            more.append(f"expires {_when(expires)}")
+        if len(signers := one.get("signers") or ()) > 1:
+            more.append(f"signed by {', '.join(map(plain, signers))}")
+        lines += [f"    {', '.join(more)}"] if more else []
     return "\n".join(lines)
 
 
@@ -175,10 +192,13 @@ def _settings(title: str, values: Mapping[str, Any] | None) -> list[str]:
     lines = [f"  {title}"] if values else []
     for key, value in (values or {}).items():
         name, unit = _NAMES.get(key, (key, ""))
-        number = isinstance(value, int | float) and not isinstance(value, bool)
-        shown = f"{value:,}" if number else plain(value)
-        lines.append(f"    {name:<24} {shown} {unit}".rstrip())
+        lines.append(f"    {name:<24} {_amount(value, unit)}")
     return lines
+
+
+def _amount(value: object, unit: str) -> str:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return f"{value:,} {unit}".rstrip() if number else f"{plain(value)} {unit}".rstrip()
 
 
 def _acknowledged(shown: Mapping[str, Any]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from typing import Any
 
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 from gateway.control import operator
 from gateway.control.answers import DURABLE_S
+from gateway.control.commands.command import Command
 from gateway.control.watchdog.words import Phase
 from gateway.local.server import ANSWER_S
 from tests.fixtures.control_site import ControlSite, site
@@ -191,3 +193,27 @@ def test_the_verdict_on_a_map_is_cleared_with_a_record_also_where_there_is_no_co
     assert made.act("reset") == {"done": "bess-1: reset"}
     (row,) = [row for row in made.disk.rows if row.event == "operator"]
     assert (row.actor, row.asset) == ("operator:anna", "bess-1")
+
+
+def test_what_waits_is_shown_with_every_parameter_that_was_signed() -> None:
+    made = ControlSite(site(approval="local")).ready()
+    made.act("approve", id=made.command("arm"))
+    power: dict[str, Any] = {"powerW": 500_000, "durationS": 14_400, "rampWPerS": 1}
+    power |= {"minSoc": 0, "maxSoc": 100}
+    for verb, params in (("setpoint", power), ("reserve", {"percent": 0})):
+        id_ = made.command(verb, lives_s=60, **params)
+        (row,) = [row for row in made.ask("pending")["pending"] if row["id"] == id_]
+        assert {key: row[key] for key in params} == params
+        others = {"powerW", "durationS", "rampWPerS", "minSoc", "maxSoc", "mode", "percent"}
+        assert {row[key] for key in others - params.keys()} == {None}
+        assert row["verb"] == verb
+        assert row["expiresAt"] - row["issuedAt"] == 60_000
+        assert row["signers"] == [row["issuer"]]
+
+
+def test_no_parameter_of_a_command_is_left_out_of_what_a_person_is_shown() -> None:
+    claims = {"id", "gateway", "asset", "session", "challenge", "seq", "issued_ms", "expires_ms"}
+    claims |= {"map_digest", "safety_digest", "verb"}  # shown beside, or checked by the gateway
+    fields = {one.name for one in dataclasses.fields(Command)} - claims
+    found = Command(**dict.fromkeys(claims, 0), **{name: name for name in fields})  # type: ignore[arg-type]
+    assert set(found.params().values()) == fields
