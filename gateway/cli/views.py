@@ -15,6 +15,7 @@ BOUNDS = {
     "C": "the RTAC answers but refuses zero",
     "D": "no RTAC logic, link dead",
 }
+_KEPT_BY = {"B": "heartbeat", "C": "heartbeat", "D": "reversion timer"}
 _NAMES = {  # of settings: what they are called, unit
     "maxChargeW": ("largest charge", "W"),
     "maxDischargeW": ("largest discharge", "W"),
@@ -139,7 +140,7 @@ def commissioning(asset: str, shown: Mapping[str, Any]) -> str:
         lines += _settings(title, shown.get(title))
     if bounds := shown.get("bounds"):
         lines.append("  a setpoint ends, plus the ramp to zero, at the latest after")
-        lines += [f"    {key} {bounds[key]:g} s: {BOUNDS.get(key, '')}" for key in sorted(bounds)]
+        lines += [f"    {key} {_bound(key, bounds[key])}" for key in sorted(bounds)]
     lines.append(f"  safety file   {_fact(shown['safetyDigest'])}")
     return "\n".join(lines)
 
@@ -194,6 +195,13 @@ def _settings(title: str, values: Mapping[str, Any] | None) -> list[str]:
         name, unit = _NAMES.get(key, (key, ""))
         lines.append(f"    {name:<24} {_amount(value, unit)}")
     return lines
+
+
+def _bound(key: str, seconds: float | None) -> str:
+    what = BOUNDS.get(key, "")
+    if seconds is None:
+        return f"none (the map has no {_KEPT_BY.get(key, 'such means')}): {what}"
+    return f"{seconds:g} s: {what}"
 
 
 def _amount(value: object, unit: str) -> str:

@@ -451,6 +451,8 @@ class AssetControl:
         done, ground = self._commissioned, self._ground
         settings = self.controller.safety.settings
         found = bounds(settings.watchdog, response_s=ground.asset.dnp3.response_timeout_s)
+        beats = readiness.dead_man_testable(ground.points_map)
+        timed = readiness.has_reversion(ground.points_map)
         return {
             "safetyDigest": None if self._safety is None else self._safety.digest,
             "mapDigest": ground.points_map.digest,
@@ -465,9 +467,9 @@ class AssetControl:
             "deadmanTest": None if done.deadman_test is None else done.deadman_test.unix_ms,
             "bounds": {
                 "A": found.cloud_dead_s,
-                "B": found.gateway_dead_s,
-                "C": found.refused_s,
-                "D": found.reversion_s,
+                "B": found.gateway_dead_s if beats else None,
+                "C": found.refused_s if beats else None,
+                "D": found.reversion_s if timed else None,
             },
         }
 

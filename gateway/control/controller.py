@@ -40,7 +40,7 @@ from gateway.control.execution.outputs import Output, Outputs, Rank
 from gateway.control.execution.underway import Accepted, Execution
 from gateway.control.rules.field_view import FieldView
 from gateway.control.rules.limits import Ceiling, SocWindow, site_limits
-from gateway.control.rules.readiness import has_reversion, heartbeat_kind
+from gateway.control.rules.readiness import has_reversion, heartbeat_kind, heartbeat_range
 from gateway.control.watchdog import effects as watchdog_effects
 from gateway.control.watchdog import events as watchdog_events
 from gateway.control.watchdog import machine
@@ -169,6 +169,7 @@ class Controller:
             self.safety.settings.watchdog,
             response_s=self._asset.dnp3.response_timeout_s,
             heartbeat=heartbeat_kind(self._map),
+            beats=heartbeat_range(self._map),
             reversion=has_reversion(self._map),
             tolerance_w=self.view.tolerance_w(),
         )

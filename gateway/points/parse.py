@@ -10,8 +10,8 @@ Codes:
 - M12 what is written does not fit the variation or does not come back
 - M13 no sign; M14 percent of nothing; M15 unit and role disagree
 - M16 stored energy on a counter; M17 control lacks something; M18 min above max
-- M19 two maps for one firmware (``choose``); M20 dead band on a binary
-- M21 a regular expression whose matching might take for ever
+- M19 two maps for one firmware (``choose``); M20 a key without effect
+- M21 a regular expression whose matching might take for ever; M22 an inverted pulse
 
 M10 and M17 cost the map its control and M20 costs nothing; all others fail the load.
 """

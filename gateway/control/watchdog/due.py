@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from gateway.control.watchdog.moves import Effects
     from gateway.control.watchdog.state import WatchdogState
 
-_BEATS = 30_000  # the counter wraps here: it fits every variation
-
 
 def due(state: WatchdogState, at: float, effects: Effects) -> WatchdogState:
     """Order what is due at ``at`` (monotonic s); stop and zero go before all other effects."""
@@ -96,7 +94,8 @@ def _beat_at(state: WatchdogState, at: float) -> float:
 def _beat(state: WatchdogState, at: float, effects: Effects) -> WatchdogState:
     if at < _beat_at(state, at):
         return state
-    value: int | None = state.beat % _BEATS + 1
+    first, last = state.terms.beats
+    value: int | None = state.beat + 1 if first <= state.beat < last else first
     if state.terms.heartbeat is HeartbeatForm.ECHO:
         value = state.der_beat
     beat_at = at + state.terms.heartbeat_s

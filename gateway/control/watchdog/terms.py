@@ -17,6 +17,7 @@ def terms(
     heartbeat: HeartbeatForm,
     reversion: bool,
     tolerance_w: float,
+    beats: tuple[int, int] = (1, 30_000),
 ) -> Terms:
     """Put together what holds at one asset.
 
@@ -26,6 +27,7 @@ def terms(
         heartbeat: how the map feeds the RTAC's dead-man.
         reversion: the map has a reversion timer.
         tolerance_w: of the setpoint's echo, W >= 0.
+        beats: first and last value of our own counter.
     """
     return Terms(
         lease_s=settings.lease_s,
@@ -36,6 +38,7 @@ def terms(
         refresh_s=settings.reversion_refresh_s,
         max_dispatch_s=settings.max_dispatch_s,
         heartbeat=heartbeat,
+        beats=beats,
         reversion=reversion,
         tolerance_w=tolerance_w,
         reassert_idle=settings.preempted == "reassert_idle",

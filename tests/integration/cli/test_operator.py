@@ -34,7 +34,7 @@ SHOWN = {
     "acknowledged": None,
     "signTest": None,
     "deadmanTest": 1_795_324_200_250,
-    "bounds": {"A": 36.25, "B": 16.0, "C": 75.25, "D": 60.0},
+    "bounds": {"A": 36.25, "B": 16.0, "C": 75.25, "D": None},
     "limits": {"maxChargeW": 1_500_000, "minSocPct": 10, "rampWPerS": 100_000},
     "watchdog": {"leaseS": 30, "rtacDeadmanS": 15, "idleVerifyS": 30},
 }
@@ -273,6 +273,7 @@ def test_what_control_requires_is_shown(
     shown = capsys.readouterr().out
     for text in (DIGEST, "SIGN_TEST_MISSING", "dual, above +250,000 W", "A 36.25 s: cloud dead"):
         assert text in shown
+    assert "D none (the map has no reversion timer): no RTAC logic, link dead" in shown
     assert "sign test     no" in shown
     assert "dead-man test 2026-11-22T05:10:00.250Z" in shown
     assert run(site, "commission", "show", "--json") == 0

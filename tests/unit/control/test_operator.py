@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -15,7 +16,8 @@ from gateway.control.answers import DURABLE_S
 from gateway.control.commands.command import Command
 from gateway.control.watchdog.words import Phase
 from gateway.local.server import ANSWER_S
-from tests.fixtures.control_site import ControlSite, site
+from tests.fixtures.control_site import MAP, ControlSite, site
+from tests.fixtures.shippedmaps import shipped
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
@@ -217,3 +219,13 @@ def test_no_parameter_of_a_command_is_left_out_of_what_a_person_is_shown() -> No
     fields = {one.name for one in dataclasses.fields(Command)} - claims
     found = Command(**dict.fromkeys(claims, 0), **{name: name for name in fields})  # type: ignore[arg-type]
     assert set(found.params().values()) == fields
+
+
+def test_a_bound_without_what_keeps_it_is_told_as_none() -> None:
+    found = ControlSite().ask("commission", act="show")["bounds"]
+    assert found == {"A": 36.25, "B": 16.0, "C": 75.25, "D": None}  # no reversion timer
+    whole = shipped(MAP)
+    silent = tuple(row for row in whole.points if row.role != "cmd_heartbeat")
+    mute = ControlSite(site(map_ref=replace(whole, points=silent)))
+    found = mute.ask("commission", act="show")["bounds"]
+    assert found == {"A": 36.25, "B": None, "C": None, "D": None}
