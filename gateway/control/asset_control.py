@@ -27,7 +27,7 @@ from gateway.control.trial import Trial
 from gateway.control.watchdog import events as watchdog_events
 from gateway.control.watchdog.state import LASTING, Held
 from gateway.control.watchdog.words import Cause, Phase
-from gateway.effects import Answer, Effect, Record
+from gateway.effects import Effect, Record
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -110,7 +110,6 @@ class AssetControl:
         )
         self._trial: Trial | None = None
         self._proofs: dict[int, str] = {}  # token of a record -> what it proves once durable
-        self._askers: dict[int, int] = {}  # token of a record -> question that it answers
         self._standing_at = now.mono_s
         self.reasons = self._reasons(now)
         self._said: tuple[object, ...] = ()
@@ -163,14 +162,10 @@ class AssetControl:
 
     def recorded(self, event: events.Recorded, now: Now) -> list[Effect]:
         """Something became durable, or did not."""
-        proof, asked = self._proofs.pop(event.token, None), self._askers.pop(event.token, None)
+        proof = self._proofs.pop(event.token, None)
         if proof is not None and event.ok:
             self._prove(proof)
-        out = self.controller.handle(event, now) + self._stand(now) + self._after(now)
-        if asked is not None:
-            body: dict[str, object] = {"error": event.cause}
-            out.append(Answer(asked, {"done": f"{self._name}: acknowledged"} if event.ok else body))
-        return out
+        return self.controller.handle(event, now) + self._stand(now) + self._after(now)
 
     def stop(self, now: Now) -> list[Effect]:
         """SIGTERM: idle, verify; ``controller.may_exit`` says when it is done."""
@@ -240,11 +235,8 @@ class AssetControl:
 
     # --- commissioning -------------------------------------------------------------------------
 
-    def acknowledge(self, digest: str, user: str, asked: int, now: Now) -> tuple[list[Effect], str]:
-        """An operator takes the safety file upon himself; returns also why not.
-
-        Where there is no reason against it, the question ``asked`` is answered once it is durable.
-        """
+    def acknowledge(self, digest: str, user: str, now: Now) -> tuple[list[Effect], str]:
+        """An operator takes the safety file upon himself; returns also why not."""
         if self._safety is None:
             return [], "there is no good safety.toml to acknowledge"
         if digest != self._safety.digest:
@@ -252,7 +244,7 @@ class AssetControl:
         facts = readiness.fact_of_acknowledgement(self._name, digest)
         text = f"safety file {digest} acknowledged"
         token = next(self._tokens)
-        self._proofs[token], self._askers[token] = json.dumps(facts), asked
+        self._proofs[token] = json.dumps(facts)
         body: dict[str, object] = {"act": "acknowledge", "text": text}
         actor = f"operator:{user}"
         return [
@@ -467,6 +459,8 @@ class AssetControl:
         done, ground = self._commissioned, self._ground
         settings = self.controller.safety.settings
         found = bounds(settings.watchdog, response_s=ground.asset.dnp3.response_timeout_s)
+        beats = readiness.dead_man_testable(ground.points_map)
+        timed = readiness.has_reversion(ground.points_map)
         return {
             "safetyDigest": None if self._safety is None else self._safety.digest,
             "mapDigest": ground.points_map.digest,
@@ -481,9 +475,9 @@ class AssetControl:
             "deadmanTest": None if done.deadman_test is None else done.deadman_test.unix_ms,
             "bounds": {
                 "A": found.cloud_dead_s,
-                "B": found.gateway_dead_s,
-                "C": found.refused_s,
-                "D": found.reversion_s,
+                "B": found.gateway_dead_s if beats else None,
+                "C": found.refused_s if beats else None,
+                "D": found.reversion_s if timed else None,
             },
         }
 

@@ -60,7 +60,7 @@ from gateway.control.inward import (
     TimePassed,
     ToJob,
 )
-from gateway.control.rules.readiness import has_reversion, heartbeat_kind
+from gateway.control.rules.readiness import has_reversion, heartbeat_kind, heartbeat_range
 from gateway.control.sight import Sight
 from gateway.control.watchdog import effects as watchdog_effects
 from gateway.control.watchdog import events as watchdog_events
@@ -172,6 +172,7 @@ class Controller:
             self.safety.settings.watchdog,
             response_s=self._asset.dnp3.response_timeout_s,
             heartbeat=heartbeat_kind(self._map),
+            beats=heartbeat_range(self._map),
             reversion=has_reversion(self._map),
             tolerance_w=self.view.tolerance_w(),
             nameplate_w=self._asset.nameplate_w,

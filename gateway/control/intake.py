@@ -192,16 +192,17 @@ class CommandIntake:
         return [effect for one in held for effect in self._told(one.admitted, report, now)]
 
     def listed(self, now: Now) -> list[dict[str, object]]:
-        """What waits, for the operator's list."""
+        """What waits, for the operator's list: all that was signed."""
         return [
             {
                 "id": one.admitted.command.id,
                 "asset": self._asset.id,
                 "verb": one.admitted.command.verb.value,
-                "powerW": one.admitted.command.power_w,
-                "durationS": one.admitted.command.duration_s,
+                **one.admitted.command.params(),
                 "issuer": one.admitted.issuer.kid,
+                "signers": sorted(issuer.kid for issuer in one.admitted.signers),
                 "issuedAt": one.admitted.command.issued_ms,
+                "expiresAt": one.admitted.command.expires_ms,
                 "leftS": round(one.until - now.mono_s, 1),
             }
             for one in self._pending.held

@@ -21,7 +21,7 @@ from gateway.control.watchdog.effects import (
     WriteStop,
 )
 from gateway.control.watchdog.state import LOSABLE, POWERED
-from gateway.control.watchdog.words import HeartbeatForm, Phase
+from gateway.control.watchdog.words import Phase
 
 if TYPE_CHECKING:
     from gateway.control.watchdog.moves import Effects
@@ -109,9 +109,7 @@ def _beat_at(state: WatchdogState, at: float) -> float:
 def _beat(state: WatchdogState, at: float, effects: Effects) -> WatchdogState:
     if at < _beat_at(state, at):
         return state
-    value: int | None = state.beat % force.BEATS + 1
-    if state.terms.heartbeat is HeartbeatForm.ECHO:
-        value = state.der_beat
+    value = force.next_beat(state)
     beat_at = at + state.terms.heartbeat_s
     if value is None or value == state.beat:  # nothing new to echo: silence is the truth
         return replace(state, beat_at=beat_at)

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from gateway.control.watchdog.moves import Effects
     from gateway.control.watchdog.state import WatchdogState
 
-BEATS = 30_000  # the counter wraps here: it fits every variation
 GROUPING = frozenset({Phase.IDLING, Phase.ESTOP})
 
 
@@ -118,6 +117,14 @@ def wake_at(state: WatchdogState) -> float:
     return min(times)
 
 
+def next_beat(state: WatchdogState) -> int | None:
+    """Value of the next heartbeat; None: the RTAC's own counter is not known."""
+    if state.terms.heartbeat is HeartbeatForm.ECHO:
+        return state.der_beat
+    first, last = state.terms.beats
+    return state.beat + 1 if first <= state.beat < last else first
+
+
 def refused(state: WatchdogState, effects: Effects) -> WatchdogState:
     """Zero was refused; perhaps for want of a heartbeat: zero, beat, zero, once a demand.
 
@@ -135,9 +142,7 @@ def group(state: WatchdogState, at: float, effects: Effects) -> WatchdogState:
     demand = state.demand
     if demand is None or not state.owes_zero() or state.phase not in GROUPING:
         return state
-    value: int | None = state.beat % BEATS + 1
-    if state.terms.heartbeat is HeartbeatForm.ECHO:
-        value = state.der_beat
+    value = next_beat(state)
     if value is None:
         return state
     token, terms = state.token + 1, state.terms

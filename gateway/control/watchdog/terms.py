@@ -13,7 +13,7 @@ ZERO_SHARE = 0.05  # of nameplate: what an idle battery may take or give
 SETTLE_S = 30.0  # beyond the ramp, until power must be gone
 
 
-def terms(
+def terms(  # noqa: PLR0913 - all that holds at one asset goes in
     settings: WatchdogSettings,
     *,
     response_s: float,
@@ -23,6 +23,7 @@ def terms(
     nameplate_w: float,
     dead_band_w: float,
     ramp_s: float,
+    beats: tuple[int, int] = (1, 30_000),
 ) -> Terms:
     """Put together what holds at one asset.
 
@@ -35,6 +36,7 @@ def terms(
         nameplate_w: of the battery.
         dead_band_w: of the measured power.
         ramp_s: of the RTAC, from the site's limit to zero.
+        beats: first and last value of our own counter.
     """
     return Terms(
         lease_s=settings.lease_s,
@@ -45,6 +47,7 @@ def terms(
         refresh_s=settings.reversion_refresh_s,
         max_dispatch_s=settings.max_dispatch_s,
         heartbeat=heartbeat,
+        beats=beats,
         reversion=reversion,
         tolerance_w=tolerance_w,
         zero_band_w=max(ZERO_SHARE * nameplate_w, 2 * dead_band_w),

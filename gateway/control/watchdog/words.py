@@ -98,6 +98,7 @@ class Terms:
     refresh_s: float = 20.0
     max_dispatch_s: float = 14_400.0
     heartbeat: HeartbeatForm = HeartbeatForm.COUNTER
+    beats: tuple[int, int] = (1, 30_000)  # first and last value of our own counter
     reversion: bool = False  # the map has a reversion timer
     tolerance_w: float = 0.0  # of the setpoint's echo
     idle_w: float = 0.0  # measured power of a battery that is idle, as commissioning found it

@@ -1020,3 +1020,11 @@ def test_latched_is_not_verified_by_the_zero_that_the_site_shows_while_local(
     latched.tell(LocalSeen())
     latched.tell(EchoRead(0.0, latched.at))
     assert latched.state.demand is not None
+
+
+def test_the_rtac_heartbeat_begins_anew_at_the_last_value_that_the_map_allows() -> None:
+    site = logged(Site(terms=default_terms(beats=(5, 8))))
+    site.run(20)
+    values = [one.value for one in of(site, WriteHeartbeat) if isinstance(one, WriteHeartbeat)]
+    assert values[:6] == [5, 6, 7, 8, 5, 6]
+    assert set(values) == {5, 6, 7, 8}
