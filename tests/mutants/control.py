@@ -125,7 +125,8 @@ _LEAVING = (
     ),
     _controller(
         "power leaves before the end of its duration",
-        "        by = licence.until(self.state, WriteKind.HEARTBEAT if output.beats else kind, at)\n"
+        "        by = licence.until(self.state, WriteKind.HEARTBEAT if output.beats else kind, at)"
+        "\n"
         "        if one is not None:\n"
         "            one.begun = True\n"
         "            by = min(by, one.executor.now.ends_at)\n",

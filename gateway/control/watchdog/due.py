@@ -34,10 +34,7 @@ def due(state: WatchdogState, at: float, effects: Effects) -> WatchdogState:
     state = _idle(_stop(state, at, first), at, first)
     effects[:0] = first
     state = _challenge(_power(_beat(state, at, effects), at, effects), at, effects)
-    if at >= state.forget_at:
-        state = replace(state, forget_at=math.inf)
-        if state.in_force and state.demand is None and state.dispatch is None:
-            state = force.forget(state, effects)
+    state = force.due(state, at, effects)
     if state.stopping and not state.exit_told and not _waits(state):
         effects.append(MayExit(verified=state.phase is Phase.IDLE))
         state = replace(state, exit_told=True)

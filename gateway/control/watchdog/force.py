@@ -6,6 +6,7 @@ reads: only then nothing is in force, and only then anybody may arm again.
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ from gateway.control.watchdog.effects import (
     KeepGroup,
     KeepPhase,
     PowerStays,
+    ReadEcho,
     WriteIdle,
 )
 from gateway.control.watchdog.state import LASTING, Settling
@@ -45,7 +47,7 @@ def echoed(state: WatchdogState, at: float) -> WatchdogState:
     """The echo reads zero; the power is to follow."""
     accepted_at = at if state.demand is None else state.demand.accepted_at or at
     terms = state.terms
-    settling = Settling(max(accepted_at + terms.settle_s, at + 2 * terms.apart_s))
+    settling = Settling(max(accepted_at + terms.settle_s, at + 2 * terms.apart_s), read_at=at)
     return replace(state, settling=settling, drifts_since=None)
 
 
@@ -62,7 +64,8 @@ def power(state: WatchdogState, event: PowerRead, at: float, effects: Effects) -
     if not gone:
         return replace(state, settling=replace(settling, good_at=None))
     if settling.good_at is None:
-        return replace(state, settling=replace(settling, good_at=event.at_s))
+        settling = replace(settling, good_at=event.at_s, read_at=event.at_s + terms.apart_s)
+        return replace(state, settling=settling)
     if event.at_s - settling.good_at < terms.apart_s:
         return state
     state = replace(state, settling=None, declared=False, ended=False)
@@ -84,6 +87,19 @@ def forgotten(state: WatchdogState, at: float, *, ok: bool) -> WatchdogState:
     return replace(state, forgetting=False, forget_at=at + state.terms.keep_again_s)
 
 
+def due(state: WatchdogState, at: float, effects: Effects) -> WatchdogState:
+    """Ask for a read of the power, and try again what the disk could not keep."""
+    settling = state.settling
+    if settling is not None and at >= settling.read_at:
+        effects.append(ReadEcho())
+        state = replace(state, settling=replace(settling, read_at=math.inf))
+    if at >= state.forget_at:
+        state = replace(state, forget_at=math.inf)
+        if state.in_force and state.demand is None and state.dispatch is None:
+            state = forget(state, effects)
+    return state
+
+
 def is_ours(power_w: float, last_w: float | None) -> bool:
     """Whether measured power looks like our setpoint: its sign, and more than half its size.
 
@@ -103,13 +119,15 @@ def late(state: WatchdogState, at: float, effects: Effects) -> WatchdogState:
         return replace(state, settling=told, ended=state.ended or ours)
     if since is not None and at - since >= state.terms.settle_s:
         effects.append(PowerStays(state.power_w, withheld=False))
-        return replace(state, settling=Settling(at, told=True), drifts_since=None)
+        return replace(state, settling=Settling(at, math.inf, told=True), drifts_since=None)
     return state
 
 
 def wake_at(state: WatchdogState) -> float:
     """Monotonic s at which something here falls due."""
     times = [state.forget_at]
+    if state.settling is not None:
+        times.append(state.settling.read_at)
     if state.settling is not None and not state.settling.told:
         times.append(state.settling.late_at)
     if state.drifts_since is not None:

@@ -50,6 +50,7 @@ class Settling:
     """Zero is in the echo; is power gone as well?"""
 
     late_at: float  # monotonic s: ramp + 30 s after the zero was accepted
+    read_at: float  # when a read is asked for, beside the polls
     good_at: float | None = None  # the first of two reads that show it
     told: bool = False  # that power stays
 
