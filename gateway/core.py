@@ -466,6 +466,7 @@ class Core:
             depth=self._depth,
             runway_s=self._runway.left_s(self._site.settings.queue.max_size),
             troubles=tuple(self._troubles.values()),
+            control=self._fleet.troubles(now),
             certificate_days=self._certificate_left(now),
             unix_ms=now.unix_ms,
         )

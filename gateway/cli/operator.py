@@ -32,6 +32,7 @@ EX_UNAVAILABLE, EX_NOPERM = 69, 77  # sysexits.h
 PERIOD_S = 0.5  # between two looks at a test's progress
 _SIMPLE = {
     "estop": "stop the battery and stay stopped until `reset`; without ASSET: every asset",
+    "idle": "zero, written and verified afresh",
     "reset": "clear LATCHED or ESTOP, or the verdict on an asset's points map",
     "disable-control": "idle the battery and accept no command until `enable-control`",
     "enable-control": "take `disable-control` back",
@@ -62,6 +63,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         one = add(subparsers, name, _estop if name == "estop" else _simple, text)
         one.set_defaults(verb=name)
         _add_asset(one)
+    _add_zero(subparsers)
     waiting = add(subparsers, "pending", _pending, "commands that wait for an operator's word")
     waiting.add_argument("--json", action="store_true", help="for programs")
     for name, text in (
@@ -72,6 +74,26 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         one.set_defaults(verb=name)
         one.add_argument("id", metavar="ID", help="of the command, as `pending` shows it")
     _add_commission(subparsers)
+
+
+def _add_zero(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    text = "say by which rows zero is written, where endpoint or map changed under power"
+    zero = add(subparsers, "zero", _zero, text)
+    zero.add_argument(
+        "--by",
+        choices=("kept", "new"),
+        required=True,
+        help="kept: those by which power was written; new: those of the map in force now",
+    )
+    text = "declare that nothing is in force, after a visit to the site; no proof: see the manual"
+    declare = add(subparsers, "declare-zero", _declare, text)
+    declare.add_argument("--name", required=True, help="who was at the site")
+    declare.add_argument("--reason", required=True, help="what was seen there")
+    declare.add_argument(
+        "--site-visited", action="store_true", required=True, help="somebody was there and looked"
+    )
+    for one in (zero, declare):
+        _add_asset(one)
 
 
 def _add_commission(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -181,6 +203,15 @@ def _estop(asked: argparse.Namespace) -> int:
 
 def _simple(asked: argparse.Namespace) -> int:
     return _done(_ask(asked, asked.verb, asset=_asset(asked)))
+
+
+def _zero(asked: argparse.Namespace) -> int:
+    return _done(_ask(asked, "zero", asset=_asset(asked), by=asked.by))
+
+
+def _declare(asked: argparse.Namespace) -> int:
+    said = {"name": asked.name, "reason": asked.reason, "visited": asked.site_visited}
+    return _done(_ask(asked, "declare-zero", asset=_asset(asked), **said))
 
 
 def _pending(asked: argparse.Namespace) -> int:

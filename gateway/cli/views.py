@@ -83,6 +83,8 @@ def control_lines(control: Mapping[str, Any]) -> list[str]:
     if dispatch := control.get("dispatch"):
         left = f"{dispatch['leftS']:.0f} s left"
         lines.append(f"  dispatch {plain(dispatch['id'])}: {watts(dispatch['powerW'])}, {left}")
+    if force := control.get("inForce"):
+        lines.append(f"  in force {_force(force)}")
     if waiting := control.get("pending"):
         lines.append(f"  pending  {waiting}: see `bess-gateway pending`")
     if last := control.get("lastResult"):
@@ -92,6 +94,17 @@ def control_lines(control: Mapping[str, Any]) -> list[str]:
         lines.append(f"  dead-man test {days:.0f} days ago")
     lines += [f"  ! {plain(warning)}" for warning in control.get("warnings", ())]
     return lines
+
+
+def _force(force: Mapping[str, Any]) -> str:
+    """What may be in force, and why its zero is not over."""
+    power = "unknown" if force["setpointW"] is None else watts(force["setpointW"])
+    words = [power, *([f"at {plain(force['endpoint'])}"] if force["endpoint"] else [])]
+    said = ("blocked", "declared", "unsettled")
+    words += [f"{name}: {plain(force[name])}" for name in said if force[name]]
+    if force["silent"]:
+        words.append("no heartbeat is written")
+    return "; ".join(words)
 
 
 def pending(answer: Mapping[str, Any]) -> str:

@@ -13,18 +13,22 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from gateway.config.safety import bounds
+from gateway.control import telling
 from gateway.control.commands.reasons import ResultState
 from gateway.control.commands.spent import fact_of_over, open_commands, seen_commands
 from gateway.control.commissioning.obligation import is_in_force, obligation, was_grouped
 from gateway.control.commissioning.procedure import HOLD_S, Kind, TrialPlan
 from gateway.control.controller import Controller
 from gateway.control.execution.job import TellCloud
+from gateway.control.figures import figures
 from gateway.control.intake import CommandIntake, IntakePlace
 from gateway.control.inward import Start
 from gateway.control.records import Records
 from gateway.control.rules import readiness
 from gateway.control.trial import Trial
 from gateway.control.watchdog import events as watchdog_events
+from gateway.control.watchdog.force import is_ours
+from gateway.control.watchdog.orders import LOCAL_STOP, idle_refusal
 from gateway.control.watchdog.state import LASTING, Held
 from gateway.control.watchdog.words import Cause, Phase
 from gateway.effects import Effect, Record
@@ -38,6 +42,7 @@ if TYPE_CHECKING:
     from gateway.clock import Now
     from gateway.config.safety import LimitSettings, RiskAcceptance, WatchdogSettings
     from gateway.config.site import AssetSettings
+    from gateway.control.commissioning.obligation import Obligation
     from gateway.points.pointmap import PointsMap
     from gateway.uplink.topics import Topics
 
@@ -56,7 +61,8 @@ class Ground:
     asset: AssetSettings
     points_map: PointsMap
     matched: bool
-    safety: Safety
+    safety: Safety | None  # None: there is no good one, and something is owed all the same
+    faulty: bool  # because it has faults
     gateway: str
     session: str  # boot nonce
     secret: bytes = field(repr=False)  # of this boot
@@ -78,14 +84,14 @@ class AssetControl:
         self._name = asset.id
         self.monitor = monitor
         self._safety: Safety | None = ground.safety
-        self._faulty = False
+        self._faulty = ground.faulty
         self.log_lost = ground.log_lost
         self._commissioned = readiness.commissioned(ground.facts, asset.id)
         self._tokens = tokens
         self.records = Records(ground.gateway, asset.id, ground.topics, ground.epoch)
         kept, stop_owed = _kept(ground)
         self._left = open_commands(ground.facts, asset.id)
-        self._obligation = obligation(ground.facts, asset.id)
+        owed = obligation(ground.facts, asset.id)
         start = Start(
             session=ground.session,
             secret=ground.secret,
@@ -94,15 +100,20 @@ class AssetControl:
             stop_owed=stop_owed,
             held=Held(
                 in_force=is_in_force(ground.facts, asset.id) or bool(self._left),
-                last_w=None if self._obligation is None else self._obligation.setpoint_w,
+                last_w=None if owed is None else owed.setpoint_w,
                 grouped=was_grouped(ground.facts, asset.id),
+                declared=owed is not None and bool(owed.declared),
             ),
+            owed=owed,
             newest=ground.newest,
             challenge_at=ground.challenge_at,
         )
+        safety = ground.safety or figures(owed)
         self.controller = Controller(
-            asset, ground.points_map, monitor, ground.safety, self.records, tokens, start, now
+            asset, ground.points_map, monitor, safety, self.records, tokens, start, now
         )
+        self._other = self._otherwise(owed, now)
+        self._unsaid = bool(self._other)
         seen, self._old = seen_commands(ground.facts, asset.id, now)
         place = IntakePlace(ground.gateway, ground.session)
         self.intake = CommandIntake(
@@ -113,6 +124,17 @@ class AssetControl:
         self._standing_at = now.mono_s
         self.reasons = self._reasons(now)
         self._said: tuple[object, ...] = ()
+
+    def _otherwise(self, owed: Obligation | None, now: Now) -> str:
+        """Why what is in force was written otherwise than zero would be now; then none is."""
+        controller = self.controller
+        if owed is None or owed.declared or not controller.state.in_force:
+            return ""
+        of = controller.view.base(now)
+        why = owed.differs(controller.zero(owed.number, owed.setpoint_w, of))
+        if why:
+            controller.block()
+        return why
 
     # --- what happens --------------------------------------------------------------------------
 
@@ -129,6 +151,9 @@ class AssetControl:
     def tick(self, now: Now) -> list[Effect]:
         """Let time pass."""
         out: list[Effect] = []
+        if self._unsaid:
+            self._unsaid = False
+            out += self.records.blocked(self._other, now)
         if self._old:
             out.append(Record(0, (), self._old))
             self._old = {}
@@ -364,10 +389,55 @@ class AssetControl:
 
     def estop(self, user: str, now: Now) -> tuple[list[Effect], str]:
         """Stop, and stay stopped."""
-        if self.controller.phase is Phase.MONITOR:
-            return [], f"{self._name} is in MONITOR: control is off and nothing is written"
-        out = self.records.act(user, "estop", "stop ordered", now)
+        state = self.controller.state
+        if state.phase is Phase.MONITOR and not state.in_force:
+            text = "control is off and nothing is in force: use the hard-wired stop"
+            return [], f"{self._name} is in MONITOR: {text}"
+        text = LOCAL_STOP if state.local else "stop ordered"
+        out = self.records.act(user, "estop", text, now)
         return out + self.controller.tell(watchdog_events.EstopOrdered(""), now), ""
+
+    def idle(self, user: str, now: Now) -> tuple[list[Effect], str]:
+        """Zero, written and verified afresh."""
+        if why := idle_refusal(self.controller.state):
+            return [], f"{self._name}: {why}"
+        out = self.records.act(user, "idle", "zero ordered", now)
+        return out + self.controller.tell(watchdog_events.IdleOrdered(""), now), ""
+
+    def zero(self, by: str, user: str, now: Now) -> tuple[list[Effect], str]:
+        """An operator says by which rows zero is written: those that were kept, or the new ones."""
+        controller = self.controller
+        owed = controller.owed
+        if not controller.state.in_force:
+            return [], f"{self._name}: nothing is in force"
+        if by == "kept" and owed is None:
+            return [], f"{self._name}: what was kept cannot be read: choose new"
+        if by == "kept" and owed is not None and self._elsewhere(owed, now):
+            text = f"what is in force was written to {owed.endpoint}: put site.toml back"
+            return [], f"{self._name}: {text}, or declare-zero after a visit"
+        out = self.records.act(user, "zero", f"by the {by} rows", now)
+        rows = owed.rows if by == "kept" and owed is not None else ()
+        self._other = ""
+        return out + controller.choose(rows, now), ""
+
+    def _elsewhere(self, owed: Obligation, now: Now) -> bool:
+        of = self.controller.view.base(now)
+        return self.controller.zero(owed.number, None, of).endpoint != owed.endpoint
+
+    def declare(self, text: str, user: str, now: Now) -> tuple[list[Effect], str]:
+        """An operator visited the site, and declares that nothing is in force."""
+        controller = self.controller
+        state, power_w = controller.state, controller.view.power_w(now)
+        if not state.in_force:
+            return [], f"{self._name}: nothing is in force"
+        echo_w, last_w = controller.view.echo_w(now), state.last_w
+        if not state.blocked and last_w and echo_w is not None and state.is_near(echo_w, last_w):
+            return [], f"{self._name}: the echo reads {echo_w:g} W, which is our setpoint"
+        if not state.blocked and power_w is not None and is_ours(power_w, last_w):
+            return [], f"{self._name}: measured power is {power_w:g} W, as our setpoint was"
+        out = self.records.act(user, "declare-zero", text, now)
+        self._other = ""
+        return out + controller.declare(f"{user}: {text}", now), ""
 
     def reset(self, user: str, now: Now) -> list[Effect]:
         """Out of LATCHED and ESTOP, or back from yielding; with idle first."""
@@ -407,7 +477,8 @@ class AssetControl:
     @property
     def unsettled(self) -> bool:
         """Whether a setpoint may be in force, or zero is not verified."""
-        return self.controller.phase in (Phase.ARMED, Phase.ACTIVE, Phase.IDLING)
+        held = self.controller.phase in (Phase.ARMED, Phase.ACTIVE, Phase.IDLING)
+        return held or self.controller.state.in_force
 
     def is_news(self) -> bool:
         """Whether the description is another than when this was asked last."""
@@ -446,6 +517,7 @@ class AssetControl:
             "pending": self.intake.waiting,
             "warnings": list(readiness.warnings(self._standing(now))),
             "interlocks": list(state.interlocks),
+            "inForce": telling.in_force(self.controller, self._other),
             "lastResult": None
             if last is None
             else {"id": controller.last_id, "state": last.state, "reason": last.reason},
@@ -453,6 +525,11 @@ class AssetControl:
             if test is None
             else (now.unix_ms - test.unix_ms) // readiness.DAY_MS,
         }
+
+    def troubles(self, now: Now) -> list[str]:
+        """Why nobody can call this control healthy, for people."""
+        found = telling.troubles(self.controller, self._other, now)
+        return [*found, "safety.toml has faults: see `check`"] if self._faulty else found
 
     def shown(self) -> dict[str, object]:
         """For ``commission show``."""
@@ -503,7 +580,8 @@ def _kept(ground: Ground) -> tuple[Phase | None, bool]:
     """LATCHED or ESTOP of the last run; a log that was lost may have held either."""
     found = ground.facts.get(f"{ground.asset.id}/phase")
     if found is None:
-        monitors = ground.safety.settings.approval == "monitor"  # nothing of ours is in force
+        safety = ground.safety  # in "monitor" nothing of ours is in force
+        monitors = safety is not None and safety.settings.approval == "monitor"
         return (Phase.LATCHED if ground.log_lost and not monitors else None), False
     try:
         body = json.loads(found)

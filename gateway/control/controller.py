@@ -77,7 +77,7 @@ if TYPE_CHECKING:
     from gateway.checked import Safety
     from gateway.clock import Now
     from gateway.config.site import AssetSettings
-    from gateway.control.commissioning.obligation import Obligation
+    from gateway.control.commissioning.obligation import KeptRow, Obligation
     from gateway.control.execution.job import Job, Order
     from gateway.control.execution.powerless import Told
     from gateway.control.execution.underway import Accepted
@@ -86,6 +86,7 @@ if TYPE_CHECKING:
     from gateway.control.rules.field_view import FieldView
     from gateway.control.rules.interlocks import Facts
     from gateway.control.rules.limits import Ceiling, SiteLimits, SocWindow
+    from gateway.control.rules.percent_base import Base
     from gateway.control.watchdog.state import WatchdogState
     from gateway.control.watchdog.words import Terms
     from gateway.points.pointmap import PointsMap
@@ -113,6 +114,7 @@ class Controller:
         self._sight = Sight(asset, points_map, monitor, safety.settings, now)
         self._outputs = Outputs(asset.id, tokens)
         self.safety = safety
+        self.owed = start.owed
         self.state: WatchdogState = machine.start(
             self._terms(),
             now,
@@ -133,6 +135,7 @@ class Controller:
         self._wanted: dict[str, SendControl] = {}  # setpoints that the watchdog is asked for
         self._orders = PowerlessOrders()
         self._stop = HeldStop()
+        self._declared = "" if start.owed is None else start.owed.declared
         self._unborn = False  # a command ended before its first frame
         self._forgetting: set[int] = set()  # tokens of records that nothing is in force
         self._grouping = 0  # of the record that zero, beat, zero waits for
@@ -168,7 +171,7 @@ class Controller:
     # --- what it is held to --------------------------------------------------------------------
 
     def _terms(self) -> Terms:
-        return terms(
+        found = terms(
             self.safety.settings.watchdog,
             response_s=self._asset.dnp3.response_timeout_s,
             heartbeat=heartbeat_kind(self._map),
@@ -178,6 +181,14 @@ class Controller:
             nameplate_w=self._asset.nameplate_w,
             dead_band_w=self.view.dead_band_w,
             ramp_s=self.safety.settings.limits.ramp_to_zero_s,
+        )
+        if (owed := self.owed) is None:
+            return found
+        # While something is in force the stricter of old and new holds.
+        return replace(
+            found,
+            idle_verify_s=min(found.idle_verify_s, owed.verify_s),
+            deadman_s=max(found.deadman_s, owed.deadman_s),
         )
 
     def become(self, safety: Safety) -> None:
@@ -280,16 +291,35 @@ class Controller:
         self._accepted[token] = accepted
         return self._run(watchdog_events.ForceBegun(accepted.job.power_w), now)
 
-    def obligation(self, job: Job, token: int) -> Obligation:
+    def begin(self, job: Job, token: int) -> Obligation:
         """What the record of ``job`` keeps of it."""
+        self.owed = self.zero(f"{self.state.lease.session}-{token}", job.power_w, job.base)
+        return self.owed
+
+    def zero(self, number: str, setpoint_w: float | None, of: Base) -> Obligation:
+        """How zero is written now, and to whom."""
         return kept(
             self._asset,
             self._map,
             self.state.terms,
-            number=f"{self.state.lease.session}-{token}",
-            of=job.base,
-            setpoint_w=job.power_w,
+            number=number,
+            of=of,
+            setpoint_w=setpoint_w,
         )
+
+    def block(self) -> None:
+        """What is in force was written otherwise than zero would be now: nothing is written."""
+        self.state = replace(self.state, blocked=True)
+
+    def choose(self, rows: tuple[KeptRow, ...], now: Now) -> list[Effect]:
+        """An operator says by which rows zero is written; none: by those of the map."""
+        self._sight.rows = rows
+        return self._run(watchdog_events.ZeroChosen(), now)
+
+    def declare(self, text: str, now: Now) -> list[Effect]:
+        """An operator declares that nothing is in force."""
+        self._declared = text
+        return self._run(watchdog_events.ZeroDeclared(), now)
 
     def _run(self, event: object, now: Now) -> list[Effect]:
         """Take ``event`` and all that follows from it."""
@@ -457,6 +487,10 @@ class Controller:
                 self._send_stop(now)
             case watchdog_effects.KeepGroup(used):
                 self._grouping = self._fact("group", fact_of_group(self._asset.id, used=used))
+            case watchdog_effects.KeepForce(declared):
+                owed = self.owed or self.zero("unknown", self.state.last_w, self.view.base(now))
+                self.owed = replace(owed, declared=self._declared if declared else "")
+                self._fact("declared", fact_of_force(self._asset.id, self.owed))
             case watchdog_effects.ForgetForce():
                 fact = fact_of_force(self._asset.id, None)
                 self._forgetting.add(self._fact("nothing in force", fact))
@@ -500,6 +534,7 @@ class Controller:
                 self.view.base(now),
                 release=self._releasing,
                 reversion_s=self.safety.settings.watchdog.reversion_s,
+                rows=self._sight.rows,
             )
         except PlanError as error:
             text = f"{kind.name.lower()}: {error}"
@@ -581,6 +616,9 @@ class Controller:
         if event.token in self._forgetting:
             self._forgetting.discard(event.token)
             self._then(watchdog_events.ForceForgotten(event.ok))
+            if event.ok and not self._accepted:
+                self.owed, self._sight.rows = None, ()
+                self.state = replace(self.state, terms=self._terms())
         if event.token == self._grouping:
             self._then(watchdog_events.GroupKept(event.ok))
         accepted = self._accepted.pop(event.token, None)

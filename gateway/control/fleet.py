@@ -17,6 +17,8 @@ from gateway.control import operator
 from gateway.control.answers import HeldAnswers
 from gateway.control.asset_control import AssetControl, Ground
 from gateway.control.commands.heartbeat import HeartbeatAnswer, verify_heartbeat
+from gateway.control.commands.spent import open_commands
+from gateway.control.commissioning.obligation import assets_in_force
 from gateway.control.records import Records
 from gateway.control.rules.limits import FULL_PCT
 from gateway.effects import Answer, Effect, Hurry, Publish, Record
@@ -98,7 +100,7 @@ class Fleet:
                 self._controls[name] = control
                 faulty = bool(site.safety_faults)
                 out += control.become(site.safety, faulty=faulty, now=now)
-            elif site.safety is not None:
+            elif site.safety is not None or self._is_owed(name):
                 beside = next(iter([*kept.values(), *self._controls.values()]), None)
                 begun = self._begin(asset, site, monitors[name], beside, now)
                 self._controls[name] = begun
@@ -119,13 +121,13 @@ class Fleet:
         now: Now,
     ) -> AssetControl:
         """Control one asset more; ``beside`` is any other, whose challenges it counts on."""
-        assert site.safety is not None
         state = None if beside is None else beside.controller.state
         ground = Ground(
             asset=asset,
             points_map=site.maps[asset.id],
             matched=asset.id not in site.unmatched,
             safety=site.safety,
+            faulty=bool(site.safety_faults),
             gateway=self._gateway,
             session=self._session,
             secret=self._secret,
@@ -141,6 +143,16 @@ class Fleet:
         control.controller.free(self._free_pct)
         self._due = now.mono_s
         return control
+
+    def _is_owed(self, name: str) -> bool:
+        """Whether something of ``name`` may be in force or latched, whatever the files say."""
+        kept = f"{name}/phase" in self._facts or f"{name}/in-force" in self._facts
+        return kept or bool(open_commands(self._facts, name))
+
+    @property
+    def strays(self) -> tuple[str, ...]:
+        """Assets of which something may be in force, and that site.toml does not have."""
+        return tuple(sorted(assets_in_force(self._facts) - self._assets.keys()))
 
     # --- what happens --------------------------------------------------------------------------
 
@@ -311,6 +323,17 @@ class Fleet:
         self.news = False
         control = self._controls.get(asset)
         return self._without(asset) if control is None else control.description()
+
+    def troubles(self, now: Now) -> tuple[str, ...]:
+        """Why nobody can call control healthy, for people."""
+        found = [
+            f"{name}: {why}" for name, one in self._controls.items() for why in one.troubles(now)
+        ]
+        found += [
+            f"{name}: something may be in force, and it is not in site.toml: put it back there"
+            for name in self.strays
+        ]
+        return tuple(found)
 
     def summary(self, asset: str, now: Now) -> dict[str, object]:
         """Control of ``asset`` for ``status``."""

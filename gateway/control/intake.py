@@ -227,7 +227,7 @@ class CommandIntake:
         )
         token = next(self._tokens)
         out = self._controller.accept(accepted, token, now)
-        facts = fact_of_force(self._asset.id, self._controller.obligation(job, token))
+        facts = fact_of_force(self._asset.id, self._controller.begin(job, token))
         body: dict[str, object] = {"id": command.id, "powerW": command.power_w}
         row = self._records.audited("commissioning", "dispatch", body, token=token, facts=facts)
         return [*out, row]
@@ -360,7 +360,7 @@ class CommandIntake:
         )
         for old in self._register.forgotten():
             facts[f"{self._asset.id}/command/{old}"] = None
-        facts |= fact_of_force(self._asset.id, controller.obligation(job, token))
+        facts |= fact_of_force(self._asset.id, controller.begin(job, token))
         body: dict[str, object] = {"id": command.id, "appliedW": permitted.applied_w}
         return [*out, self._records.audited(actor, "executing", body, token=token, facts=facts)]
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     Found = tuple[list[Effect], Body]
     Act = Callable[[LocalAsked, Mapping[str, AssetControl], tuple[str, ...], Now], Found]
 
+TEXT_MAX = 200
 _LOOKS = ("show", "progress")  # compared, not hashed: an act may be any JSON
 
 
@@ -144,12 +145,41 @@ def _commission(  # noqa: PLR0911 - one return for each act
             return [], _error(f"act {act!r}: must be one of {allowed}")
 
 
+def _zero(
+    event: LocalAsked, controls: Mapping[str, AssetControl], assets: tuple[str, ...], now: Now
+) -> Found:
+    """Say by which rows zero is written."""
+    by = event.arguments.get("by")
+    if by not in ("kept", "new"):
+        return [], _error(f"by {by!r}: must be kept or new")
+    act = _each(lambda one, user, at: one.zero(str(by), user, at), "zero ordered", whole=False)
+    return act(event, controls, assets, now)
+
+
+def _declare(
+    event: LocalAsked, controls: Mapping[str, AssetControl], assets: tuple[str, ...], now: Now
+) -> Found:
+    """Declare that nothing is in force: who, why, and that the site was visited."""
+    name, reason = event.arguments.get("name"), event.arguments.get("reason")
+    texts = [str(one).strip() if isinstance(one, str) else "" for one in (name, reason)]
+    if not all(texts) or max(map(len, texts)) > TEXT_MAX:
+        return [], _error(f"name and reason: must be texts of 1..{TEXT_MAX} characters")
+    if event.arguments.get("visited") is not True:
+        return [], _error("visited: somebody must have been at the site, and looked")
+    text = f"{texts[0]} visited the site: {texts[1]}"
+    act = _each(lambda one, user, at: one.declare(text, user, at), "zero declared", whole=False)
+    return act(event, controls, assets, now)
+
+
 _ACTS: dict[str, Act] = {
     "estop": _each(lambda one, user, now: one.estop(user, now), "stop ordered"),
     "disable-control": _each(lambda one, user, now: (one.disable(user, now), ""), "control is off"),
     "enable-control": _each(
         lambda one, user, now: (one.enable(user, now), ""), "no longer disabled", whole=False
     ),
+    "idle": _each(lambda one, user, now: one.idle(user, now), "zero ordered"),
+    "zero": _zero,
+    "declare-zero": _declare,
     "approve": _decide,
     "reject": _decide,
     "commission": _commission,

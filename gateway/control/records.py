@@ -104,6 +104,15 @@ class Records:
             self.log(level, text, "watchdog", CONTROL_STATE=after),
         ]
 
+    def blocked(self, why: str, now: Now) -> list[Effect]:
+        """What is in force was written otherwise than zero would be: nothing is written."""
+        text = f"a setpoint may be in force, and no zero is written: {why}"
+        return [
+            self.event("alarm", "critical", text, now, code="zero_blocked"),
+            self.audited(GATEWAY, "alarm", {"code": "zero_blocked", "text": text}),
+            self.log(logging.ERROR, text, "watchdog"),
+        ]
+
     def trouble(self, found: PowerStays | StopUnknown, now: Now) -> list[Effect]:
         """Something that a person must see to, now."""
         if isinstance(found, StopUnknown):

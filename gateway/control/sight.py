@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from gateway.clock import Now
     from gateway.config.safety import SafetySettings
     from gateway.config.site import AssetSettings
+    from gateway.control.commissioning.obligation import KeptRow
     from gateway.control.execution.underway import Execution
     from gateway.control.rules.interlocks import Facts
     from gateway.control.watchdog.state import ActiveDispatch
@@ -53,6 +54,7 @@ class Sight:
         self._iin: frozenset[str] = frozenset()
         self._ceiling = Ceiling(0.0, 0.0)
         self._looked_at, self.look_at = -math.inf, now.mono_s
+        self.rows: tuple[KeptRow, ...] = ()  # of zero, where an operator chose those kept
         self._read_at: dict[str, float] = {}  # point -> monotonic s of its last static read
         self._asked_at = -math.inf
 
@@ -102,7 +104,7 @@ class Sight:
         self, event: events.FragmentStored, facts: Facts, now: Now
     ) -> Iterator[watchdog_events.Event | Asked]:
         view, names = self.view, {raw.point for raw in event.points}
-        if names.isdisjoint(view.points):
+        if names.isdisjoint(view.points | {row.echo for row in self.rows}):
             return
         self.look_at = min(self.look_at, self._looked_at + SOON_S)
         old = {raw.point for raw in event.points if raw.event}
@@ -127,11 +129,23 @@ class Sight:
         view = self.view
         for point in points:
             self._read_at[point] = asked_at
-        since = min((self._read_at.get(one, -math.inf) for one in view.echo_points), default=0.0)
-        if points & view.echo_points and (echo_w := view.echo_w(now)) is not None:
+        echoes = view.echo_points
+        if self.rows:  # zero is written by the rows that were kept: they say what shows it
+            echoes = frozenset(row.echo for row in self.rows)
+        since = min((self._read_at.get(one, -math.inf) for one in echoes), default=0.0)
+        if points & echoes and (echo_w := self._echo_w(now)) is not None:
             yield watchdog_events.EchoRead(echo_w, since)
         if view.power_point in points and (power_w := view.power_w(now)) is not None:
             yield watchdog_events.PowerRead(power_w, asked_at)
+
+    def _echo_w(self, now: Now) -> float | None:
+        if not self.rows:
+            return self.view.echo_w(now)
+        read = {raw.point: float(raw.value) for raw in self.view.raw_numbers()}
+        shown = [
+            row.echo in read and abs(read[row.echo] - row.raw) <= row.slack for row in self.rows
+        ]
+        return 0.0 if all(shown) else math.inf
 
     def authority(self, facts: Facts) -> tuple[watchdog_events.Event, ...]:
         """Whose the authority is; nothing where nobody knows."""

@@ -29,6 +29,7 @@ class Summary:
     depth: QueueDepth | None  # None until the store has reported
     runway_s: float | None  # until readings must be dropped; None while the queue does not grow
     troubles: tuple[str, ...]  # of the queue
+    control: tuple[str, ...]  # of the watchdogs
     certificate_days: int
     unix_ms: int
 
@@ -37,6 +38,7 @@ class Summary:
     ) -> dict[str, object]:
         """Answer to ``status``; healthy means that nobody needs to do anything."""
         reasons = [f"{one.asset}: {why}" for one in monitors for why in one.worries]
+        reasons += self.control
         if self.broker:
             reasons.append(f"broker down: {self.broker}")
         reasons += [*self.troubles, *self._standstill()]

@@ -691,8 +691,8 @@ _ORDERED = (
     _phase(
         "idle is refused where nothing may be written",
         _ORDERS,
-        "if state.phase not in _CALM and not (state.phase is Phase.MONITOR and state.in_force):",
-        "if False:",
+        "if why := idle_refusal(state):",
+        'if why := "":',
         "test_an_idle_order_is_refused_where_nothing_may_be_written",
     ),
     _phase(

@@ -97,8 +97,9 @@ def _sound(found: Obligation) -> Obligation | None:
 
 
 def is_in_force(facts: Mapping[str, str], asset: str) -> bool:
-    """Whether anything may be in force."""
-    return f"{asset}/in-force" in facts
+    """Whether anything may be in force; what was only declared gone is not."""
+    found = obligation(facts, asset)
+    return f"{asset}/in-force" in facts and (found is None or not found.declared)
 
 
 def was_grouped(facts: Mapping[str, str], asset: str) -> bool:
@@ -108,4 +109,5 @@ def was_grouped(facts: Mapping[str, str], asset: str) -> bool:
 
 def assets_in_force(facts: Mapping[str, str]) -> frozenset[str]:
     """Every asset of which something may be in force, in site.toml or not."""
-    return frozenset(key.removesuffix("/in-force") for key in facts if key.endswith("/in-force"))
+    names = (key.removesuffix("/in-force") for key in facts if key.endswith("/in-force"))
+    return frozenset(name for name in names if is_in_force(facts, name))

@@ -15,9 +15,10 @@ from gateway.control.watchdog.effects import (
     WriteStop,
 )
 from gateway.control.watchdog.words import WriteKind, WriteResult
-from gateway.ports import OutcomeKind, Stage
+from gateway.ports import Control, CrobOp, OutcomeKind, Stage, Variation
 
 if TYPE_CHECKING:
+    from gateway.control.commissioning.obligation import KeptRow
     from gateway.control.execution.plan import Write
     from gateway.control.rules.percent_base import Base
     from gateway.points.pointmap import PointsMap
@@ -53,7 +54,13 @@ KIND_OF = {
 
 
 def output(
-    order: WatchdogWrite, points_map: PointsMap, of: Base, *, release: bool, reversion_s: float
+    order: WatchdogWrite,
+    points_map: PointsMap,
+    of: Base,
+    *,
+    release: bool,
+    reversion_s: float,
+    rows: tuple[KeptRow, ...] = (),
 ) -> Output | None:
     """The output that carries out ``order``; None: the map has no stop.
 
@@ -63,6 +70,7 @@ def output(
         of: what percent are of.
         release: a zero also switches the mode off.
         reversion_s: of the device's reversion timer.
+        rows: by which zero is written, where an operator chose those that were kept.
 
     Raises:
         PlanError: the map cannot say it.
@@ -71,17 +79,29 @@ def output(
     writes = _writes(order, points_map, of, release=release, reversion_s=reversion_s)
     if not writes:
         return None
+    controls = tuple((write.control, write.sbo) for write in writes)
+    if rows and isinstance(order, WriteIdle):
+        beat = controls[:1] if order.beat is not None else ()
+        controls = (*beat, *map(_control, rows))
     kind = KINDS[type(order)]
     again = isinstance(order, WriteStop) and order.again
     return Output(
         rank=Rank.STOP_AGAIN if again else _RANKS[kind],
         owner=kind.name,
         token=order.token,
-        controls=tuple((write.control, write.sbo) for write in writes),
+        controls=controls,
         power_w=power_w,
         newest=True,
         beats=isinstance(order, WriteIdle) and order.beat is not None,
     )
+
+
+def _control(row: KeptRow) -> tuple[Control, bool]:
+    if isinstance(row.value, str):
+        return Control(row.point, CrobOp(row.value)), row.sbo
+    whole = row.variation.startswith("int")
+    value = int(row.value) if whole else row.value
+    return Control(row.point, value, Variation(row.variation)), row.sbo
 
 
 def _writes(

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from gateway.measured import Measured
     from gateway.points.mappoint import MapPoint
     from gateway.points.pointmap import PointsMap
+    from gateway.points.raw import RawPoint
 
 _AUTHORITY = frozenset({Interlock.LOCAL, Interlock.AUTHORITY})
 _OURS: dict[str, tuple[object, ...]] = {"local": (False,), "control_authority": (True, OURS)}
@@ -69,6 +70,11 @@ class FieldView:
     def echoes(self, points: Iterable[str], now: Now) -> dict[str, Measured | None]:
         """What these points ("AI8") say now."""
         return {point: self._monitor.battery.reading(point, now) for point in points}
+
+    def raw_numbers(self) -> tuple[RawPoint, ...]:
+        """Latest raw values that are numbers."""
+        raw = self._monitor.battery.raw_points()
+        return tuple(one for one in raw if isinstance(one.value, int | float))
 
     def power_w(self, now: Now) -> float | None:
         """Measured power, W, + discharging; None unless it is good and fresh."""

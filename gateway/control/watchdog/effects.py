@@ -81,6 +81,13 @@ class KeepGroup:
 
 
 @dataclass(frozen=True, slots=True)
+class KeepForce:
+    """Make it durable: an operator declared that nothing is in force, or it was not so."""
+
+    declared: bool
+
+
+@dataclass(frozen=True, slots=True)
 class ForgetForce:
     """Nothing is in force: make it durable; answered by ``ForceForgotten``."""
 
@@ -150,6 +157,7 @@ Effect = (
     | IssueChallenge
     | KeepPhase
     | KeepGroup
+    | KeepForce
     | ForgetForce
     | PowerStays
     | StopUnknown

@@ -71,6 +71,8 @@ def echo(state: WatchdogState, event: EchoRead, at: float, effects: Effects) -> 
     state = replace(state, echo_w=event.value_w, echo_at=event.at_s)
     zero = state.is_zero(event.value_w)
     ours = state.last_w is not None and state.is_near(event.value_w, state.last_w)
+    if state.declared and ours and not zero:
+        return force.belied(state, at, effects)
     if state.phase in OWING:
         return _verify(state, event, at, effects, zero=zero)
     if state.phase is Phase.LOCAL and state.yielded and (zero or ours):

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from gateway.control.watchdog import moves
 from gateway.control.watchdog.effects import (
     ForgetForce,
+    KeepForce,
     KeepGroup,
     KeepPhase,
     PowerStays,
@@ -56,11 +57,13 @@ def power(state: WatchdogState, event: PowerRead, at: float, effects: Effects) -
     terms = state.terms
     gone = abs(event.value_w - terms.idle_w) <= terms.zero_band_w
     state = replace(state, power_w=event.value_w, power_at=event.at_s)
+    if state.declared and is_ours(event.value_w, state.last_w):
+        return belied(state, at, effects)
     settling = state.settling
     if settling is None:
-        if gone or state.phase is not Phase.IDLE:
-            return replace(state, drifts_since=None)
-        return state if state.drifts_since is not None else replace(state, drifts_since=at)
+        drifts = not gone and state.phase is Phase.IDLE
+        since = at if state.drifts_since is None else state.drifts_since
+        return replace(state, drifts_since=since if drifts else None)
     if not gone:
         return replace(state, settling=replace(settling, good_at=None))
     if settling.good_at is None:
@@ -68,8 +71,9 @@ def power(state: WatchdogState, event: PowerRead, at: float, effects: Effects) -
         return replace(state, settling=settling)
     if event.at_s - settling.good_at < terms.apart_s:
         return state
+    known = state.in_force or state.declared
     state = replace(state, settling=None, declared=False, ended=False)
-    return forget(state, effects) if state.in_force else state
+    return forget(state, effects) if known else state
 
 
 def forget(state: WatchdogState, effects: Effects) -> WatchdogState:
@@ -191,10 +195,11 @@ def anew(
 
 def declared(state: WatchdogState, effects: Effects) -> WatchdogState:
     """An operator who visited the site says that nothing is in force. It is no proof."""
-    state = replace(state, declared=True, blocked=False)
-    return forget(state, effects) if state.in_force else state
+    effects.append(KeepForce(declared=True))
+    return replace(state, declared=True, in_force=False, blocked=False)
 
 
 def belied(state: WatchdogState, at: float, effects: Effects) -> WatchdogState:
     """A read shows that what was declared was not so."""
+    effects.append(KeepForce(declared=False))
     return anew(replace(state, declared=False, in_force=True), at, effects)

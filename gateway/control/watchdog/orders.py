@@ -60,10 +60,17 @@ def unsettled(state: WatchdogState) -> str | None:
     return None
 
 
+def idle_refusal(state: WatchdogState) -> str:
+    """Why an idle would do nothing; "": it would be carried out."""
+    if state.phase in _CALM or (state.phase is Phase.MONITOR and state.in_force):
+        return ""
+    return f"{state.phase.name} writes nothing"
+
+
 def idle(state: WatchdogState, command_id: str, at: float, effects: Effects) -> WatchdogState:
     """Zero, written and verified afresh; needs neither lease nor arming."""
-    if state.phase not in _CALM and not (state.phase is Phase.MONITOR and state.in_force):
-        effects.append(Refuse(command_id, Cause.STATE, f"{state.phase.name} writes nothing"))
+    if why := idle_refusal(state):
+        effects.append(Refuse(command_id, Cause.STATE, why))
         return state
     effects.append(Carried(command_id))
     return moves.to_idling(state, at, Cause.ORDERED, effects)

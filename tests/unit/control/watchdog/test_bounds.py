@@ -82,6 +82,7 @@ def test_bound_c_a_refused_zero_ends_by_a_withheld_heartbeat(site: Site) -> None
 def test_bound_c_holds_though_the_session_comes_and_goes_while_zero_is_refused(site: Site) -> None:
     """Each return would begin V anew, and each heartbeat of it would feed the dead-man."""
     site.rtac.refuses_zero = True
+    site.rtac.deadman_s = 20.0  # else it would trip between two beats that are 16 s apart
     site.cloud_alive = False
     began = site.at
     while site.rtac.in_force_w:

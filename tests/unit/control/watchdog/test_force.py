@@ -28,6 +28,7 @@ from gateway.control.watchdog.events import (
     ForceForgotten,
     ForceUnused,
     IdleOrdered,
+    PowerRead,
     ResetByOperator,
     StopOrdered,
     WriteDone,
@@ -99,7 +100,9 @@ def test_with_control_off_and_nothing_in_force_a_start_writes_nothing() -> None:
 def test_what_is_in_force_is_forgotten_when_power_is_gone_and_not_with_the_echo() -> None:
     site = idled(made())
     assert force(site)
-    site.run(2)
+    for _ in range(8):
+        site.tell(PowerRead(0.0, site.at))
+        site.run(0.25)
     assert of(site, ForgetForce) == []
     site.run(12)
     assert of(site, ForgetForce) == [ForgetForce()]

@@ -645,9 +645,11 @@ def test_a_zero_overdue_before_local_is_overdue_after_it_and_no_heartbeat_is_wri
     latched.tell(ResetByOperator())
     latched.switch(local=True)
     latched.run(10)
+    latched.rtac.refuses_zero, latched.rtac.echo_error_w = False, 300.0  # accepted, and not seen
     latched.switch(local=False)
-    latched.run(2)
+    latched.run(4)
     assert phase(latched) is Phase.IDLING
+    assert not latched.state.silent
     latched.log = []
     latched.run(10)
     assert of(latched, WriteHeartbeat) == []

@@ -1,0 +1,308 @@
+"""What may be in force outlives the process, on a whole core, whatever the files say at a start."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from gateway.control.commissioning.obligation import (
+    assets_in_force,
+    fact_of_force,
+    is_in_force,
+    obligation,
+)
+from gateway.control.watchdog.words import Phase
+from gateway.ports import CrobOp
+from tests.fixtures.control_site import ControlSite, commissioned, site
+from tests.fixtures.execution import refused
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from gateway.checked import Site
+
+FACT = "bess-1/in-force"
+
+
+def active() -> ControlSite:
+    made = ControlSite()
+    made.activate()
+    assert FACT in made.disk.facts
+    return made
+
+
+def without_safety(found: Site) -> Site:
+    return replace(found, safety=None)
+
+
+def phase(made: ControlSite) -> Phase:
+    return made.phase()
+
+
+# --- it is kept, and goes only with a zero that is verified -------------------------------------
+
+
+def test_it_is_on_the_disk_before_the_first_frame_and_says_all_that_zero_needs() -> None:
+    made = ControlSite().arm()
+    made.disk.delay_s = 2.0
+    made.command("setpoint", powerW=400_000)
+    made.run(1.5)
+    assert FACT not in made.disk.facts
+    assert made.rtac.remote_w == 0
+    made.run(3)
+    assert made.rtac.remote_w == 400_000
+    body = json.loads(made.disk.facts[FACT])
+    assert body["setpoint_w"] == 400_000
+    assert (body["host"], body["port"], body["outstation"]) == ("192.0.2.10", 20000, 11)
+    assert body["map_digest"] == made.site.maps["bess-1"].digest
+    assert [row["point"] for row in body["rows"]] == ["AO0", "BO0"]
+    assert (body["verify_s"], body["deadman_s"], body["response_s"]) == (30.0, 15.0, 3.0)
+
+
+def test_it_goes_with_a_verified_zero_and_a_new_dispatch_waits_for_that() -> None:
+    made = active()
+    made.command("idle")
+    made.until(lambda: phase(made) is Phase.IDLE)
+    assert FACT in made.disk.facts
+    assert made.command("arm")
+    made.run(1)
+    assert "STATE" in made.acks.values()
+    made.until(lambda: FACT not in made.disk.facts)
+    made.arm()
+
+
+def test_while_the_disk_cannot_forget_it_no_power_is_taken() -> None:
+    made = active()
+    made.disk.refuses = True
+    made.command("idle")
+    made.run(60)
+    assert made.rtac.remote_w == 0
+    assert FACT in made.disk.facts
+    id_ = made.command("arm")
+    made.run(1)
+    assert made.acks[id_] == "STATE"
+    made.disk.refuses = False
+    made.run(15)
+    assert FACT not in made.disk.facts
+
+
+def test_a_dispatch_whose_record_fails_is_zeroed_all_the_same() -> None:
+    made = ControlSite().arm()
+    made.disk.refuses = True
+    at = made.at
+    made.command("setpoint", powerW=400_000)
+    made.run(5)
+    assert made.written("AO0", since=at) == [0]
+    assert phase(made) in (Phase.IDLING, Phase.IDLE)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda made: setattr(made, "site", without_safety(made.site)),
+        lambda made: setattr(made, "site", site(digest="sha256:" + "9" * 64)),
+        lambda made: setattr(made, "wall_ms", 1_000_000),
+        lambda made: made.disk.facts.pop("bess-1/sign-test"),
+        lambda made: made.disk.facts.update({"bess-1/disabled": json.dumps({"by": "ann"})}),
+        lambda made: setattr(made, "site", site(approval="monitor")),
+    ],
+    ids=["no safety.toml", "not acknowledged", "clock", "no sign test", "disabled", "monitor"],
+)
+def test_a_start_with_control_off_writes_the_zero_that_is_owed(
+    change: Callable[[ControlSite], object],
+) -> None:
+    made = active()
+    change(made)
+    made.power_on()
+    at = made.at
+    made.run(30)
+    assert made.written("AO0", since=at)[:1] == [0]
+    assert made.rtac.remote_w == 0
+    assert FACT not in made.disk.facts
+    assert phase(made) is Phase.MONITOR
+
+
+def test_a_kill_in_the_first_sign_test_leaves_no_power() -> None:
+    made = ControlSite(ready=False)
+    made.run(5)
+    made.ask("commission", act="acknowledge", digest=made.control().controller.safety.digest)
+    made.run(1)
+    made.ask("commission", act="sign-test", holdS=30)
+    for _ in range(90):
+        made.ask("commission", act="progress")
+        made.run(1)
+        if made.rtac.remote_w:
+            break
+    assert made.rtac.remote_w == 40_000
+    made.power_on()
+    made.run(30)
+    assert made.rtac.remote_w == 0
+    assert FACT not in made.disk.facts
+
+
+def test_disable_control_while_the_link_is_down_then_a_start_leaves_no_power() -> None:
+    made = active()
+    made.cut()
+    made.run(12)
+    made.ask("disable-control", asset="bess-1")
+    made.run(1)
+    made.power_on()
+    made.mend()
+    made.rtac.remote_w = 500_000.0  # no dead-man there
+    made.run(30)
+    assert made.rtac.remote_w == 0
+
+
+def test_open_commands_of_an_older_store_count_as_in_force() -> None:
+    made = active()
+    del made.disk.facts[FACT]
+    made.site = without_safety(made.site)
+    made.power_on()
+    made.run(30)
+    assert made.rtac.remote_w == 0
+
+
+def test_a_fact_that_cannot_be_read_counts_as_in_force() -> None:
+    made = active()
+    made.disk.facts[FACT] = "{"
+    made.site = without_safety(made.site)
+    made.power_on()
+    made.run(30)
+    assert made.rtac.remote_w == 0
+
+
+def test_latched_without_a_safety_file_is_latched() -> None:
+    made = ControlSite()
+    made.disk.facts["bess-1/phase"] = json.dumps({"phase": "LATCHED", "stopOwed": False})
+    made.site = without_safety(made.site)
+    made.power_on()
+    made.run(10)
+    assert phase(made) is Phase.LATCHED
+    made.ask("reset")
+    made.until(lambda: phase(made) is Phase.MONITOR)
+
+
+def test_a_crash_loop_while_zero_is_refused_lets_the_dead_man_end_it() -> None:
+    made = active()
+    made.rtac.refuses_zero, made.plant.refused = True, refused(8)
+    for _ in range(12):
+        made.power_on()
+        made.run(10)
+    assert made.rtac.remote_w == 0
+
+
+def test_estop_and_idle_are_taken_with_control_off_while_something_is_in_force() -> None:
+    made = active()
+    made.rtac.refuses_zero, made.plant.refused = True, refused(8)
+    made.site = without_safety(made.site)
+    made.power_on()
+    made.run(3)
+    assert "done" in made.act("idle")
+    at = made.at
+    assert "done" in made.act("estop")
+    made.run(3)
+    assert made.written("BO1", since=at) == [CrobOp.PULSE_ON]
+
+
+def test_with_nothing_in_force_estop_names_the_hard_wired_stop() -> None:
+    made = ControlSite(ready=False)
+    made.run(3)
+    assert "hard-wired stop" in str(made.ask("estop")["error"])
+
+
+# --- where zero would be another one --------------------------------------------------------
+
+
+def moved(found: Site, **dnp3: object) -> Site:
+    """The same site with its outstation elsewhere."""
+    (asset,) = found.settings.assets
+    link = replace(asset.dnp3, **dnp3)  # type: ignore[arg-type]  # by name
+    settings = replace(found.settings, assets=(replace(asset, dnp3=link),))
+    return replace(found, settings=settings)
+
+
+def test_where_the_endpoint_changed_nothing_is_written_and_an_operator_chooses() -> None:
+    made = active()
+    made.site = moved(made.site, outstation_address=77)
+    made.power_on()
+    at = made.at
+    made.run(20)
+    assert made.written("AO0", since=at) == made.written("AO1", since=at) == []
+    (reason,) = [one for one in made.core_status()["reasons"] if "written" in one]
+    assert "outstation 11" in reason
+    assert "declare-zero" in reason
+    assert "put site.toml back" in str(made.ask("zero", by="kept")["error"])
+    assert "done" in made.act("zero", by="new")
+    made.run(20)
+    assert made.rtac.remote_w == 0
+    assert FACT not in made.disk.facts
+
+
+def test_declared_zero_is_refused_while_our_setpoint_is_read() -> None:
+    made = active()
+    made.rtac.refuses_zero, made.plant.refused = True, refused(8)
+    made.power_on()
+    made.run(5)
+    said: dict[str, Any] = {"name": "Ann", "reason": "breaker is open", "visited": True}
+    assert "our setpoint" in str(made.ask("declare-zero", **said)["error"])
+    assert FACT in made.disk.facts
+
+
+def test_declared_zero_ends_the_fact_and_is_taken_back_by_what_is_read() -> None:
+    made = active()
+    made.rtac.refuses_zero, made.plant.refused = True, refused(8)
+    made.site = moved(made.site, outstation_address=77)
+    made.power_on()
+    made.run(5)
+    said: dict[str, Any] = {"name": "Ann", "reason": "breaker is open", "visited": True}
+    assert "visited" in str(made.ask("declare-zero", **{**said, "visited": False})["error"])
+    assert "name and reason" in str(made.ask("declare-zero", **{**said, "reason": ""})["error"])
+    assert "done" in made.act("declare-zero", **said)
+    made.run(0.25)
+    facts = dict(made.disk.facts)
+    assert not is_in_force(facts, "bess-1")
+    assert assets_in_force(facts) == frozenset()
+    made.run(15)  # the read shows it: it was not so
+    assert is_in_force(made.disk.facts, "bess-1")
+
+
+def test_an_asset_that_left_site_toml_is_named() -> None:
+    made = active()
+    kept = made.disk.facts[FACT]
+    other = ControlSite(site("bess-2"))
+    other.disk.facts = {**commissioned(other.site), FACT: kept}
+    other.power_on()
+    other.run(2)
+    assert any("bess-1" in one and "site.toml" in one for one in other.core_status()["reasons"])
+
+
+def test_a_fact_round_trips_and_what_is_none_is_not_read() -> None:
+    made = active()
+    found = obligation(made.disk.facts, "bess-1")
+    assert found is not None
+    again = {k: v for k, v in fact_of_force("bess-1", found).items() if v is not None}
+    assert obligation(again, "bess-1") == found
+    for text in ("[]", "{}", '{"rows": 1}', "null", "\u0000"):
+        assert obligation({FACT: text}, "bess-1") is None
+        assert is_in_force({FACT: text}, "bess-1")
+
+
+# --- power ------------------------------------------------------------------------------------
+
+
+def test_zero_in_the_echo_and_power_that_flows_is_not_healthy_and_nobody_arms() -> None:
+    made = active()
+    made.plant.flows_w = 500_000.0
+    made.command("idle")
+    made.run(60)
+    assert phase(made) is Phase.IDLE
+    assert any("measured power" in one for one in made.core_status()["reasons"])
+    id_ = made.command("arm")
+    made.run(1)
+    assert made.acks[id_] == "STATE"
+    made.plant.flows_w = None
+    made.run(20)
+    assert not any("measured power" in one for one in made.core_status()["reasons"])
