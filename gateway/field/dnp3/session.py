@@ -130,8 +130,8 @@ class Dnp3Session:
 
     def poll(self, kind: str) -> None:
         """Order a read: integrity | event | critical. Answered by ``PollDone``."""
-        if kind not in supervise.POLLS:
-            text = f"poll {kind!r}: must be one of {' '.join(supervise.POLLS)}"
+        if kind not in w.POLLS:
+            text = f"poll {kind!r}: must be one of {' '.join(w.POLLS)}"
             raise ValueError(text)
         self._tell(None, w.PollAsked(kind))
 
@@ -295,7 +295,7 @@ class Dnp3Session:
     def ended(self, stack: Stack, ended: EndedTask) -> None:
         """A task ended: flush what it gathered, then let the supervisor know."""
         kind = "startup" if ended.task == "startup" else self._state.busy
-        if kind == "startup" or (ended.task == "request" and kind in supervise.POLLS):
+        if kind == "startup" or (ended.task == "request" and kind in w.POLLS):
             self._flush(kind)
         cause = "" if ended.ok else _CAUSES.get(ended.result, ended.result)
         ok = ended.ok

@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import NamedTuple
 
+POLLS = ("integrity", "critical", "event")
+REQUESTS = ("quiet", "clear_restart", *POLLS, "unsolicited", "attributes")  # the urgent first
+
 # --- events ------------------------------------------------------------------------------------
 
 
@@ -112,7 +115,7 @@ class CheckLink(NamedTuple):
 
 
 class Request(NamedTuple):
-    """One request. ``kind`` is one of ``supervise.REQUESTS``, or operate."""
+    """One request. ``kind`` is one of ``REQUESTS``, or operate."""
 
     kind: str
 

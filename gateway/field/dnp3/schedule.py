@@ -1,0 +1,121 @@
+"""Which request of a DNP3 session is due, and which goes next: one at a time. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from gateway.field.dnp3 import words as w
+from gateway.field.dnp3.connection import silence_s
+from gateway.field.dnp3.iin import Iin
+from gateway.field.dnp3.words import POLLS, REQUESTS, Attributes, SessionPhase
+
+if TYPE_CHECKING:
+    from gateway.field.dnp3.words import Instant, Order, SessionPlan, SessionState
+
+START_S = 300.0  # from open to the end of the first integrity poll, while answers arrive
+FAILED_INTEGRITY_S = 30.0  # until a failed integrity poll is repeated, at most
+REPEAT_S = 10.0  # between answers to one indication, however often it comes back
+
+
+def due(state: SessionState, now: Instant, plan: SessionPlan) -> SessionState:
+    """Want the polls whose time has come."""
+    wanted = set(state.wanted)
+    event_at_s, critical_at_s = state.event_at_s, state.critical_at_s
+    integrity_at_s = state.integrity_at_s
+    if now.s >= event_at_s:
+        wanted.add("event")
+        event_at_s = now.s + plan.event_poll_s
+    if plan.critical_poll_s is not None and now.s >= critical_at_s:
+        wanted.add("critical")
+        critical_at_s = now.s + plan.critical_poll_s
+    if now.s >= integrity_at_s:
+        wanted.add("integrity")
+        integrity_at_s = now.s + plan.integrity_poll_s
+    if state.attributes is Attributes.ASK and state.live:
+        wanted.add("attributes")
+    return replace(
+        state,
+        wanted=frozenset(wanted),
+        event_at_s=event_at_s,
+        critical_at_s=critical_at_s,
+        integrity_at_s=integrity_at_s,
+    )
+
+
+def indicated(state: SessionState, now: Instant, plan: SessionPlan) -> SessionState:
+    """Want what the internal indications ask for."""
+    if state.iin & Iin.DEVICE_RESTART and now.s >= state.restart_at_s + REPEAT_S:
+        anew = {"clear_restart", "integrity"} | ({"unsolicited"} if plan.unsolicited else set())
+        state = replace(state, wanted=state.wanted | anew, restart_at_s=now.s)
+    if state.iin & Iin.EVENT_BUFFER_OVERFLOW and now.s >= state.overflow_at_s + REPEAT_S:
+        # Events were lost: only class 0 tells the present values.
+        state = replace(state, wanted=state.wanted | {"integrity"}, overflow_at_s=now.s)
+    return state
+
+
+def request_ended(
+    state: SessionState, event: w.TaskEnded, now: Instant, plan: SessionPlan, orders: list[Order]
+) -> SessionState:
+    """A request of ours ended: tell of it, and note when it is due again."""
+    kind, state = state.busy, replace(state, busy="")
+    if kind in POLLS or kind == "attributes":
+        orders.append(w.TellPoll(kind, event.ok, event.cause))
+    if kind == "attributes":
+        return replace(
+            state, attributes=Attributes.ANSWERED if event.answered else Attributes.NEVER
+        )
+    if kind in POLLS:
+        failures = 0 if event.answered else state.poll_failures + 1
+        state = replace(state, poll_failures=failures)
+    if kind == "integrity":
+        wait_s = plan.integrity_poll_s
+        wait_s = wait_s if event.ok else min(wait_s, FAILED_INTEGRITY_S)
+        state = replace(state, integrity_at_s=now.s + wait_s)
+    if kind == "event" and event.ok and not state.live:
+        orders.append(w.CountAges())
+        state = replace(state, live=True)
+    return state
+
+
+def next_request(
+    state: SessionState, now: Instant, plan: SessionPlan, orders: list[Order]
+) -> SessionState:
+    """Hand the most urgent request to opendnp3, if it has none."""
+    if state.busy:
+        return state
+    if state.operations:
+        orders.append(w.Request("operate"))
+        return replace(state, busy="operate", operations=state.operations - 1)
+    if state.phase is not SessionPhase.UP:
+        return state
+    kind = next((k for k in REQUESTS if k in state.wanted), None)
+    if kind is None:
+        return state
+    orders.append(w.Request(kind))
+    done = {"integrity", "event"} if kind == "integrity" else {kind}
+    state = replace(state, busy=kind, wanted=state.wanted - done)
+    if kind == "integrity":  # it reads the events too
+        return replace(state, event_at_s=now.s + plan.event_poll_s)
+    return replace(state, attributes=Attributes.ASKED) if kind == "attributes" else state
+
+
+def look_at(state: SessionState, now: Instant, plan: SessionPlan) -> float | None:
+    """Monotonic s at which something is due; None: nothing is."""
+    if state.phase is SessionPhase.IDLE:
+        return None
+    if state.phase in (SessionPhase.WAITING, SessionPhase.CONNECTING):
+        return state.until_s
+    if state.phase is SessionPhase.STARTING:
+        quiet = max(state.since_s, now.heard_s) + silence_s(plan)
+        return min(quiet, state.since_s + START_S)
+    checked = state.check_at_s
+    if state.checking_s is not None:
+        checked = state.checking_s + silence_s(plan)
+    due = [state.event_at_s, state.integrity_at_s, checked]
+    due += [] if plan.critical_poll_s is None else [state.critical_at_s]
+    if state.iin & Iin.EVENT_BUFFER_OVERFLOW:
+        due.append(state.overflow_at_s + REPEAT_S)
+    if state.iin & Iin.DEVICE_RESTART:
+        due.append(state.restart_at_s + REPEAT_S)
+    return min(due)
