@@ -65,6 +65,30 @@ class FragmentLost:
 
 
 @dataclass(frozen=True, slots=True)
+class ConnectionDropped:
+    """The pathway dropped its connection for a zero's sake, and makes it again: no ``SessionDown``.
+
+    That follows only if the new connection is not made.
+    """
+
+    asset: str
+    cause: str
+    at: Now
+
+
+@dataclass(frozen=True, slots=True)
+class OutputHeld:
+    """A zero or a stop waits, and the connection was dropped too often to do it again.
+
+    ``cause`` is "" when it waits no more.
+    """
+
+    asset: str
+    cause: str
+    at: Now
+
+
+@dataclass(frozen=True, slots=True)
 class PollDone:
     """A read ended. ``kind``: startup | integrity | event | critical | attributes."""
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from gateway import effects
 from gateway.control.execution.outcomes import IdleNext, after_idle
-from gateway.ports import Outcome, OutcomeKind
+from gateway.ports import Outcome, OutcomeKind, Purpose
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -37,6 +37,14 @@ class Rank(IntEnum):
     IDLE = 1
     HEARTBEAT = 2
     POWER = 3  # all else: it needs a lease and clear interlocks when it leaves
+
+
+_PURPOSE = {
+    Rank.STOP: Purpose.ZERO,
+    Rank.IDLE: Purpose.ZERO,
+    Rank.HEARTBEAT: Purpose.BEAT,
+    Rank.POWER: Purpose.POWER,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,7 +121,10 @@ class Outputs:
             self._out = output
             self._token, self._lost_at = next(self._tokens), at + ANSWER_S
             control, sbo = output.controls[0]
-            return effects.Operate(self._asset, self._token, control, sbo, by), tuple(stopped)
+            order = effects.Operate(
+                self._asset, self._token, control, sbo, by, _PURPOSE[output.rank]
+            )
+            return order, tuple(stopped)
         return None, tuple(stopped)
 
     def answered(self, token: int, outcome: Outcome) -> tuple[Output, Outcome] | None:

@@ -11,6 +11,7 @@ from gateway.field.dnp3.words import POLLS, SessionPhase, SessionState
 if TYPE_CHECKING:
     from gateway.field.dnp3.words import Instant, Order, SessionPlan
 
+LINKED = (SessionPhase.STARTING, SessionPhase.UP)
 CONNECT_S = 10.0  # a SYN that nobody answers
 RETRY_MIN_S, RETRY_MAX_S = 1.0, 30.0  # section 3: back-off with jitter
 STEADY_S = 30.0  # a session that was up this long starts its back-off anew
@@ -22,25 +23,57 @@ def connect(state: SessionState, now: Instant, orders: list[Order]) -> SessionSt
     return replace(state, phase=SessionPhase.CONNECTING, since_s=now.s, until_s=now.s + CONNECT_S)
 
 
+def anew(state: SessionState, phase: SessionPhase, now: Instant) -> SessionState:
+    """Forget the connection that was, and nothing that outlives one."""
+    return SessionState(
+        phase=phase,
+        since_s=now.s,
+        attempt=state.attempt,
+        reported=state.reported,
+        attributes=state.attributes,
+        told=state.told,
+        drops=state.drops,
+        demand_drops=state.demand_drops,
+        held=state.held,
+    )
+
+
 def lose(state: SessionState, now: Instant, orders: list[Order], cause: str) -> SessionState:
     """Give the connection up, tell the core if that is news, and wait."""
     if state.busy in POLLS:
         orders.append(w.TellPoll(state.busy, ok=False, cause=cause))
-    if state.phase is SessionPhase.UP or cause != state.reported:
+    if state.told or cause != state.reported:
         orders.append(w.TellDown(cause))
     orders.append(w.Disconnect())
     steady = state.phase is SessionPhase.UP and now.s >= state.since_s + STEADY_S
     attempt = 0 if steady else state.attempt
     ceiling_s = min(RETRY_MAX_S, 2.0 ** (attempt + 1))
     wait_s = RETRY_MIN_S + now.luck * (ceiling_s - RETRY_MIN_S)
-    return SessionState(
-        phase=SessionPhase.WAITING,
-        since_s=now.s,
+    return replace(
+        anew(state, SessionPhase.WAITING, now),
         until_s=now.s + wait_s,
         attempt=min(attempt + 1, 5),
         reported=cause,
-        operations=state.operations,
-        attributes=state.attributes,
+        told=False,
+    )
+
+
+def drop(state: SessionState, now: Instant, orders: list[Order], cause: str) -> SessionState:
+    """Drop the connection for a zero's sake, and make it again at once.
+
+    The core is not told that the session is down: it goes on as it was, and hears of it only if
+    the new connection is not made.
+    """
+    if state.busy in POLLS and state.busy != "critical":
+        orders.append(w.TellPoll(state.busy, ok=False, cause=cause))
+    orders += [w.TellDropped(cause), w.Disconnect(keep=True)]
+    return replace(
+        connect(anew(state, SessionPhase.CONNECTING, now), now, orders),
+        dropped=True,
+        drops=(*state.drops, now.s),
+        demand_drops=state.demand_drops + 1,
+        # The startup poll reads the rest.
+        wanted=(state.wanted | {state.busy}) & {"critical"},
     )
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from gateway.field.dnp3 import words as w
 from gateway.field.dnp3.connection import silence_s
 from gateway.field.dnp3.iin import Iin
+from gateway.field.dnp3.precedence import press_at
 from gateway.field.dnp3.words import POLLS, REQUESTS, Attributes, SessionPhase
 
 if TYPE_CHECKING:
@@ -84,9 +85,9 @@ def next_request(
     """Hand the most urgent request to opendnp3, if it has none."""
     if state.busy:
         return state
-    if state.operations:
+    if now.waiting:
         orders.append(w.Request("operate"))
-        return replace(state, busy="operate", operations=state.operations - 1)
+        return replace(state, busy="operate")
     if state.phase is not SessionPhase.UP:
         return state
     kind = next((k for k in REQUESTS if k in state.wanted), None)
@@ -108,11 +109,11 @@ def look_at(state: SessionState, now: Instant, plan: SessionPlan) -> float | Non
         return state.until_s
     if state.phase is SessionPhase.STARTING:
         quiet = max(state.since_s, now.heard_s) + silence_s(plan)
-        return min(quiet, state.since_s + START_S)
+        return min(quiet, state.since_s + START_S, press_at(state, now, plan))
     checked = state.check_at_s
     if state.checking_s is not None:
         checked = state.checking_s + silence_s(plan)
-    due = [state.event_at_s, state.integrity_at_s, checked]
+    due = [state.event_at_s, state.integrity_at_s, checked, press_at(state, now, plan)]
     due += [] if plan.critical_poll_s is None else [state.critical_at_s]
     if state.iin & Iin.EVENT_BUFFER_OVERFLOW:
         due.append(state.overflow_at_s + REPEAT_S)

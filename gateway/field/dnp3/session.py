@@ -21,9 +21,10 @@ from gateway.field.dnp3 import reads, supervise
 from gateway.field.dnp3 import words as w
 from gateway.field.dnp3.fragments import SKEW_MS, AttributeHandler, FragmentHandler
 from gateway.field.dnp3.iin import names, refusal
-from gateway.field.dnp3.operation import Operation
+from gateway.field.dnp3.operation import Licence, Operation
 from gateway.field.dnp3.stack import EndedTask, Stack
-from gateway.ports import Outcome, OutcomeKind
+from gateway.field.dnp3.waiting import WaitingOperations
+from gateway.ports import Outcome, OutcomeKind, Purpose
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -102,7 +103,10 @@ class Dnp3Session:
         )
         self._state = w.SessionState()
         self._inbox: deque[tuple[Stack | None, w.Event]] = deque()
-        self._operations: deque[Operation] = deque()
+        self._operations = WaitingOperations()
+        self._operation: Operation | None = None  # the last one that was handed to opendnp3
+        self._demanded = False  # zero is owed to the battery; written by whoever publishes it
+        self._licence = Licence(now, lambda: self._demanded)
         self._stack: Stack | None = None
         self._stacks = 0
         self._attributes = AttributeHandler()
@@ -142,6 +146,7 @@ class Dnp3Session:
         sbo: bool,
         done: Callable[[Outcome], None],
         by: float = math.inf,
+        purpose: Purpose = Purpose.POWER,
     ) -> None:
         """Carry out ``controls`` one after another, before any poll that waits.
 
@@ -151,9 +156,18 @@ class Dnp3Session:
             sbo: select before operate, else direct operate.
             done: takes the outcome once, on the dnp3 thread or the watch thread.
             by: CLOCK_BOOTTIME s; what has waited longer is not sent and has FAILED.
+            purpose: what the controls do to the battery's power.
         """
-        self._operations.append(Operation(tuple(controls), done, sbo=sbo, by=by))
+        operation = Operation(
+            tuple(controls), done, sbo=sbo, by=by, purpose=purpose, licence=self._licence
+        )
+        self._operations.put(operation)
         self._tell(None, w.OperateAsked())
+
+    def demand(self, *, on: bool) -> None:
+        """Zero is owed to the battery, or none is any more; holds from this instant on."""
+        self._demanded = on
+        self._tell(None, w.ZeroDemanded(on))
 
     def close(self, *, within_s: float) -> None:
         """Disconnect for good; return when done or after ``within_s`` seconds."""
@@ -178,19 +192,39 @@ class Dnp3Session:
         return self._state.look_at_s
 
     def _handle(self, event: w.Event) -> None:
-        instant = w.Instant(self._now().mono_s, self._heard_s, random.random())  # noqa: S311 - jitter
-        self._state, orders = supervise.handle(self._state, event, instant, self._plan)
+        if self._demanded:
+            for operation in self._operations.take(lambda one: one.purpose is Purpose.POWER):
+                operation.judge()
+                operation.refuse(self._engine)
+        self._state, orders = supervise.handle(self._state, event, self._instant(), self._plan)
         for order in orders:
             self._carry_out(order)
         if isinstance(event, w.Stopped):
             self._closed.set()
+
+    def _instant(self) -> w.Instant:
+        operation = self._operation
+        if operation is not None and operation.over:
+            operation = None
+        urgent_s = self._operations.urgent_s
+        if operation is not None and operation.purpose is Purpose.ZERO:
+            # One that is on the wire already is what others wait for, and it ends by itself.
+            urgent_s = math.inf if operation.started else min(urgent_s, operation.asked_s)
+        return w.Instant(
+            self._now().mono_s,
+            self._heard_s,
+            random.random(),  # noqa: S311 - jitter
+            waiting=len(self._operations),
+            urgent_s=urgent_s,
+            unlicensed=self._demanded and operation is not None and operation.stoppable,
+        )
 
     def _carry_out(self, order: w.Order) -> None:
         match order:
             case w.Connect():
                 self._connect()
             case w.Disconnect():
-                self._disconnect()
+                self._disconnect(keep=order.keep)
             case w.CheckLink():
                 if self._stack is not None:
                     self._stack.check_link()
@@ -198,7 +232,7 @@ class Dnp3Session:
                 if self._stack is not None:
                     self._request(self._stack, order.kind)
             case w.FailOperations():
-                self._fail_operations(order.cause)
+                self._fail_operations(order.cause, keep=order.keep)
             case w.CountAges():
                 self._points.live = True
             case _:
@@ -211,6 +245,10 @@ class Dnp3Session:
                 self._post(events.SessionUp(asset, at))
             case w.TellDown():
                 self._post(events.SessionDown(asset, order.cause, at))
+            case w.TellDropped():
+                self._post(events.ConnectionDropped(asset, order.cause, at))
+            case w.TellHeld():
+                self._post(events.OutputHeld(asset, order.cause, at))
             case w.TellIin():
                 named = frozenset(names(order.iin))
                 self._post(events.IinReceived(asset, order.iin, named, at))
@@ -232,8 +270,11 @@ class Dnp3Session:
         )
         self._stack.open()
 
-    def _disconnect(self) -> None:
+    def _disconnect(self, *, keep: bool) -> None:
         stack, self._stack = self._stack, None
+        operation = self._operation
+        if keep and operation is not None and operation.purpose is Purpose.ZERO:
+            operation.keep = self._put_back
         if stack is not None:
             stack.drop()
 
@@ -252,13 +293,26 @@ class Dnp3Session:
         elif kind in _FUNCTIONS:
             master.PerformFunction(kind, *_FUNCTIONS[kind])
         elif kind == "operate":
-            operation = self._operations.popleft()
-            operation.judge(self._now().mono_s)
-            if operation.fault:
+            self._operate(stack)
+
+    def _operate(self, stack: Stack) -> None:
+        operation = self._operations.next()
+        if operation is not None:
+            operation.judge()
+        if operation is None or operation.fault:
+            if operation is not None:
                 operation.refuse(self._engine)
-                self._tell(stack, w.TaskEnded("request", ok=False, answered=True, cause=""))
-            else:
-                operation.run(stack)
+            self._tell(stack, w.TaskEnded("request", ok=False, answered=True, cause=""))
+        else:
+            self._operation = operation
+            operation.run(stack)
+
+    def _put_back(self, operation: Operation) -> None:
+        """Its connection was dropped before it was started: it waits for the next one."""
+        operation.keep = None
+        self._operation = None
+        self._operations.put_back(operation)
+        self._tell(None, w.OperateAsked())
 
     def _read_ranges(self, stack: Stack, at: int) -> None:
         """Read the critical points' ``at``-th request; its end starts the next one."""
@@ -273,9 +327,10 @@ class Dnp3Session:
         headers = [_header(span) for span in self._requests[at]]
         stack.master.Scan(headers, self._points)
 
-    def _fail_operations(self, cause: str) -> None:
-        while self._operations:
-            operation = self._operations.popleft()
+    def _fail_operations(self, cause: str, *, keep: bool) -> None:
+        for operation in self._operations.take(
+            lambda one: not (keep and one.purpose is Purpose.ZERO)
+        ):
             if operation.fault:
                 operation.refuse(self._engine)
             else:
@@ -287,6 +342,12 @@ class Dnp3Session:
         """A response arrived."""
         if stack is self._stack:
             self._heard_s = self._now().mono_s
+
+    def started(self, stack: Stack, task: str) -> None:
+        """A request is being sent."""
+        operation = self._operation
+        if stack is self._stack and task == "request" and operation is not None:
+            operation.started = True
 
     def notice(self, stack: Stack, event: w.Event) -> None:
         """Something for the supervisor."""

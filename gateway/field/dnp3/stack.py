@@ -73,6 +73,10 @@ class Owner(Protocol):
         """A response arrived."""
         ...
 
+    def started(self, stack: Stack, task: str) -> None:
+        """A request is being sent: startup | enable_unsolicited | request."""
+        ...
+
     def notice(self, stack: Stack, event: w.Event) -> None:
         """Something for the supervisor."""
         ...
@@ -143,9 +147,11 @@ class Application(dnp.IMasterApplication):
         self._iin = -1
 
     @guarded
-    def OnTaskStart(self, _: Stack, kind: dnp.MasterTaskType, _id: dnp.TaskId) -> None:  # noqa: N802 - opendnp3
+    def OnTaskStart(self, stack: Stack, kind: dnp.MasterTaskType, _id: dnp.TaskId) -> None:  # noqa: N802 - opendnp3
         """opendnp3: a request is being sent."""
         self._started = kind.value
+        if (task := _TASKS.get(kind.value)) is not None:
+            stack.owner.started(stack, task)
 
     @guarded
     def OnTaskComplete(self, stack: Stack, done: dnp.TaskInfo) -> None:  # noqa: N802 - opendnp3

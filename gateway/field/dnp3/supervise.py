@@ -23,8 +23,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from gateway.field.dnp3 import connection, schedule
+from gateway.field.dnp3 import connection, precedence, schedule
 from gateway.field.dnp3 import words as w
+from gateway.field.dnp3.connection import LINKED
 from gateway.field.dnp3.iin import FLEETING, Iin
 from gateway.field.dnp3.schedule import REPEAT_S, START_S
 from gateway.field.dnp3.words import Attributes, SessionPhase, SessionState
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
 
 LINK_FAILURES = 2  # checks in a row without an answer, the second at once; section 3: <= 3
 POLL_FAILURES = 3  # reads in a row without an answer, while the link layer still answers
-_LINKED = (SessionPhase.STARTING, SessionPhase.UP)
 
 
 def handle(
@@ -56,11 +56,13 @@ def handle(
     orders: list[Order] = []
     state = _TAKE[type(event)](state, event, now, plan, orders)
     state = _ON_TIME[state.phase](state, now, plan, orders)
-    if state.phase in _LINKED:
+    if state.phase in LINKED:
+        state = precedence.press(state, now, plan, orders)
+    if state.phase in LINKED:
         state = schedule.next_request(state, now, plan, orders)
-    elif state.operations:
-        orders.append(w.FailOperations(f"not connected: {state.reported or state.phase.value}"))
-        state = replace(state, operations=0)
+    elif now.waiting:
+        cause = f"not connected: {state.reported or state.phase.value}"
+        orders.append(w.FailOperations(cause, keep=state.dropped))
     return replace(state, look_at_s=schedule.look_at(state, now, plan)), tuple(orders)
 
 
@@ -76,11 +78,11 @@ def _started(
 def _stopped(
     state: SessionState, _event: w.Stopped, now: Instant, _plan: SessionPlan, orders: list[Order]
 ) -> SessionState:
-    if state.phase is SessionPhase.UP:
+    if state.told:
         orders.append(w.TellDown("stopped"))
     if state.phase not in (SessionPhase.IDLE, SessionPhase.WAITING):
         orders.append(w.Disconnect())
-    return SessionState(since_s=now.s, reported="stopped", operations=state.operations)
+    return SessionState(since_s=now.s, reported="stopped")
 
 
 def _opened(
@@ -89,13 +91,10 @@ def _opened(
     if state.phase is not SessionPhase.CONNECTING:
         return state
     again = {Attributes.ANSWERED: Attributes.ASK, Attributes.ASKED: Attributes.NEVER}
-    return SessionState(
-        phase=SessionPhase.STARTING,
-        since_s=now.s,
-        attempt=state.attempt,
-        reported=state.reported,
-        operations=state.operations,
+    return replace(
+        connection.anew(state, SessionPhase.STARTING, now),
         attributes=again.get(state.attributes, state.attributes),
+        wanted=state.wanted,
     )
 
 
@@ -142,7 +141,7 @@ def _noise(
 def _iin(
     state: SessionState, event: w.IinSeen, _now: Instant, _plan: SessionPlan, orders: list[Order]
 ) -> SessionState:
-    if state.phase not in _LINKED:
+    if state.phase not in LINKED:
         return state
     if (event.iin ^ state.iin) & ~FLEETING:
         orders.append(w.TellIin(event.iin))
@@ -152,7 +151,7 @@ def _iin(
 def _ended(
     state: SessionState, event: w.TaskEnded, now: Instant, plan: SessionPlan, orders: list[Order]
 ) -> SessionState:
-    if state.phase not in _LINKED:
+    if state.phase not in LINKED:
         return state
     if event.task == "startup":
         return _startup_ended(state, event, now, plan, orders)
@@ -172,12 +171,15 @@ def _startup_ended(
         if not event.answered:
             return state  # opendnp3 asks again; silence has its own limit
         return connection.lose(state, now, orders, f"the integrity poll failed: {event.cause}")
-    orders += [w.TellPoll("startup", event.ok, event.cause), w.TellUp()]
+    orders.append(w.TellPoll("startup", event.ok, event.cause))
+    if not state.told:
+        orders.append(w.TellUp())
     restarted = bool(state.iin & Iin.DEVICE_RESTART)
     return replace(
         state,
         phase=SessionPhase.UP,
         since_s=now.s,
+        told=True,
         reported=None,
         # This poll was made after the restart: what is left is to acknowledge it, for which
         # there is a second; a restart seen after that is another one.
@@ -210,7 +212,7 @@ def _checked(
 def _poll_asked(
     state: SessionState, event: w.PollAsked, _now: Instant, plan: SessionPlan, orders: list[Order]
 ) -> SessionState:
-    if state.phase is not SessionPhase.UP:
+    if not state.told:
         orders.append(w.TellPoll(event.kind, ok=False, cause="not connected"))
         return state
     if event.kind == "critical" and plan.critical_poll_s is None:
@@ -219,18 +221,14 @@ def _poll_asked(
     return replace(state, wanted=state.wanted | {event.kind})
 
 
-def _operate_asked(
-    state: SessionState,
-    _event: w.OperateAsked,
-    _now: Instant,
-    _plan: SessionPlan,
-    _orders: list[Order],
+def _demanded(
+    state: SessionState, event: w.ZeroDemanded, now: Instant, _p: SessionPlan, _o: list[Order]
 ) -> SessionState:
-    return replace(state, operations=state.operations + 1)
+    return precedence.demanded(state, event, now)
 
 
-def _ticked(
-    state: SessionState, _event: w.Ticked, _now: Instant, _plan: SessionPlan, _orders: list[Order]
+def _looked(
+    state: SessionState, _event: w.Event, _now: Instant, _plan: SessionPlan, _orders: list[Order]
 ) -> SessionState:
     return state
 
@@ -249,8 +247,9 @@ _TAKE: dict[
     w.TaskEnded: _ended,
     w.LinkChecked: _checked,
     w.PollAsked: _poll_asked,
-    w.OperateAsked: _operate_asked,
-    w.Ticked: _ticked,
+    w.OperateAsked: _looked,
+    w.ZeroDemanded: _demanded,
+    w.Ticked: _looked,
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from enum import Enum
 from typing import NamedTuple
@@ -78,6 +79,12 @@ class OperateAsked(NamedTuple):
     """One more control waits in the shell's queue."""
 
 
+class ZeroDemanded(NamedTuple):
+    """Zero is owed to the battery, or none is any more."""
+
+    on: bool
+
+
 class Ticked(NamedTuple):
     """Time went by."""
 
@@ -95,6 +102,7 @@ Event = (
     | LinkChecked
     | PollAsked
     | OperateAsked
+    | ZeroDemanded
     | Ticked
 )
 
@@ -107,7 +115,12 @@ class Connect(NamedTuple):
 
 
 class Disconnect(NamedTuple):
-    """Close and drop the channel."""
+    """Close and drop the channel.
+
+    ``keep``: a zero or a stop that was handed over and not started shall wait again, not fail.
+    """
+
+    keep: bool = False
 
 
 class CheckLink(NamedTuple):
@@ -145,7 +158,20 @@ class TellIin(NamedTuple):
 
 
 class FailOperations(NamedTuple):
-    """Give the waiting controls back: they were not sent."""
+    """Give the waiting controls back: they were not sent. ``keep``: but zero and stop wait on."""
+
+    cause: str
+    keep: bool = False
+
+
+class TellDropped(NamedTuple):
+    """Tell the core: the connection was dropped on purpose, and is being made again."""
+
+    cause: str
+
+
+class TellHeld(NamedTuple):
+    """Tell the core: a zero or a stop waits, and no connection is dropped for it; "": no more."""
 
     cause: str
 
@@ -164,6 +190,8 @@ Order = (
     | TellPoll
     | TellIin
     | FailOperations
+    | TellDropped
+    | TellHeld
     | CountAges
 )
 
@@ -177,6 +205,9 @@ class Instant(NamedTuple):
     s: float  # monotonic seconds
     heard_s: float  # when the last response of this outstation arrived; 0 if never
     luck: float  # 0..1, drawn anew each time: the jitter of the back-off
+    waiting: int = 0  # controls in the shell's queue
+    urgent_s: float = math.inf  # since when a zero or a stop waits to be sent; inf: none does
+    unlicensed: bool = False  # power that can still be stopped is with opendnp3, and zero demanded
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,7 +258,11 @@ class SessionState:
     iin: int = 0
     busy: str = ""  # the request that opendnp3 has, or ""
     wanted: frozenset[str] = frozenset()
-    operations: int = 0  # controls waiting in the shell
+    told: bool = False  # the core believes that the session is up
+    dropped: bool = False  # CONNECTING: again and at once, so that zero and stop wait for it
+    drops: tuple[float, ...] = ()  # when the connection was dropped on purpose, of late
+    demand_drops: int = 0  # of them, since zero was demanded
+    held: bool = False  # the core was told that a zero or a stop waits without a drop
     event_at_s: float = 0.0
     integrity_at_s: float = 0.0
     critical_at_s: float = 0.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from itertools import pairwise
 
@@ -43,13 +44,26 @@ class Script:
 
     def __init__(self, plan: SessionPlan = PLAN, *, luck: float = 0.0) -> None:
         self.plan, self.luck, self.heard = plan, luck, -1.0
+        self.waiting, self.urgent_s, self.unlicensed = 0, math.inf, False
         self.state = SessionState()
 
     def __call__(self, at: float, event: w.Event) -> list[w.Order]:
-        self.state, orders = handle(
-            self.state, event, Instant(at, self.heard, self.luck), self.plan
+        self.waiting += isinstance(event, w.OperateAsked)
+        instant = Instant(
+            at, self.heard, self.luck, self.waiting, self.urgent_s, unlicensed=self.unlicensed
         )
+        self.state, orders = handle(self.state, event, instant, self.plan)
+        for order in orders:
+            if order == Request("operate"):
+                self.waiting -= 1
+            elif isinstance(order, w.FailOperations) and not order.keep:
+                self.waiting = 0
         return list(orders)
+
+    def zero(self, at: float) -> list[w.Order]:
+        """A zero is asked for."""
+        self.urgent_s = at
+        return self(at, w.OperateAsked())
 
     def up(self, at: float = 0.0) -> Script:
         """To UP at second ``at``, quiet: the first event poll and attributes are done."""
@@ -435,6 +449,170 @@ def test_controls_that_wait_are_handed_back_when_the_connection_ends() -> None:
     assert any(isinstance(order, w.FailOperations) for order in run(2.2, w.TcpClosed()))
 
 
+# --- zero goes first ---------------------------------------------------------------------------
+
+
+def reading() -> Script:
+    """Up, and an integrity poll is under way since second 300."""
+    run = Script(replace(PLAN, event_poll_s=9999, critical_poll_s=None, link_check_s=9999)).up()
+    assert run(300, w.Ticked()) == [Request("integrity")]
+    run.heard = 300
+    return run
+
+
+def again(run: Script, at: float) -> list[w.Order]:
+    """The dropped connection is there again, and what follows at once."""
+    orders = run(at, w.TcpOpened())
+    run.heard = at
+    return orders
+
+
+DROPPED = "zero waited 3 s behind another request"
+DROP = [
+    w.TellDropped(DROPPED),
+    w.Disconnect(keep=True),
+    w.Connect(),
+    w.FailOperations("not connected: connecting", keep=True),  # all but zero and stop
+]
+
+
+def test_a_zero_that_waited_r_drops_the_connection_and_is_the_first_on_the_next_one() -> None:
+    run = reading()
+    assert run.zero(301) == []
+    run.heard = 304  # fragments go on coming
+    assert run(304, w.Ticked()) == []
+    assert run.state.look_at_s == pytest.approx(304.1)
+    assert run(304.2, w.Ticked()) == [w.TellPoll("integrity", ok=False, cause=DROPPED), *DROP]
+    assert again(run, 304.3) == [Request("operate")]
+
+
+def test_the_core_is_not_told_that_a_session_is_down_whose_connection_was_dropped_for_zero() -> (
+    None
+):
+    run = reading()
+    run.zero(301)
+    run(304.2, w.Ticked())
+    again(run, 304.3)
+    run.urgent_s = math.inf
+    run(304.3, ended())
+    orders = run(304.4, ended("startup"))
+    assert [order for order in orders if not isinstance(order, (w.TellPoll, Request))] == []
+    assert run.state.phase is SessionPhase.UP
+
+
+def test_the_core_is_told_that_the_session_is_down_if_the_connection_is_not_made_again() -> None:
+    run = reading()
+    run.zero(301)
+    run(304.2, w.Ticked())
+    assert run(304.3, w.ConnectFailed("Connection refused")) == [
+        w.TellDown("refused: Connection refused"),
+        w.Disconnect(),
+        w.FailOperations("not connected: refused: Connection refused"),
+    ]
+
+
+def test_what_is_no_zero_is_handed_back_while_a_dropped_connection_is_made_again() -> None:
+    run = reading()
+    run.zero(301)
+    run(304.2, w.Ticked())
+    (failed,) = run(304.3, w.OperateAsked())
+    assert failed == w.FailOperations("not connected: connecting", keep=True)
+
+
+def test_a_zero_that_waited_for_the_connection_does_not_drop_it_before_it_is_up() -> None:
+    run = reading()
+    run.zero(301)
+    run(304.2, w.Ticked())
+    again(run, 304.3)
+    assert run(308, w.Ticked()) == []
+    assert run.state.phase is SessionPhase.STARTING
+
+
+def test_a_zero_asked_for_during_the_startup_poll_drops_the_connection_too() -> None:
+    run = Script()
+    run(0, w.Started())
+    run(0, w.TcpOpened())
+    run.heard = 3
+    assert run.zero(1) == [Request("operate")]  # behind the poll, which is opendnp3's
+    assert run(4.2, w.Ticked()) == DROP[:3]
+
+
+def test_two_drops_a_demand_are_all_and_then_waiting_goes_on_and_is_told() -> None:
+    run = reading()
+    run(300.5, w.ZeroDemanded(on=True))
+    at = 301.0
+    for _ in range(2):
+        run.zero(at)
+        assert run(at + 3.2, w.Ticked())[-4:] == DROP
+        again(run, at + 3.2)
+        run.urgent_s, run.waiting = math.inf, 0
+        run(at + 3.3, ended())
+        run(at + 3.4, ended("startup"))
+        at += 10
+    run.heard = at
+    run.zero(at)
+    (held,) = run(at + 3.2, w.Ticked())
+    assert isinstance(held, w.TellHeld)
+    assert held.cause.startswith(DROPPED)
+    assert run(at + 3.2, w.Ticked()) == []
+    run.urgent_s = math.inf
+    assert w.TellHeld("") in run(at + 3.3, w.Ticked())
+
+
+def test_three_drops_in_ten_minutes_are_all_however_many_demands_there_were() -> None:
+    run, drops = reading(), []
+    for at in range(310, 1300, 20):
+        run(at, w.ZeroDemanded(on=True))
+        run.heard = at
+        run.state = replace(run.state, busy="integrity")
+        run.zero(at)
+        if w.TellDropped(DROPPED) in run(at + 3.2, w.Ticked()):
+            drops.append(at)
+            again(run, at + 3.2)
+        run.urgent_s, run.waiting, run.heard = math.inf, 0, at + 4
+        run(at + 4, ended())
+        run(at + 4.1, ended("startup"))
+    assert drops[:3] == [310, 330, 350]
+    assert 600 <= drops[3] - drops[0] <= 620
+    assert len(drops) == 6
+
+
+def test_what_is_no_zero_waits_for_ever_without_a_drop() -> None:
+    run = reading()
+    run(301, w.OperateAsked())
+    for second in range(302, 400):
+        run.heard = second
+        assert run(second, w.Ticked()) == []
+
+
+def test_power_that_can_still_be_stopped_is_stopped_when_zero_is_demanded() -> None:
+    run = Script().up()
+    run(1, w.OperateAsked())
+    run.unlicensed = True
+    cause = "zero is demanded while power is being written"
+    assert run(1.1, w.ZeroDemanded(on=True)) == [
+        w.TellDropped(cause),
+        w.Disconnect(keep=True),
+        w.Connect(),
+    ]
+    run.unlicensed = False
+    assert run.zero(1.2) == [w.FailOperations("not connected: connecting", keep=True)]
+    assert again(run, 1.3) == [Request("operate")]
+
+
+def test_a_critical_poll_that_a_drop_cut_short_is_made_on_the_next_connection() -> None:
+    run = Script().up()
+    run(2, w.Ticked())
+    run(5, ended())
+    assert run.state.busy == "critical"
+    run.unlicensed = True
+    assert w.Connect() in run(5.1, w.ZeroDemanded(on=True))
+    run.unlicensed = False
+    again(run, 5.2)
+    assert run(5.3, w.PollAsked("critical")) == []
+    assert Request("critical") in run(5.4, ended("startup"))
+
+
 # --- the end -----------------------------------------------------------------------------------
 
 
@@ -458,6 +636,8 @@ EVENTS = st.one_of(
             w.OperateAsked(),
             w.Ticked(),
             w.Stopped(),
+            w.ZeroDemanded(on=True),
+            w.ZeroDemanded(on=False),
         ]
     ),
     st.builds(w.IinSeen, st.sampled_from([0, OVERFLOW, RESTART, 0x0E])),
@@ -473,16 +653,20 @@ EVENTS = st.one_of(
 )
 
 
-@given(st.lists(st.tuples(st.floats(0, 5), EVENTS, st.booleans()), max_size=60), st.booleans())
+STEPS = st.tuples(st.floats(0, 5), EVENTS, st.booleans(), st.booleans(), st.booleans())
+
+
+@given(st.lists(STEPS, max_size=60), st.booleans())
 def test_whatever_happens_requests_come_one_at_a_time_and_only_over_a_connection(
-    script: list[tuple[float, w.Event, bool]], unsolicited: bool
+    script: list[tuple[float, w.Event, bool, bool, bool]], unsolicited: bool
 ) -> None:
     run = Script(replace(PLAN, unsolicited=unsolicited), luck=0.5)
     at, linked, busy, told_up = 0.0, False, "", False
-    for step, event, heard in script:
+    for step, event, heard, urgent, unlicensed in script:
         at += step
-        if heard:
-            run.heard = at
+        run.heard = at if heard else run.heard
+        run.urgent_s = min(run.urgent_s, at) if urgent else math.inf
+        run.unlicensed = unlicensed
         before = run.state.busy
         for order in run(at, event):
             if isinstance(order, w.Connect):
@@ -500,9 +684,12 @@ def test_whatever_happens_requests_come_one_at_a_time_and_only_over_a_connection
                 told_up = False
             if isinstance(order, Request):
                 assert before == "" or (isinstance(event, TaskEnded) and event.task == "request")
+            if isinstance(order, w.TellDropped):
+                before = ""
         busy = run.state.busy
         assert linked or busy == ""
-        assert told_up == (run.state.phase is SessionPhase.UP)
+        assert told_up == run.state.told
+        assert told_up or run.state.phase is not SessionPhase.UP
         assert (run.state.look_at_s is None) == (run.state.phase is SessionPhase.IDLE)
         # waking at the moment that was asked for always moves on: no spinning
         assert run.state.look_at_s is None or run.state.look_at_s > at or busy
