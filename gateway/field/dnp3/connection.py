@@ -66,6 +66,7 @@ def drop(state: SessionState, now: Instant, orders: list[Order], cause: str) -> 
     """
     if state.busy in POLLS and state.busy != "critical":
         orders.append(w.TellPoll(state.busy, ok=False, cause=cause))
+    critical = {"critical", "rest"} & {state.busy, *state.wanted}
     orders += [w.TellDropped(cause), w.Disconnect(keep=True)]
     return replace(
         connect(anew(state, SessionPhase.CONNECTING, now), now, orders),
@@ -73,7 +74,7 @@ def drop(state: SessionState, now: Instant, orders: list[Order], cause: str) -> 
         drops=(*state.drops, now.s),
         demand_drops=state.demand_drops + 1,
         # The startup poll reads the rest.
-        wanted=(state.wanted | {state.busy}) & {"critical"},
+        wanted=frozenset({"critical"} if critical else ()),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from gateway.field.dnp3.words import Instant, Order, SessionPlan, SessionState
 
 START_S = 300.0  # from open to the end of the first integrity poll, while answers arrive
+REQUEST_S = 300.0  # the longest that one request may take, while fragments arrive
 FAILED_INTEGRITY_S = 30.0  # until a failed integrity poll is repeated, at most
 REPEAT_S = 10.0  # between answers to one indication, however often it comes back
 
@@ -44,6 +46,18 @@ def due(state: SessionState, now: Instant, plan: SessionPlan) -> SessionState:
     )
 
 
+def end_at(state: SessionState, now: Instant, plan: SessionPlan) -> float:
+    """Until when the request that is under way must have ended or brought something."""
+    if not state.busy:
+        return math.inf
+    return min(max(state.busy_s, now.heard_s) + silence_s(plan), state.busy_s + REQUEST_S)
+
+
+def check_at(state: SessionState, now: Instant, plan: SessionPlan) -> float:
+    """When the link is checked: only after silence, as a check holds everything else up."""
+    return max(state.check_at_s, now.heard_s + plan.link_check_s)
+
+
 def indicated(state: SessionState, now: Instant, plan: SessionPlan) -> SessionState:
     """Want what the internal indications ask for."""
     if state.iin & Iin.DEVICE_RESTART and now.s >= state.restart_at_s + REPEAT_S:
@@ -60,6 +74,9 @@ def request_ended(
 ) -> SessionState:
     """A request of ours ended: tell of it, and note when it is due again."""
     kind, state = state.busy, replace(state, busy="")
+    if event.more:
+        rest = "rest" if kind == "critical" else kind
+        return replace(state, poll_failures=0, wanted=state.wanted | {rest})
     if kind in POLLS or kind == "attributes":
         orders.append(w.TellPoll(kind, event.ok, event.cause))
     if kind == "attributes":
@@ -87,15 +104,16 @@ def next_request(
         return state
     if now.waiting:
         orders.append(w.Request("operate"))
-        return replace(state, busy="operate")
+        return replace(state, busy="operate", busy_s=now.s)
     if state.phase is not SessionPhase.UP:
         return state
     kind = next((k for k in REQUESTS if k in state.wanted), None)
     if kind is None:
         return state
     orders.append(w.Request(kind))
-    done = {"integrity", "event"} if kind == "integrity" else {kind}
-    state = replace(state, busy=kind, wanted=state.wanted - done)
+    done = {"integrity": {"integrity", "event"}, "critical": {"critical", "rest"}}.get(kind, {kind})
+    busy = "critical" if kind == "rest" else kind
+    state = replace(state, busy=busy, busy_s=now.s, wanted=state.wanted - done)
     if kind == "integrity":  # it reads the events too
         return replace(state, event_at_s=now.s + plan.event_poll_s)
     return replace(state, attributes=Attributes.ASKED) if kind == "attributes" else state
@@ -110,10 +128,16 @@ def look_at(state: SessionState, now: Instant, plan: SessionPlan) -> float | Non
     if state.phase is SessionPhase.STARTING:
         quiet = max(state.since_s, now.heard_s) + silence_s(plan)
         return min(quiet, state.since_s + START_S, press_at(state, now, plan))
-    checked = state.check_at_s
+    checked = check_at(state, now, plan)
     if state.checking_s is not None:
         checked = state.checking_s + silence_s(plan)
-    due = [state.event_at_s, state.integrity_at_s, checked, press_at(state, now, plan)]
+    due = [
+        end_at(state, now, plan),
+        state.event_at_s,
+        state.integrity_at_s,
+        checked,
+        press_at(state, now, plan),
+    ]
     due += [] if plan.critical_poll_s is None else [state.critical_at_s]
     if state.iin & Iin.EVENT_BUFFER_OVERFLOW:
         due.append(state.overflow_at_s + REPEAT_S)

@@ -109,6 +109,7 @@ class Dnp3Session:
         self._licence = Licence(now, lambda: self._demanded)
         self._stack: Stack | None = None
         self._stacks = 0
+        self._range = 0  # of the critical points' requests, the one that goes next
         self._attributes = AttributeHandler()
         self._heard_s = 0.0
         self._started = False
@@ -259,6 +260,7 @@ class Dnp3Session:
 
     def _connect(self) -> None:
         self._stacks += 1
+        self._range = 0
         self._points.live = False
         self._stack = Stack(
             self._engine,
@@ -285,8 +287,10 @@ class Dnp3Session:
             master.ScanClasses(_ALL, self._points)
         elif kind == "event":
             master.ScanClasses(_EVENTS, self._points)
-        elif kind == "critical":
-            self._read_ranges(stack, 0)
+        elif kind in ("critical", "rest"):
+            self._range = self._range if kind == "rest" else 0
+            headers = [_header(span) for span in self._requests[self._range]]
+            master.Scan(headers, self._points)
         elif kind == "attributes":
             self._attributes = AttributeHandler()
             master.Scan(_ATTRIBUTES, self._attributes)
@@ -313,19 +317,6 @@ class Dnp3Session:
         self._operation = None
         self._operations.put_back(operation)
         self._tell(None, w.OperateAsked())
-
-    def _read_ranges(self, stack: Stack, at: int) -> None:
-        """Read the critical points' ``at``-th request; its end starts the next one."""
-
-        def next_one(ended: EndedTask) -> bool:
-            if not ended.ok or refusal(ended.iin) or at + 1 == len(self._requests):
-                return False
-            self._read_ranges(stack, at + 1)
-            return True
-
-        stack.on_end = next_one
-        headers = [_header(span) for span in self._requests[at]]
-        stack.master.Scan(headers, self._points)
 
     def _fail_operations(self, cause: str, *, keep: bool) -> None:
         for operation in self._operations.take(
@@ -359,12 +350,15 @@ class Dnp3Session:
         if kind == "startup" or (ended.task == "request" and kind in w.POLLS):
             self._flush(kind)
         cause = "" if ended.ok else _CAUSES.get(ended.result, ended.result)
-        ok = ended.ok
+        ok, more = ended.ok, False
         if refused := refusal(ended.iin):
             cause = f"the outstation answers {refused}"
             # Class polls may be refused in part (a class that it lacks); a list of points may not.
             ok = ok and kind != "critical"
-        self._tell(stack, w.TaskEnded(ended.task, ok, ended.answered, cause))
+        if kind == "critical" and ended.task == "request":
+            more = ok and self._range + 1 < len(self._requests)
+            self._range = self._range + 1 if more else 0
+        self._tell(stack, w.TaskEnded(ended.task, ok, ended.answered, cause, more))
 
     def closed(self, _stack: Stack) -> None:
         """The connection ended; a startup poll is then cut short without an end of its own."""

@@ -297,7 +297,10 @@ def _up(state: SessionState, now: Instant, plan: SessionPlan, orders: list[Order
         state = _checked(state, w.LinkChecked(ok=False), now, plan, orders)
         if state.phase is not SessionPhase.UP:
             return state
-    if state.checking_s is None and now.s >= state.check_at_s:
+    if now.s >= schedule.end_at(state, now, plan):
+        cause = f"a request had no end in {now.s - state.busy_s:.0f} s"
+        return connection.lose(state, now, orders, f"silent: {cause} ({state.busy})")
+    if state.checking_s is None and now.s >= schedule.check_at(state, now, plan):
         orders.append(w.CheckLink())
         state = replace(state, checking_s=now.s)
     return schedule.indicated(schedule.due(state, now, plan), now, plan)

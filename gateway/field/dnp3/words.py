@@ -8,7 +8,17 @@ from enum import Enum
 from typing import NamedTuple
 
 POLLS = ("integrity", "critical", "event")
-REQUESTS = ("quiet", "clear_restart", *POLLS, "unsolicited", "attributes")  # the urgent first
+# The urgent first. "rest" is what is left of a critical poll that takes several requests.
+REQUESTS = (
+    "quiet",
+    "clear_restart",
+    "integrity",
+    "critical",
+    "rest",
+    "event",
+    "unsolicited",
+    "attributes",
+)
 
 # --- events ------------------------------------------------------------------------------------
 
@@ -61,6 +71,7 @@ class TaskEnded(NamedTuple):
     ok: bool
     answered: bool
     cause: str
+    more: bool = False  # of a read: it goes on with another request, when its turn comes again
 
 
 class LinkChecked(NamedTuple):
@@ -257,6 +268,7 @@ class SessionState:
     noise: str = ""
     iin: int = 0
     busy: str = ""  # the request that opendnp3 has, or ""
+    busy_s: float = 0.0  # since when
     wanted: frozenset[str] = frozenset()
     told: bool = False  # the core believes that the session is up
     dropped: bool = False  # CONNECTING: again and at once, so that zero and stop wait for it

@@ -24,6 +24,7 @@ from gateway.field.dnp3.engine import Engine
 from gateway.measured import TimeQuality
 from tests.fixtures.field import DEADLINE_S, Recorder, Sink
 from tests.fixtures.py1815_outstation import py1815_outstation
+from tests.fixtures.raw_rtac import RawRtac
 from tests.fixtures.yadnp3_outstation import yadnp3_outstation
 
 if TYPE_CHECKING:
@@ -120,6 +121,30 @@ def test_critical_points_are_read_alone_at_their_period(
     core.wait(PollDone, lambda done: done.kind == "critical" and done.ok, after=mark)
     stored = core.wait(FragmentStored, after=mark)
     assert {point.point for point in stored.points} == {"AI1", "AI2", "AI5", "BI3"}
+
+
+def test_critical_points_that_take_two_requests_are_one_poll(
+    session_to: Sessions, core: Recorder
+) -> None:
+    kinds = ("AI", "BI", "CTR", "AO")
+    points = frozenset(f"{kind}{at}" for kind in kinds for at in (0, 2, 4, 6, 8))
+    with yadnp3_outstation() as station:
+        session = session_to(station.port, critical=points, critical_poll_s=60)
+        core.wait(PollDone, lambda done: done.kind == "event")
+        mark = core.mark()
+        session.poll("critical")
+        core.wait(PollDone, lambda done: done.kind == "critical" and done.ok, after=mark)
+    told = [one for one in core.seen[mark:] if isinstance(one, FragmentStored)]
+    assert {point.point for one in told for point in one.points} >= points
+
+
+def test_the_link_is_not_checked_while_answers_arrive(session_to: Sessions, core: Recorder) -> None:
+    with RawRtac() as rtac:
+        rtac.mute_link = True
+        session_to(rtac.port, event_poll_s=0.2, link_check_s=1)
+        for _ in range(12):
+            core.wait(PollDone, lambda done: done.kind == "event", after=core.mark())
+        assert rtac.link_checks == 0
 
 
 def test_a_critical_point_that_the_outstation_lacks_makes_the_poll_fail_and_says_why(

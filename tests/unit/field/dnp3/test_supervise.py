@@ -77,6 +77,14 @@ class Script:
         return self
 
 
+def reading() -> Script:
+    """Up, and an integrity poll is under way since second 300."""
+    run = Script(replace(PLAN, event_poll_s=9999, critical_poll_s=None, link_check_s=9999)).up()
+    assert run(300, w.Ticked()) == [Request("integrity")]
+    run.heard = 300
+    return run
+
+
 def test_a_session_starts_by_connecting() -> None:
     assert Script()(0, w.Started()) == [w.Connect()]
 
@@ -317,12 +325,70 @@ def test_a_link_check_whose_answer_never_comes_counts_as_failed() -> None:
 
 def test_an_outstation_without_link_status_that_answers_reads_is_alive() -> None:
     run = Script(replace(PLAN, event_poll_s=999, critical_poll_s=None)).up()
-    for second in range(10, 100, 10):
+    for second in range(10, 145, 14):
         assert run(second, w.Ticked()) == [w.CheckLink()]
         run.heard = second + 1
         assert run(second + 3, w.LinkChecked(ok=False)) == []
-        assert run.state.phase is SessionPhase.UP
-        run.state = replace(run.state, check_at_s=second + 10)
+        assert run(second + 11, w.Ticked()) == []
+        assert run.state.look_at_s == second + 13
+        run.heard = second + 4
+
+
+def test_a_link_is_checked_only_after_silence() -> None:
+    run = Script(replace(PLAN, critical_poll_s=None)).up()
+    for second in range(2, 100, 2):
+        run.heard = second
+        assert run(second, w.Ticked()) == [Request("event")]
+        run(second + 0.1, ended())
+    run.plan = replace(run.plan, event_poll_s=999)
+    run.state = replace(run.state, event_at_s=999)
+    assert run.state.look_at_s is not None
+    assert run(107.9, w.Ticked()) == []
+    assert run(108, w.Ticked()) == [w.CheckLink()]
+
+
+def test_a_request_that_brings_nothing_for_2_r_and_a_second_ends_the_connection() -> None:
+    run = reading()
+    for second in range(301, 320):
+        run.heard = second
+        assert run(second, w.Ticked()) == []
+    assert run(325.9, w.Ticked()) == []
+    assert w.TellDown("silent: a request had no end in 26 s (integrity)") in run(326, w.Ticked())
+
+
+def test_a_request_whose_fragments_go_on_coming_ends_after_300_s_with_its_connection() -> None:
+    run = reading()
+    for second in range(301, 600):
+        run.heard = second
+        assert run(second, w.Ticked()) == []
+    run.heard = 600
+    assert run(600, w.Ticked()) == [
+        w.TellPoll(
+            "integrity", ok=False, cause="silent: a request had no end in 300 s (integrity)"
+        ),
+        w.TellDown("silent: a request had no end in 300 s (integrity)"),
+        w.Disconnect(),
+    ]
+
+
+def test_a_critical_poll_of_several_requests_lets_a_control_pass_between_them() -> None:
+    run = Script(replace(PLAN, event_poll_s=999)).up()
+    assert run(5, w.Ticked()) == [Request("critical")]
+    run(5.1, w.OperateAsked())
+    more = TaskEnded("request", ok=True, answered=True, cause="", more=True)
+    assert run(5.2, more) == [Request("operate")]
+    assert run(5.3, ended()) == [Request("rest")]
+    assert run(5.4, ended()) == [w.TellPoll("critical", ok=True, cause="")]
+
+
+def test_a_critical_poll_that_is_asked_for_is_made_whole() -> None:
+    run = Script(replace(PLAN, event_poll_s=999)).up()
+    run(5, w.Ticked())
+    run(5.1, w.PollAsked("critical"))
+    more = TaskEnded("request", ok=True, answered=True, cause="", more=True)
+    assert run(5.2, more) == [Request("critical")]
+    assert run(5.3, more) == [Request("rest")]
+    assert run(5.4, ended()) == [w.TellPoll("critical", ok=True, cause="")]
 
 
 def test_three_reads_without_an_answer_end_a_session_whose_link_still_answers() -> None:
@@ -452,14 +518,6 @@ def test_controls_that_wait_are_handed_back_when_the_connection_ends() -> None:
 # --- zero goes first ---------------------------------------------------------------------------
 
 
-def reading() -> Script:
-    """Up, and an integrity poll is under way since second 300."""
-    run = Script(replace(PLAN, event_poll_s=9999, critical_poll_s=None, link_check_s=9999)).up()
-    assert run(300, w.Ticked()) == [Request("integrity")]
-    run.heard = 300
-    return run
-
-
 def again(run: Script, at: float) -> list[w.Order]:
     """The dropped connection is there again, and what follows at once."""
     orders = run(at, w.TcpOpened())
@@ -542,6 +600,7 @@ def test_two_drops_a_demand_are_all_and_then_waiting_goes_on_and_is_told() -> No
     run(300.5, w.ZeroDemanded(on=True))
     at = 301.0
     for _ in range(2):
+        run.heard = at
         run.zero(at)
         assert run(at + 3.2, w.Ticked())[-4:] == DROP
         again(run, at + 3.2)
@@ -562,9 +621,10 @@ def test_two_drops_a_demand_are_all_and_then_waiting_goes_on_and_is_told() -> No
 def test_three_drops_in_ten_minutes_are_all_however_many_demands_there_were() -> None:
     run, drops = reading(), []
     for at in range(310, 1300, 20):
-        run(at, w.ZeroDemanded(on=True))
         run.heard = at
-        run.state = replace(run.state, busy="integrity")
+        run.state = replace(run.state, busy="")
+        run(at, w.ZeroDemanded(on=True))
+        run.state = replace(run.state, busy="integrity", busy_s=at)
         run.zero(at)
         if w.TellDropped(DROPPED) in run(at + 3.2, w.Ticked()):
             drops.append(at)
