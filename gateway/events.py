@@ -5,6 +5,7 @@ Frozen values, past tense. ``at`` is the instant at which the shell saw it.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -52,6 +53,9 @@ class FragmentStored:
     points: tuple[RawPoint, ...]
     unsolicited: bool
     at: Now
+    # Monotonic s at which the request that it answers was sent; -inf where nobody asked. What is
+    # static in it is younger than that.
+    asked_at: float = -math.inf
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ prebound names and the tuples made without ``RawPoint``'s own constructor.
 from __future__ import annotations
 
 import logging
+import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import opendnp3 as dnp
@@ -114,6 +115,7 @@ class FragmentHandler(dnp.ISOEHandler):
         super().__init__()
         self.live = False  # after the events that waited for us have been read: ages count
         self.fragments = 0
+        self.asked_at = -math.inf  # monotonic s at which the request under way was sent
         self._asset, self._store, self._post, self._now = asset, store, post, now
         self._late_ms = late_ms
         self._points: list[RawPoint] = []
@@ -179,7 +181,10 @@ class FragmentHandler(dnp.ISOEHandler):
             if points:
                 self._store(self._asset, points)
                 self.fragments += 1
-                self._post(FragmentStored(self._asset, points, info.unsolicited, self._now()))
+                asked_at = -math.inf if info.unsolicited else self.asked_at
+                self._post(
+                    FragmentStored(self._asset, points, info.unsolicited, self._now(), asked_at)
+                )
             if self._undecoded:
                 self._lost(self._undecoded, self._reason)
         except (

@@ -66,6 +66,8 @@ def indicated(state: SessionState, now: Instant, plan: SessionPlan) -> SessionSt
     if state.iin & Iin.EVENT_BUFFER_OVERFLOW and now.s >= state.overflow_at_s + REPEAT_S:
         # Events were lost: only class 0 tells the present values.
         state = replace(state, wanted=state.wanted | {"integrity"}, overflow_at_s=now.s)
+    if plan.time_sync and state.iin & Iin.NEED_TIME and now.s >= state.time_at_s + REPEAT_S:
+        state = replace(state, wanted=state.wanted | {"time"}, time_at_s=now.s)
     return state
 
 
@@ -141,6 +143,8 @@ def look_at(state: SessionState, now: Instant, plan: SessionPlan) -> float | Non
     due += [] if plan.critical_poll_s is None else [state.critical_at_s]
     if state.iin & Iin.EVENT_BUFFER_OVERFLOW:
         due.append(state.overflow_at_s + REPEAT_S)
+    if plan.time_sync and state.iin & Iin.NEED_TIME:
+        due.append(state.time_at_s + REPEAT_S)
     if state.iin & Iin.DEVICE_RESTART:
         due.append(state.restart_at_s + REPEAT_S)
     return min(due)

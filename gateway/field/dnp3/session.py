@@ -23,6 +23,7 @@ from gateway.field.dnp3.fragments import SKEW_MS, AttributeHandler, FragmentHand
 from gateway.field.dnp3.iin import names, refusal
 from gateway.field.dnp3.operation import Licence, Operation
 from gateway.field.dnp3.stack import EndedTask, Stack
+from gateway.field.dnp3.time_sync import TimeSync
 from gateway.field.dnp3.waiting import WaitingOperations
 from gateway.ports import Outcome, OutcomeKind, Purpose
 
@@ -95,6 +96,7 @@ class Dnp3Session:
             critical_poll_s=critical_poll_s if self._requests else None,
             link_check_s=settings.link_check_s,
             unsolicited=settings.unsolicited,
+            time_sync=settings.time_sync != "none",
         )
         # An event may wait for the next poll, and that poll for its answer.
         late_ms = round((settings.event_poll_s + settings.response_timeout_s) * 1000)
@@ -112,6 +114,7 @@ class Dnp3Session:
         self._range = 0  # of the critical points' requests, the one that goes next
         self._attributes = AttributeHandler()
         self._heard_s = 0.0
+        self._sent = now()  # when the request that is under way was sent
         self._started = False
         self._closed = threading.Event()
 
@@ -294,6 +297,8 @@ class Dnp3Session:
         elif kind == "attributes":
             self._attributes = AttributeHandler()
             master.Scan(_ATTRIBUTES, self._attributes)
+        elif kind == "time":
+            TimeSync(self._settings.time_sync, now=self._now, sent=lambda: self._sent).run(stack)
         elif kind in _FUNCTIONS:
             master.PerformFunction(kind, *_FUNCTIONS[kind])
         elif kind == "operate":
@@ -336,9 +341,12 @@ class Dnp3Session:
 
     def started(self, stack: Stack, task: str) -> None:
         """A request is being sent."""
-        operation = self._operation
-        if stack is self._stack and task == "request" and operation is not None:
-            operation.started = True
+        if stack is not self._stack:
+            return
+        self._sent = self._now()
+        self._points.asked_at = self._sent.mono_s
+        if task == "request" and self._operation is not None:
+            self._operation.started = True
 
     def notice(self, stack: Stack, event: w.Event) -> None:
         """Something for the supervisor."""

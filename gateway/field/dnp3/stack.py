@@ -41,7 +41,6 @@ _NOISE = re.compile(
 )
 _CANCELED = "canceled"
 
-_TIME_SYNC = {"lan": dnp.TimeSyncMode.LAN, "serial": dnp.TimeSyncMode.NonLAN}
 _TASKS = {
     dnp.MasterTaskType.STARTUP_INTEGRITY_POLL.value: "startup",
     dnp.MasterTaskType.ENABLE_UNSOLICITED.value: "enable_unsolicited",
@@ -269,11 +268,9 @@ def _config(settings: Dnp3Settings) -> dnp.MasterStackConfig:
     master.taskStartTimeout = _duration(2 * settings.response_timeout_s)
     master.taskRetryPeriod = _duration(1)
     master.maxTaskRetryPeriod = _duration(settings.response_timeout_s + 1)
-    # The supervisor answers these: opendnp3 would, again as fast as the bit comes back.
+    # The supervisor answers these, and NEED_TIME: opendnp3 would as fast as the bit comes back.
     master.integrityOnEventOverflowIIN = False
     master.ignoreRestartIIN = True
-    if (mode := _TIME_SYNC.get(settings.time_sync)) is not None:
-        master.timeSyncMode = mode
     link.LocalAddr = settings.master_address
     link.RemoteAddr = settings.outstation_address
     link.Timeout = _duration(settings.response_timeout_s)

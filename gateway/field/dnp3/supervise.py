@@ -14,8 +14,8 @@ Four things that a reader would get wrong:
   of several ended.
 - opendnp3's own connection retry has no jitter, so it is never given the time: each attempt is
   ended here, and the next one begins after our own back-off.
-- What a restart or an overflow needs is ordered here: opendnp3 repeats it as fast as the bit comes
-  back, hundreds of integrity polls a second from an outstation that never clears it.
+- What a restart, an overflow or NEED_TIME needs is ordered here: opendnp3 repeats it as fast as the
+  bit comes back, thousands of requests a second to an outstation that never clears it.
 """
 
 from __future__ import annotations

@@ -12,6 +12,7 @@ POLLS = ("integrity", "critical", "event")
 REQUESTS = (
     "quiet",
     "clear_restart",
+    "time",
     "integrity",
     "critical",
     "rest",
@@ -233,6 +234,7 @@ class SessionPlan:
     critical_poll_s: float | None  # None: no critical points
     link_check_s: float
     unsolicited: bool
+    time_sync: bool  # whether NEED_TIME is answered
 
 
 class SessionPhase(Enum):
@@ -284,5 +286,6 @@ class SessionState:
     poll_failures: int = 0
     overflow_at_s: float = float("-inf")  # last integrity poll because of an overflow
     restart_at_s: float = float("-inf")  # last time a restart was acknowledged
+    time_at_s: float = float("-inf")  # last time the outstation's clock was set
     live: bool = False  # what waited at the outstation has been read
     attributes: Attributes = Attributes.ASK

@@ -24,7 +24,7 @@ from gateway.field.dnp3.engine import Engine
 from gateway.measured import TimeQuality
 from tests.fixtures.field import DEADLINE_S, Recorder, Sink
 from tests.fixtures.py1815_outstation import py1815_outstation
-from tests.fixtures.raw_rtac import RawRtac
+from tests.fixtures.raw_rtac import Function, RawRtac
 from tests.fixtures.yadnp3_outstation import yadnp3_outstation
 
 if TYPE_CHECKING:
@@ -36,6 +36,10 @@ if TYPE_CHECKING:
 
     Stations = Callable[..., OutstationProcess]
     Sessions = Callable[..., Dnp3Session]
+
+
+NEED_TIME = 0x0010
+TIME_FUNCTIONS = (Function.DELAY_MEASURE, Function.RECORD_CURRENT_TIME)
 
 
 def holds(point: str, value: float) -> Callable[[FragmentStored], bool]:
@@ -121,6 +125,21 @@ def test_critical_points_are_read_alone_at_their_period(
     core.wait(PollDone, lambda done: done.kind == "critical" and done.ok, after=mark)
     stored = core.wait(FragmentStored, after=mark)
     assert {point.point for point in stored.points} == {"AI1", "AI2", "AI5", "BI3"}
+
+
+def test_a_fragment_says_when_what_it_answers_was_asked_for(
+    outstation: Stations, session_to: Sessions, core: Recorder, settled: Callable[[], None]
+) -> None:
+    station = outstation()
+    session = session_to(station.port, event_poll_s=60, critical=frozenset({"AI1"}))
+    settled()
+    assert core.wait(FragmentStored).asked_at > -math.inf  # the startup poll
+    mark, asked_s = core.mark(), clock.now().mono_s
+    session.poll("integrity")
+    told = core.wait(FragmentStored, lambda one: len(one.points) > 1, after=mark)
+    assert asked_s <= told.asked_at <= told.at.mono_s
+    station.ask("update", kind="AI", index=3, value=42)
+    assert core.wait(FragmentStored, lambda one: one.unsolicited).asked_at == -math.inf
 
 
 def test_critical_points_that_take_two_requests_are_one_poll(
@@ -266,11 +285,57 @@ def test_time_is_written_when_asked_for_and_allowed_and_it_is_the_present(
     session_to: Sessions, core: Recorder, mode: str
 ) -> None:
     with py1815_outstation(need_time=True) as station:
+        began_ms = clock.now().unix_ms
         session_to(station.port, time_sync=mode)
         core.wait(IinReceived, lambda told: "NEED_TIME" in told.names)
         core.wait(IinReceived, lambda told: "NEED_TIME" not in told.names)
         written_ms = station.ask("time")["time_ms"]
-        assert abs(written_ms - clock.now().unix_ms) < 60_000
+        assert began_ms <= written_ms <= clock.now().unix_ms
+
+
+@pytest.mark.parametrize(("mode", "variation"), [("lan", 3), ("serial", 1)])
+def test_the_time_that_is_written_is_that_of_the_instant_which_the_standard_names(
+    session_to: Sessions, core: Recorder, mode: str, variation: int
+) -> None:
+    slow_s = 0.4
+    with RawRtac() as rtac:
+        rtac.iin, rtac.delay_s = NEED_TIME, {Function.DELAY_MEASURE: slow_s}
+        session_to(rtac.port, time_sync=mode)
+        first = rtac.wait(lambda one: one.function in TIME_FUNCTIONS)
+        write = rtac.wait(lambda one: one.function == Function.WRITE)
+        rtac.iin = 0
+        core.wait(PollDone, lambda done: done.kind == "event", after=core.mark())
+    assert first.function == TIME_FUNCTIONS[mode == "lan"]
+    assert write.objects[:4] == bytes([50, variation, 7, 1])
+    written_ms = int.from_bytes(write.objects[4:], "little")
+    meant = first if mode == "lan" else write
+    way_s = 0 if mode == "lan" else slow_s / 2
+    assert written_ms / 1000 == pytest.approx(meant.unix_s + way_s, abs=0.1)
+
+
+def test_an_outstation_that_needs_time_for_ever_is_not_stormed(
+    session_to: Sessions, core: Recorder
+) -> None:
+    with RawRtac() as rtac:
+        rtac.iin = NEED_TIME
+        session_to(rtac.port, time_sync="lan", event_poll_s=0.2)
+        for _ in range(10):
+            core.wait(PollDone, lambda done: done.kind == "event", after=core.mark())
+        asked = [one.function for one in rtac.asked if one.function in TIME_FUNCTIONS]
+        assert 1 <= len(asked) <= 2
+
+
+def test_a_clock_whose_functions_are_refused_is_asked_for_again_at_a_pace(
+    session_to: Sessions, core: Recorder
+) -> None:
+    with RawRtac() as rtac:
+        rtac.iin, rtac.refused = NEED_TIME, lambda one: one.function in TIME_FUNCTIONS
+        session_to(rtac.port, time_sync="lan", event_poll_s=0.2)
+        for _ in range(10):
+            core.wait(PollDone, lambda done: done.kind == "event", after=core.mark())
+        asked = [one.function for one in rtac.asked]
+        assert 1 <= asked.count(Function.RECORD_CURRENT_TIME) <= 2
+        assert Function.WRITE not in asked
 
 
 def test_time_is_not_written_by_default(session_to: Sessions, core: Recorder) -> None:

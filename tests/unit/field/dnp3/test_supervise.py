@@ -31,8 +31,9 @@ PLAN = SessionPlan(
     critical_poll_s=5,
     link_check_s=10,
     unsolicited=True,
+    time_sync=True,
 )
-OVERFLOW, RESTART = 0x0800, 0x0080
+OVERFLOW, RESTART, NEED_TIME = 0x0800, 0x0080, 0x0010
 
 
 def ended(task: str = "request", *, ok: bool = True, answered: bool = True) -> TaskEnded:
@@ -192,10 +193,29 @@ def test_a_restart_indication_that_never_goes_is_no_storm() -> None:
     assert integrity == 3
 
 
+def test_time_is_set_when_asked_for_and_every_10_seconds_at_most() -> None:
+    run = Script(replace(PLAN, event_poll_s=999, critical_poll_s=None, link_check_s=999)).up()
+    assert run(1, w.IinSeen(NEED_TIME)) == [w.TellIin(NEED_TIME), Request("time")]
+    assert run(1.1, ended()) == []
+    run(1.2, w.IinSeen(0))
+    assert run(1.3, w.IinSeen(NEED_TIME)) == [w.TellIin(NEED_TIME)]
+    assert run.state.look_at_s == 11
+    assert run(11, w.Ticked()) == [Request("time")]
+    assert run(11.1, ended(ok=False)) == []
+    assert run(20.9, w.Ticked()) == []
+    run(20.9, w.IinSeen(0))
+    assert run(30, w.Ticked()) == []
+
+
+def test_time_is_not_set_where_the_site_does_not_want_it() -> None:
+    run = Script(replace(PLAN, time_sync=False)).up()
+    assert run(1, w.IinSeen(NEED_TIME)) == [w.TellIin(NEED_TIME)]
+
+
 def test_waiting_events_alone_are_no_news() -> None:
     run = Script().up()
     assert run(1, w.IinSeen(0x0E)) == []
-    assert run(1, w.IinSeen(0x10)) == [w.TellIin(0x10)]
+    assert run(1, w.IinSeen(0x20)) == [w.TellIin(0x20)]
 
 
 def test_unsolicited_off_is_said_after_each_time_opendnp3_switched_it_on() -> None:
@@ -700,7 +720,7 @@ EVENTS = st.one_of(
             w.ZeroDemanded(on=False),
         ]
     ),
-    st.builds(w.IinSeen, st.sampled_from([0, OVERFLOW, RESTART, 0x0E])),
+    st.builds(w.IinSeen, st.sampled_from([0, OVERFLOW, RESTART, NEED_TIME, 0x0E])),
     st.builds(w.LinkChecked, st.booleans()),
     st.builds(w.PollAsked, st.sampled_from(["integrity", "event", "critical"])),
     st.builds(
