@@ -31,6 +31,7 @@ def anew(state: SessionState, phase: SessionPhase, now: Instant) -> SessionState
         attempt=state.attempt,
         reported=state.reported,
         attributes=state.attributes,
+        counting=state.counting,
         told=state.told,
         drops=state.drops,
         demand_drops=state.demand_drops,

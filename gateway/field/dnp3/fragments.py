@@ -116,6 +116,7 @@ class FragmentHandler(dnp.ISOEHandler):
         self.live = False  # after the events that waited for us have been read: ages count
         self.fragments = 0
         self.asked_at = -math.inf  # monotonic s at which the request under way was sent
+        self.answered = 0  # points that it has brought
         self._asset, self._store, self._post, self._now = asset, store, post, now
         self._late_ms = late_ms
         self._points: list[RawPoint] = []
@@ -177,6 +178,8 @@ class FragmentHandler(dnp.ISOEHandler):
     def EndFragment(self, info: dnp.ResponseInfo) -> None:  # noqa: N802 - opendnp3
         """opendnp3: all of it was given; the CONFIRM leaves when this returns."""
         points = tuple(self._points)
+        if not info.unsolicited:
+            self.answered += len(points)
         try:
             if points:
                 self._store(self._asset, points)

@@ -10,7 +10,7 @@ from gateway.field.dnp3 import words as w
 from gateway.field.dnp3.connection import silence_s
 from gateway.field.dnp3.iin import Iin
 from gateway.field.dnp3.precedence import press_at
-from gateway.field.dnp3.words import POLLS, REQUESTS, Attributes, SessionPhase
+from gateway.field.dnp3.words import POLLS, REQUESTS, Attributes, Counting, SessionPhase
 
 if TYPE_CHECKING:
     from gateway.field.dnp3.words import Instant, Order, SessionPlan, SessionState
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 START_S = 300.0  # from open to the end of the first integrity poll, while answers arrive
 REQUEST_S = 300.0  # the longest that one request may take, while fragments arrive
 FAILED_INTEGRITY_S = 30.0  # until a failed integrity poll is repeated, at most
+_COUNTED = (Counting.ASK, Counting.ASKED, Counting.TAKEN)
 REPEAT_S = 10.0  # between answers to one indication, however often it comes back
 
 
@@ -76,6 +77,10 @@ def request_ended(
 ) -> SessionState:
     """A request of ours ended: tell of it, and note when it is due again."""
     kind, state = state.busy, replace(state, busy="")
+    if kind == "event" and state.counting in _COUNTED:
+        state = _counted(state, event)
+        if event.refused:
+            return state
     if event.more:
         rest = "rest" if kind == "critical" else kind
         return replace(state, poll_failures=0, wanted=state.wanted | {rest})
@@ -98,6 +103,14 @@ def request_ended(
     return state
 
 
+def _counted(state: SessionState, event: w.TaskEnded) -> SessionState:
+    """A read of a limited count of events ended: is it known here? Else all are read, at once."""
+    unknown = event.refused or (state.counting is Counting.ASKED and not event.answered)
+    if unknown:
+        return replace(state, counting=Counting.NOT_HERE, wanted=state.wanted | {"event"})
+    return replace(state, counting=Counting.TAKEN) if event.answered else state
+
+
 def next_request(
     state: SessionState, now: Instant, plan: SessionPlan, orders: list[Order]
 ) -> SessionState:
@@ -112,7 +125,10 @@ def next_request(
     kind = next((k for k in REQUESTS if k in state.wanted), None)
     if kind is None:
         return state
-    orders.append(w.Request(kind))
+    counted = kind == "event" and state.counting in _COUNTED
+    orders.append(w.Request("all_events" if kind == "event" and not counted else kind))
+    if counted and state.counting is Counting.ASK:
+        state = replace(state, counting=Counting.ASKED)
     done = {"integrity": {"integrity", "event"}, "critical": {"critical", "rest"}}.get(kind, {kind})
     busy = "critical" if kind == "rest" else kind
     state = replace(state, busy=busy, busy_s=now.s, wanted=state.wanted - done)

@@ -20,7 +20,7 @@ from gateway import clock, events
 from gateway.field.dnp3 import reads, supervise
 from gateway.field.dnp3 import words as w
 from gateway.field.dnp3.fragments import SKEW_MS, AttributeHandler, FragmentHandler
-from gateway.field.dnp3.iin import names, refusal
+from gateway.field.dnp3.iin import EVENTS_WAIT, names, refusal
 from gateway.field.dnp3.operation import Licence, Operation
 from gateway.field.dnp3.stack import EndedTask, Stack
 from gateway.field.dnp3.time_sync import TimeSync
@@ -40,6 +40,8 @@ log = logging.getLogger(__name__)
 
 _EVENTS = dnp.ClassField(class0=False, class1=True, class2=True, class3=True)
 _ALL = dnp.ClassField(class0=True, class1=True, class2=True, class3=True)
+COUNT = 580  # events of a class that one read asks for: two fragments of analogs without time
+_SOME_EVENTS = [dnp.Header.Count16(60, variation, COUNT) for variation in (2, 3, 4)]
 _CLASSES = [dnp.Header.AllObjects(60, variation) for variation in (2, 3, 4)]
 _FUNCTIONS = {
     "quiet": (dnp.FunctionCode.DISABLE_UNSOLICITED, _CLASSES),
@@ -289,6 +291,8 @@ class Dnp3Session:
         if kind == "integrity":
             master.ScanClasses(_ALL, self._points)
         elif kind == "event":
+            master.Scan(_SOME_EVENTS, self._points)
+        elif kind == "all_events":
             master.ScanClasses(_EVENTS, self._points)
         elif kind in ("critical", "rest"):
             self._range = self._range if kind == "rest" else 0
@@ -344,7 +348,7 @@ class Dnp3Session:
         if stack is not self._stack:
             return
         self._sent = self._now()
-        self._points.asked_at = self._sent.mono_s
+        self._points.asked_at, self._points.answered = self._sent.mono_s, 0
         if task == "request" and self._operation is not None:
             self._operation.started = True
 
@@ -359,14 +363,18 @@ class Dnp3Session:
             self._flush(kind)
         cause = "" if ended.ok else _CAUSES.get(ended.result, ended.result)
         ok, more = ended.ok, False
-        if refused := refusal(ended.iin):
+        refused = refusal(ended.iin)
+        if refused:
             cause = f"the outstation answers {refused}"
             # Class polls may be refused in part (a class that it lacks); a list of points may not.
             ok = ok and kind != "critical"
         if kind == "critical" and ended.task == "request":
             more = ok and self._range + 1 < len(self._requests)
             self._range = self._range + 1 if more else 0
-        self._tell(stack, w.TaskEnded(ended.task, ok, ended.answered, cause, more))
+        if kind == "event" and ended.task == "request":
+            full = self._points.answered >= COUNT
+            more = ok and full and bool(ended.iin & EVENTS_WAIT)
+        self._tell(stack, w.TaskEnded(ended.task, ok, ended.answered, cause, more, bool(refused)))
 
     def closed(self, _stack: Stack) -> None:
         """The connection ended; a startup poll is then cut short without an end of its own."""

@@ -28,7 +28,7 @@ from gateway.field.dnp3 import words as w
 from gateway.field.dnp3.connection import LINKED
 from gateway.field.dnp3.iin import FLEETING, Iin
 from gateway.field.dnp3.schedule import REPEAT_S, START_S
-from gateway.field.dnp3.words import Attributes, SessionPhase, SessionState
+from gateway.field.dnp3.words import Attributes, Counting, SessionPhase, SessionState
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -91,9 +91,11 @@ def _opened(
     if state.phase is not SessionPhase.CONNECTING:
         return state
     again = {Attributes.ANSWERED: Attributes.ASK, Attributes.ASKED: Attributes.NEVER}
+    anew = {Counting.NOT_HERE: Counting.ASK, Counting.ASKED: Counting.NEVER}
     return replace(
         connection.anew(state, SessionPhase.STARTING, now),
         attributes=again.get(state.attributes, state.attributes),
+        counting=anew.get(state.counting, state.counting),
         wanted=state.wanted,
     )
 

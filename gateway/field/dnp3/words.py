@@ -73,6 +73,7 @@ class TaskEnded(NamedTuple):
     answered: bool
     cause: str
     more: bool = False  # of a read: it goes on with another request, when its turn comes again
+    refused: bool = False  # the outstation says that it does not know what was asked
 
 
 class LinkChecked(NamedTuple):
@@ -140,7 +141,7 @@ class CheckLink(NamedTuple):
 
 
 class Request(NamedTuple):
-    """One request. ``kind`` is one of ``REQUESTS``, or operate."""
+    """One request. ``kind`` is one of ``REQUESTS``, or operate, or all_events (without a count)."""
 
     kind: str
 
@@ -256,6 +257,16 @@ class Attributes(Enum):
     NEVER = "never"  # the outstation fell silent or hung up on it
 
 
+class Counting(Enum):
+    """Whether event reads ask for a limited count of events."""
+
+    ASK = "ask"  # not tried yet
+    ASKED = "asked"  # sent; if the connection ends before an answer, never again
+    TAKEN = "taken"  # answered
+    NOT_HERE = "not here"  # refused, or not answered, on this connection
+    NEVER = "never"  # the outstation hung up on it
+
+
 @dataclass(frozen=True, slots=True)
 class SessionState:
     """One session. ``_s`` are monotonic seconds."""
@@ -289,3 +300,4 @@ class SessionState:
     time_at_s: float = float("-inf")  # last time the outstation's clock was set
     live: bool = False  # what waited at the outstation has been read
     attributes: Attributes = Attributes.ASK
+    counting: Counting = Counting.ASK

@@ -21,6 +21,7 @@ from gateway.events import (
     SessionUp,
 )
 from gateway.field.dnp3.engine import Engine
+from gateway.field.dnp3.session import COUNT
 from gateway.measured import TimeQuality
 from tests.fixtures.field import DEADLINE_S, Recorder, Sink
 from tests.fixtures.py1815_outstation import py1815_outstation
@@ -84,6 +85,35 @@ def test_an_event_poll_brings_what_an_outstation_without_unsolicited_holds(
     told = core.wait(FragmentStored, holds("BI2", 1))
     assert not told.unsolicited
     assert event_of(told, "BI2").value == 1
+
+
+def test_a_burst_of_events_is_read_in_pieces_and_is_one_poll(
+    session_to: Sessions, core: Recorder, settled: Callable[[], None]
+) -> None:
+    with yadnp3_outstation(unsolicited=False, events=5000) as station:
+        session = session_to(station.port, event_poll_s=60)
+        settled()
+        mark, count = core.mark(), 3 * COUNT
+        station.ask("burst", count=count, points=10)
+        session.poll("event")
+        core.wait(PollDone, lambda done: done.kind == "event", after=mark)
+    told = [one for one in core.seen[mark:] if isinstance(one, FragmentStored)]
+    assert sum(point.event for one in told for point in one.points) >= count
+    assert len({one.asked_at for one in told}) >= 3
+
+
+def test_an_outstation_that_refuses_to_count_is_asked_for_all_its_events(
+    session_to: Sessions, core: Recorder
+) -> None:
+    with RawRtac() as rtac:
+        rtac.refused = lambda one: 4 if bytes([60, 2, 8]) in one.objects else 0
+        session_to(rtac.port, event_poll_s=0.2)
+        for _ in range(2):
+            done = core.wait(PollDone, lambda done: done.kind == "event", after=core.mark())
+            assert (done.ok, done.cause) == (True, "")
+        reads = [one.objects for one in rtac.asked if one.function == Function.READ]
+    assert len([one for one in reads if bytes([60, 2, 8]) in one]) == 1
+    assert bytes([60, 2, 6, 60, 3, 6, 60, 4, 6]) in reads
 
 
 def test_with_unsolicited_off_an_event_waits_for_the_poll_that_is_ordered(

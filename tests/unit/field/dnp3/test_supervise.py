@@ -411,6 +411,58 @@ def test_a_critical_poll_that_is_asked_for_is_made_whole() -> None:
     assert run(5.4, ended()) == [w.TellPoll("critical", ok=True, cause="")]
 
 
+ALL_EVENTS = Request("all_events")
+REFUSED = TaskEnded("request", ok=True, answered=True, cause="why", refused=True)
+
+
+def test_an_outstation_that_refuses_a_count_is_asked_for_all_events_on_this_connection() -> None:
+    run = Script(replace(PLAN, critical_poll_s=None, link_check_s=999))
+    run(0, w.Started())
+    run(0, w.TcpOpened())
+    assert run(0, ended("startup"))[-1] == Request("event")
+    assert run(0.1, REFUSED) == [ALL_EVENTS]
+    # one that lacks a class refuses this in part, too
+    assert w.TellPoll("event", ok=True, cause="why") in run(0.2, REFUSED)
+    run(0.3, ended())
+    assert run(2, w.Ticked()) == [ALL_EVENTS]
+    run(2.1, w.TcpClosed())
+    run(4, w.Ticked())
+    run(4, w.TcpOpened())
+    assert run(4.1, ended("startup"))[-1] == Request("event")
+
+
+def test_an_outstation_that_does_not_answer_the_first_read_of_a_count_is_asked_for_all() -> None:
+    run = Script(replace(PLAN, critical_poll_s=None, link_check_s=999))
+    run(0, w.Started())
+    run(0, w.TcpOpened())
+    run(0, ended("startup"))
+    assert run(3, ended(ok=False, answered=False))[-1] == ALL_EVENTS
+    run(3.1, ended())
+    assert run.state.phase is SessionPhase.UP
+
+
+def test_an_outstation_that_hangs_up_on_a_count_is_never_asked_for_one_again() -> None:
+    run = Script()
+    run(0, w.Started())
+    run(0, w.TcpOpened())
+    assert run(0, ended("startup"))[-1] == Request("event")
+    run(0.1, w.TcpClosed())
+    run(2, w.Ticked())
+    run(2, w.TcpOpened())
+    assert run(2.1, ended("startup"))[-1] == ALL_EVENTS
+
+
+def test_events_are_read_again_at_once_while_there_are_more_and_controls_pass() -> None:
+    run = Script(replace(PLAN, critical_poll_s=None)).up()
+    more = TaskEnded("request", ok=True, answered=True, cause="", more=True)
+    assert run(2, w.Ticked()) == [Request("event")]
+    assert run(2.1, more) == [Request("event")]
+    run(2.2, w.OperateAsked())
+    assert run(2.3, more) == [Request("operate")]
+    assert run(2.4, ended()) == [Request("event")]
+    assert run(2.5, ended()) == [w.TellPoll("event", ok=True, cause="")]
+
+
 def test_three_reads_without_an_answer_end_a_session_whose_link_still_answers() -> None:
     run = Script(replace(PLAN, critical_poll_s=None, link_check_s=999)).up()
     run(2, w.Ticked())
