@@ -33,6 +33,7 @@ def anew(state: SessionState, phase: SessionPhase, now: Instant) -> SessionState
         attributes=state.attributes,
         counting=state.counting,
         told=state.told,
+        told_iin=state.told_iin,
         drops=state.drops,
         demand_drops=state.demand_drops,
         held=state.held,

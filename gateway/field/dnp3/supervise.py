@@ -145,9 +145,11 @@ def _iin(
 ) -> SessionState:
     if state.phase not in LINKED:
         return state
-    if (event.iin ^ state.iin) & ~FLEETING:
+    told_iin = state.told_iin
+    if ((event.iin ^ state.iin) | (event.iin ^ told_iin)) & ~FLEETING:
         orders.append(w.TellIin(event.iin))
-    return replace(state, iin=event.iin)
+        told_iin = event.iin
+    return replace(state, iin=event.iin, told_iin=told_iin)
 
 
 def _ended(

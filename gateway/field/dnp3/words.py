@@ -279,7 +279,8 @@ class SessionState:
     reported: str | None = None  # cause of TellDown the core heard last; None: none, or it is up
     stray: StraySeen | None = None
     noise: str = ""
-    iin: int = 0
+    iin: int = 0  # of this connection's last response that was news
+    told_iin: int = 0  # those that the core heard last, over whichever connection
     busy: str = ""  # the request that opendnp3 has, or ""
     busy_s: float = 0.0  # since when
     wanted: frozenset[str] = frozenset()

@@ -218,6 +218,26 @@ def test_waiting_events_alone_are_no_news() -> None:
     assert run(1, w.IinSeen(0x20)) == [w.TellIin(0x20)]
 
 
+def test_an_indication_that_went_while_there_was_no_connection_is_told_as_gone() -> None:
+    run = Script().up()
+    local = 0x20
+    assert run(1, w.IinSeen(local)) == [w.TellIin(local)]
+    run(2, w.TcpClosed())
+    run(4, w.Ticked())
+    run(4, w.TcpOpened())
+    assert run(4.1, w.IinSeen(0x0E)) == [w.TellIin(0x0E)]
+    assert run(4.2, w.IinSeen(0)) == []
+
+
+def test_a_restart_that_is_indicated_over_a_new_connection_is_told_again() -> None:
+    run = Script().up()
+    assert w.TellIin(RESTART) in run(1, w.IinSeen(RESTART))
+    run(2, w.TcpClosed())
+    run(4, w.Ticked())
+    run(4, w.TcpOpened())
+    assert run(4.1, w.IinSeen(RESTART)) == [w.TellIin(RESTART)]
+
+
 def test_unsolicited_off_is_said_after_each_time_opendnp3_switched_it_on() -> None:
     run = Script(replace(PLAN, unsolicited=False)).up()
     assert run(0.5, ended("enable_unsolicited")) == [Request("quiet")]
