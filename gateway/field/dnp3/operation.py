@@ -73,14 +73,18 @@ class Operation:
         """Why it cannot be sent at all; "" if it can."""
         return self._fault
 
-    @property
-    def stoppable(self) -> bool:
-        """Whether it is under way, and its connection's end would still keep power from moving.
+    def stop_s(self, *, heard: bool) -> float:
+        """From when on the connection must end, so that it moves no power; inf: never, or too late.
 
-        Nobody is told of SELECT's answer: all of select before operate counts.
+        Args:
+            heard: whether a response arrived since it was started. Nobody is told of SELECT's
+                answer: this may have been it, or not.
         """
-        under_way = self.purpose is Purpose.POWER and not self.over
-        return under_way and (self._sbo or not self.started)
+        if self.purpose is not Purpose.POWER or self.over or (self.started and not self._sbo):
+            return math.inf
+        if self._licence.demanded():
+            return -math.inf
+        return math.inf if self.started and heard else self._by
 
     def judge(self) -> None:
         """Find it faulty where it waited too long, or moves power while zero is demanded."""

@@ -27,8 +27,10 @@ def press(
     state: SessionState, now: Instant, plan: SessionPlan, orders: list[Order]
 ) -> SessionState:
     """Drop the connection where power must not leave over it, or zero cannot."""
-    if now.unlicensed:
-        return connection.drop(state, now, orders, "zero is demanded while power is being written")
+    if now.s >= now.stop_s:
+        demanded = math.isinf(now.stop_s)
+        why = "zero is demanded" if demanded else "its time is over"
+        return connection.drop(state, now, orders, f"power was being written, and {why}")
     if math.isinf(now.urgent_s) and state.held:
         orders.append(w.TellHeld(""))
         return replace(state, held=False)
@@ -53,7 +55,7 @@ def demanded(state: SessionState, event: w.ZeroDemanded, now: Instant) -> Sessio
 def press_at(state: SessionState, now: Instant, plan: SessionPlan) -> float:
     """When ``press`` has something to do (monotonic s)."""
     late_at = _late_at(state, now, plan)
-    return max(late_at, _free_at(state)) if state.held else late_at
+    return min(now.stop_s, max(late_at, _free_at(state)) if state.held else late_at)
 
 
 def _late_at(state: SessionState, now: Instant, plan: SessionPlan) -> float:

@@ -222,7 +222,9 @@ class Dnp3Session:
             random.random(),  # noqa: S311 - jitter
             waiting=len(self._operations),
             urgent_s=urgent_s,
-            unlicensed=self._demanded and operation is not None and operation.stoppable,
+            stop_s=math.inf
+            if operation is None
+            else operation.stop_s(heard=self._heard_s > self._sent.mono_s),
         )
 
     def _carry_out(self, order: w.Order) -> None:
@@ -319,6 +321,7 @@ class Dnp3Session:
         else:
             self._operation = operation
             operation.run(stack)
+            self._tell(stack, w.Ticked())  # until when it may be under way is known only now
 
     def _put_back(self, operation: Operation) -> None:
         """Its connection was dropped before it was started: it waits for the next one."""

@@ -220,7 +220,7 @@ class Instant(NamedTuple):
     luck: float  # 0..1, drawn anew each time: the jitter of the back-off
     waiting: int = 0  # controls in the shell's queue
     urgent_s: float = math.inf  # since when a zero or a stop waits to be sent; inf: none does
-    unlicensed: bool = False  # power that can still be stopped is with opendnp3, and zero demanded
+    stop_s: float = math.inf  # from when on power that opendnp3 has must be stopped, if it can be
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from gateway import clock
 from gateway.events import ConnectionDropped, OutputHeld, SessionDown, SessionUp
 from gateway.ports import Control, Outcome, OutcomeKind, Purpose, Stage
 from tests.fixtures.field import DEADLINE_S, Recorder
@@ -126,6 +127,21 @@ def test_a_direct_operate_that_is_on_the_wire_is_left_alone_when_zero_is_demande
     rtac.mute = set()
     assert order(session, ZERO, Purpose.ZERO).next().kind is OutcomeKind.SUCCESS
     assert {one.connection for one in rtac.asked} == {1}
+
+
+def test_power_whose_select_is_not_answered_before_its_time_is_over_never_operates(
+    rtac: RawRtac, session_to: Sessions, core: Recorder
+) -> None:
+    session = session_to(rtac.port, response_timeout_s=10, **QUIET)
+    core.wait(SessionUp)
+    rtac.mute = {Function.SELECT}
+    answers = Answers()
+    by = clock.now().mono_s + 1
+    session.operate([POWER_W], sbo=True, done=answers.put.put, by=by)
+    assert answers.next().stage is Stage.SELECT
+    assert by <= clock.now().mono_s
+    rtac.wait(lambda one: one.connection == 2)  # no core was needed for that
+    assert [one.function for one in rtac.asked if writes(300_000)(one)] == [Function.SELECT]
 
 
 @pytest.mark.parametrize("sbo", [False, True])

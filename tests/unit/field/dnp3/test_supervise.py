@@ -45,14 +45,12 @@ class Script:
 
     def __init__(self, plan: SessionPlan = PLAN, *, luck: float = 0.0) -> None:
         self.plan, self.luck, self.heard = plan, luck, -1.0
-        self.waiting, self.urgent_s, self.unlicensed = 0, math.inf, False
+        self.waiting, self.urgent_s, self.stop_s = 0, math.inf, math.inf
         self.state = SessionState()
 
     def __call__(self, at: float, event: w.Event) -> list[w.Order]:
         self.waiting += isinstance(event, w.OperateAsked)
-        instant = Instant(
-            at, self.heard, self.luck, self.waiting, self.urgent_s, unlicensed=self.unlicensed
-        )
+        instant = Instant(at, self.heard, self.luck, self.waiting, self.urgent_s, self.stop_s)
         self.state, orders = handle(self.state, event, instant, self.plan)
         for order in orders:
             if order == Request("operate"):
@@ -740,16 +738,25 @@ def test_what_is_no_zero_waits_for_ever_without_a_drop() -> None:
 def test_power_that_can_still_be_stopped_is_stopped_when_zero_is_demanded() -> None:
     run = Script().up()
     run(1, w.OperateAsked())
-    run.unlicensed = True
-    cause = "zero is demanded while power is being written"
+    run.stop_s = -math.inf
+    cause = "power was being written, and zero is demanded"
     assert run(1.1, w.ZeroDemanded(on=True)) == [
         w.TellDropped(cause),
         w.Disconnect(keep=True),
         w.Connect(),
     ]
-    run.unlicensed = False
+    run.stop_s = math.inf
     assert run.zero(1.2) == [w.FailOperations("not connected: connecting", keep=True)]
     assert again(run, 1.3) == [Request("operate")]
+
+
+def test_power_that_can_still_be_stopped_is_stopped_when_its_time_is_over() -> None:
+    run = Script(replace(PLAN, critical_poll_s=None, event_poll_s=999)).up()
+    run.stop_s = 4.0
+    assert run(1, w.OperateAsked()) == [Request("operate")]
+    assert run.state.look_at_s == 4
+    assert run(3.9, w.Ticked()) == []
+    assert w.TellDropped("power was being written, and its time is over") in run(4, w.Ticked())
 
 
 def test_a_critical_poll_that_a_drop_cut_short_is_made_on_the_next_connection() -> None:
@@ -757,9 +764,9 @@ def test_a_critical_poll_that_a_drop_cut_short_is_made_on_the_next_connection() 
     run(2, w.Ticked())
     run(5, ended())
     assert run.state.busy == "critical"
-    run.unlicensed = True
+    run.stop_s = -math.inf
     assert w.Connect() in run(5.1, w.ZeroDemanded(on=True))
-    run.unlicensed = False
+    run.stop_s = math.inf
     again(run, 5.2)
     assert run(5.3, w.PollAsked("critical")) == []
     assert Request("critical") in run(5.4, ended("startup"))
@@ -818,7 +825,7 @@ def test_whatever_happens_requests_come_one_at_a_time_and_only_over_a_connection
         at += step
         run.heard = at if heard else run.heard
         run.urgent_s = min(run.urgent_s, at) if urgent else math.inf
-        run.unlicensed = unlicensed
+        run.stop_s = -math.inf if unlicensed else math.inf
         before = run.state.busy
         for order in run(at, event):
             if isinstance(order, w.Connect):
