@@ -120,7 +120,7 @@ class Gateway:
         self._swaps: queue.SimpleQueue[effects.ApplySettings] = queue.SimpleQueue()
         self._swapping = threading.Lock()  # held while sessions are replaced, or ended for good
         self._looked_s = self._awake_s = started.mono_s  # of ``_feed``
-        self._hurried = False  # written by the core's thread, read by the DNP3 thread
+        self._owed: set[str] = set()  # assets that wait for zero; the core's thread writes it
         self._dark: list[str] = []  # threads that made no progress at the last look
         self._doers: dict[type, Callable[[Any], None]] = {
             effects.StoreBatch: lambda order: self._store.append_later(order.batch),
@@ -172,7 +172,7 @@ class Gateway:
             self._store,
             clock.now,
             post=self._post,
-            hurried=lambda: self._hurried,
+            hurried=lambda: bool(self._owed),
         )
         self._intakes[asset.id] = intake
         self._sessions[asset.id] = Dnp3Session(
@@ -183,13 +183,17 @@ class Gateway:
             poll_done=intake.flush,
             post=self._post,
         )
+        self._sessions[asset.id].demand(on=asset.id in self._owed)
 
     def _perform(self, effect: object) -> None:
         """Hand one order of the core to whoever carries it out; never waits."""
         self._doers[type(effect)](effect)
 
     def _hurry(self, order: effects.Hurry) -> None:
-        self._hurried = order.on
+        (self._owed.add if order.on else self._owed.discard)(order.asset)
+        session = self._sessions.get(order.asset)
+        if session is not None:
+            session.demand(on=order.on)
 
     def _poll(self, order: effects.Poll) -> None:
         """Order a read; a session that a reload is about to start reads everything anyway."""
@@ -207,7 +211,9 @@ class Gateway:
         if session is None:
             done(Outcome(OutcomeKind.FAILED, (), "the session is being replaced"))
         else:
-            session.operate((order.control,), sbo=order.sbo, done=done, by=order.by)
+            session.operate(
+                (order.control,), sbo=order.sbo, done=done, by=order.by, purpose=order.purpose
+            )
 
     def _forget_shipped(self, order: effects.ForgetShipped) -> None:
         """Ship static values again; an intake that is not made yet has shipped none."""

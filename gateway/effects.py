@@ -6,6 +6,8 @@ import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from gateway.ports import Purpose
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -75,6 +77,7 @@ class Operate:
     control: Control
     sbo: bool
     by: float = math.inf  # CLOCK_BOOTTIME s; inf: zero and stop are never too late
+    purpose: Purpose = Purpose.POWER
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,8 +145,12 @@ class ApplySettings:
 
 @dataclass(frozen=True, slots=True)
 class Hurry:
-    """A battery waits for zero: nothing may hold the field up for long; or none does any more."""
+    """This battery waits for zero, or does no more.
 
+    While it does nothing may hold the field up for long, and nothing that moves power may leave.
+    """
+
+    asset: str
     on: bool
 
 

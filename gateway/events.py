@@ -5,6 +5,7 @@ Frozen values, past tense. ``at`` is the instant at which the shell saw it.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -52,6 +53,9 @@ class FragmentStored:
     points: tuple[RawPoint, ...]
     unsolicited: bool
     at: Now
+    # Monotonic s at which the request that it answers was sent; -inf where nobody asked. What is
+    # static in it is younger than that.
+    asked_at: float = -math.inf
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +65,30 @@ class FragmentLost:
     asset: str
     count: int
     reason: str
+    at: Now
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionDropped:
+    """The pathway dropped its connection for a zero's sake, and makes it again: no ``SessionDown``.
+
+    That follows only if the new connection is not made.
+    """
+
+    asset: str
+    cause: str
+    at: Now
+
+
+@dataclass(frozen=True, slots=True)
+class OutputHeld:
+    """A zero or a stop waits, and the connection was dropped too often to do it again.
+
+    ``cause`` is "" when it waits no more.
+    """
+
+    asset: str
+    cause: str
     at: Now
 
 

@@ -60,6 +60,14 @@ class Control:
     off_ms: int = 100
 
 
+class Purpose(StrEnum):
+    """What an output does to the battery's power: what it must wait for, and what it may."""
+
+    ZERO = "zero"  # zero, or a stop: nothing may keep it waiting for long
+    BEAT = "beat"  # the heartbeat
+    POWER = "power"  # it moves power, or may: never while zero is demanded
+
+
 class OutcomeKind(StrEnum):
     """What became of a request to operate."""
 
@@ -118,6 +126,7 @@ class Pathway(Protocol):
         sbo: bool,
         done: Callable[[Outcome], None],
         by: float = math.inf,
+        purpose: Purpose = Purpose.POWER,
     ) -> None:
         """Carry out ``controls`` in order; ``done`` is called once, from a thread of the pathway.
 
@@ -126,6 +135,15 @@ class Pathway(Protocol):
             sbo: select before operate, else direct operate.
             done: takes the outcome; it must only hand it on.
             by: CLOCK_BOOTTIME s; what would leave later does not leave, and has FAILED.
+            purpose: what the controls do to the battery's power.
+        """
+        ...
+
+    def demand(self, *, on: bool) -> None:
+        """Zero is owed to the battery, or none is any more.
+
+        While it is, nothing that moves power leaves: what waits has FAILED, and what was handed
+        over is stopped as long as it can be.
         """
         ...
 

@@ -76,6 +76,7 @@ class Monitor:
         self.iin: frozenset[str] = frozenset()
         self._indicated: events.IinReceived | None = None  # the newest
         self._failures: dict[str, str] = {}  # kind of poll -> why its last one failed
+        self._held = ""  # why a zero or a stop waits
         self._repolled_at = self._lost_said_at = float("-inf")
         self._repoll_at = math.inf  # mono_s at which the last loss asks for a poll
         self._lost_unsaid = 0
@@ -86,6 +87,8 @@ class Monitor:
             events.AttributesRead: self._doubt,
             events.SessionUp: self._session,
             events.SessionDown: self._session,
+            events.ConnectionDropped: self._dropped,
+            events.OutputHeld: self._held_up,
             events.IinReceived: self._indications,
             events.FragmentLost: self._lost,
         }
@@ -178,6 +181,7 @@ class Monitor:
         if up != self._up:
             self._since = now
             self._failures.clear()
+            self._held = ""
         self._up, self._cause = up, cause
         end = f"{self._asset.dnp3.host}:{self._asset.dnp3.port}"
         text = f"session up with {end}" if up else f"session down with {end}: {cause}"
@@ -191,6 +195,18 @@ class Monitor:
                 "session-up" if up else "session-down",
             ),
         ]
+
+    def _dropped(self, event: events.ConnectionDropped, now: Now) -> list[Effect]:
+        text = f"connection dropped, and made again at once: {event.cause}"
+        return [
+            self._record("session", "warning", text, now, up=self._up, cause=event.cause),
+            self._log(logging.WARNING, text),
+        ]
+
+    def _held_up(self, event: events.OutputHeld, _now: Now) -> list[Effect]:
+        """Zero cannot leave: said once, and shown until it can."""
+        self._held = event.cause
+        return [self._log(logging.ERROR, f"zero waits: {event.cause}")] if event.cause else []
 
     def _indications(self, event: events.IinReceived, now: Now) -> list[Effect]:
         before, self.iin, self._indicated = self.iin, event.names, event
@@ -339,6 +355,8 @@ class Monitor:
                 for kind, cause in sorted(self._failures.items())
                 if kind != "attributes"  # group 0 is optional
             ]
+        if self._held:
+            found.append(f"zero waits: {self._held}")
         if self._up and self._map.by_role and self._state is not None:
             quality = self._state.quality
             if quality >= Quality.STALE:

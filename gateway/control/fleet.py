@@ -53,7 +53,7 @@ class Fleet:
         self._due = math.inf  # the least of them
         self.news = False  # what birth says of control may have changed
         self._zeroing: set[str] = set()  # assets that a zero is owed to, and could reach
-        self._hurried = False
+        self._hurried: set[str] = set()  # those of them that the field was told of
         self._free_pct = 0.0
         # Of answers to challenges: a genuine one beyond it comes again in 5 s.
         self._allowed = Allowance(ANSWERS_PER_S, 1.0)
@@ -263,9 +263,9 @@ class Fleet:
         if newest > self._challenged:
             self._challenged = newest
             out.insert(0, self._challenge(newest, now))
-        if bool(self._zeroing) is not self._hurried:
-            self._hurried = not self._hurried
-            out.insert(0, Hurry(self._hurried))
+        # First of all, so that no output of power passes it.
+        out[:0] = [Hurry(name, name in self._zeroing) for name in self._zeroing ^ self._hurried]
+        self._hurried = set(self._zeroing)
         self._due = min(self._wakes.values(), default=math.inf)
         return out
 

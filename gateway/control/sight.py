@@ -108,7 +108,7 @@ class Sight:
             return
         self.look_at = min(self.look_at, self._looked_at + SOON_S)
         old = {raw.point for raw in event.points if raw.event}
-        asked_at = event.at.mono_s
+        asked_at = event.asked_at
         for seen in self.authority(facts) if names & view.authority_points else ():
             if isinstance(seen, watchdog_events.LocalSeen) or not old & view.authority_points:
                 yield seen

@@ -101,6 +101,24 @@ def test_a_session_that_fails_the_same_way_again_is_reported_once() -> None:
     assert "bess-1: session down: refused" in ask(made, "status", later(4))["reasons"]
 
 
+def test_a_connection_that_was_dropped_for_zero_is_told_and_is_no_session_that_is_down() -> None:
+    made = core()
+    made.handle(events.SessionUp("bess-1", START), START)
+    dropped = events.ConnectionDropped("bess-1", "zero waited 3 s", later(1))
+    (record,) = bodies(made.handle(dropped, later(1)), Stream.EVENT)
+    assert (record["type"], record["up"], record["cause"]) == ("session", True, "zero waited 3 s")
+    assert not [one for one in ask(made, "status", later(2))["reasons"] if "session" in one]
+
+
+def test_a_zero_that_waits_without_a_drop_stands_in_status_until_it_waits_no_more() -> None:
+    made = core()
+    made.handle(events.SessionUp("bess-1", START), START)
+    made.handle(events.OutputHeld("bess-1", "dropped twice", later(1)), later(1))
+    assert "bess-1: zero waits: dropped twice" in ask(made, "status", later(2))["reasons"]
+    made.handle(events.OutputHeld("bess-1", "", later(3)), later(3))
+    assert not [one for one in ask(made, "status", later(4))["reasons"] if "zero waits" in one]
+
+
 def test_no_matching_map_is_said_and_never_guessed() -> None:
     made = core(matched=False)
     (record,) = [

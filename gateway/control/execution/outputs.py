@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from gateway import effects
 from gateway.control.execution.outcomes import IdleNext, after_idle
-from gateway.ports import Outcome, OutcomeKind
+from gateway.ports import Outcome, OutcomeKind, Purpose
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,6 +38,15 @@ class Rank(IntEnum):
     STOP_AGAIN = 2  # one that did not operate
     HEARTBEAT = 3
     POWER = 4  # all else: it needs a lease and clear interlocks when it leaves
+
+
+_PURPOSE = {
+    Rank.STOP: Purpose.ZERO,
+    Rank.IDLE: Purpose.ZERO,
+    Rank.STOP_AGAIN: Purpose.ZERO,
+    Rank.HEARTBEAT: Purpose.BEAT,
+    Rank.POWER: Purpose.POWER,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,7 +122,7 @@ class Outputs:
         self._out = output
         self._token, self._lost_at = next(self._tokens), at + ANSWER_S
         control, sbo = output.controls[0]
-        return effects.Operate(self._asset, self._token, control, sbo, by)
+        return effects.Operate(self._asset, self._token, control, sbo, by, _PURPOSE[output.rank])
 
     def answered(self, token: int, outcome: Outcome) -> tuple[Output, Outcome] | None:
         """Take an answer; the output that is over with it, None while there is more of it.

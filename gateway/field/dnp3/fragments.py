@@ -10,6 +10,7 @@ prebound names and the tuples made without ``RawPoint``'s own constructor.
 from __future__ import annotations
 
 import logging
+import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import opendnp3 as dnp
@@ -114,6 +115,8 @@ class FragmentHandler(dnp.ISOEHandler):
         super().__init__()
         self.live = False  # after the events that waited for us have been read: ages count
         self.fragments = 0
+        self.asked_at = -math.inf  # monotonic s at which the request under way was sent
+        self.answered = 0  # points that it has brought
         self._asset, self._store, self._post, self._now = asset, store, post, now
         self._late_ms = late_ms
         self._points: list[RawPoint] = []
@@ -175,11 +178,16 @@ class FragmentHandler(dnp.ISOEHandler):
     def EndFragment(self, info: dnp.ResponseInfo) -> None:  # noqa: N802 - opendnp3
         """opendnp3: all of it was given; the CONFIRM leaves when this returns."""
         points = tuple(self._points)
+        if not info.unsolicited:
+            self.answered += len(points)
         try:
             if points:
                 self._store(self._asset, points)
                 self.fragments += 1
-                self._post(FragmentStored(self._asset, points, info.unsolicited, self._now()))
+                asked_at = -math.inf if info.unsolicited else self.asked_at
+                self._post(
+                    FragmentStored(self._asset, points, info.unsolicited, self._now(), asked_at)
+                )
             if self._undecoded:
                 self._lost(self._undecoded, self._reason)
         except (

@@ -6,20 +6,28 @@ import functools
 import logging
 import math
 import weakref
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from gateway.field.dnp3 import controls as c
-from gateway.ports import Control, Outcome, OutcomeKind
+from gateway.ports import Control, Outcome, OutcomeKind, Purpose
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     import opendnp3 as dnp
 
+    from gateway.clock import Now
     from gateway.field.dnp3.engine import Engine
     from gateway.field.dnp3.stack import EndedTask, Stack
 
 log = logging.getLogger(__name__)
+
+
+class Licence(NamedTuple):
+    """What a session's own thread judges an operation by, whatever the core does meanwhile."""
+
+    now: Callable[[], Now]
+    demanded: Callable[[], bool]  # zero is owed to the battery
 
 
 class Operation:
@@ -30,6 +38,8 @@ class Operation:
         done: takes the outcome.
         sbo: select before operate, else direct operate.
         by: CLOCK_BOOTTIME s after which it must not begin.
+        purpose: what it does to the battery's power.
+        licence: by what it is judged at the moment at which a control of it would leave.
     """
 
     def __init__(
@@ -39,8 +49,14 @@ class Operation:
         *,
         sbo: bool,
         by: float = math.inf,
+        purpose: Purpose = Purpose.POWER,
+        licence: Licence,
     ) -> None:
         self._controls, self._done, self._sbo, self._by = controls, done, sbo, by
+        self.purpose, self.asked_s, self._licence = purpose, licence.now().mono_s, licence
+        self.started = self.over = False  # its present control is on the wire; its outcome is told
+        # Takes it back, instead of an outcome, where its connection ends before it was started.
+        self.keep: Callable[[Operation], None] | None = None
         self._fault = ""
         self._commands: tuple[c.BoundControl, ...] = ()
         try:
@@ -57,15 +73,34 @@ class Operation:
         """Why it cannot be sent at all; "" if it can."""
         return self._fault
 
-    def judge(self, now_s: float) -> None:
-        """Find it faulty where it has waited too long at ``now_s`` (CLOCK_BOOTTIME s)."""
-        if now_s > self._by and not self._fault:
-            self._fault = f"not sent: {now_s - self._by:.1f} s too late"
+    def stop_s(self, *, heard: bool) -> float:
+        """From when on the connection must end, so that it moves no power; inf: never, or too late.
+
+        Args:
+            heard: whether a response arrived since it was started. Nobody is told of SELECT's
+                answer: this may have been it, or not.
+        """
+        if self.purpose is not Purpose.POWER or self.over or (self.started and not self._sbo):
+            return math.inf
+        if self._licence.demanded():
+            return -math.inf
+        return math.inf if self.started and heard else self._by
+
+    def judge(self) -> None:
+        """Find it faulty where it waited too long, or moves power while zero is demanded."""
+        late_s = self._licence.now().mono_s - self._by
+        if self._fault:
+            return
+        if late_s > 0:
+            self._fault = f"not sent: {late_s:.1f} s too late"
+        elif self.purpose is Purpose.POWER and self._licence.demanded():
+            self._fault = "not sent: zero is demanded"
 
     def run(self, stack: Stack) -> None:
         """Send the next control; its end sends the one after it."""
         stack.on_end = functools.partial(self._ended, stack)
         self._results = self._unheard = None
+        self.started = False
         command = self._commands[len(self._answers)]
         send = stack.master.SelectAndOperate if self._sbo else stack.master.DirectOperate
         # Weak, because opendnp3 keeps the callback (see ``stack``).
@@ -73,6 +108,7 @@ class Operation:
 
     def finish(self, outcome: Outcome, engine: Engine) -> None:
         """Hand the outcome on."""
+        self.over = True
         try:
             self._done(outcome)
         except Exception as error:  # it would end the process (a command callback is on the stack)
@@ -103,11 +139,17 @@ class Operation:
         if self._results is None:
             self._unheard = ended
             return True
+        if self.keep is not None and not ended.started and not self._answers:
+            self.keep(self)
+            return True
         self._answers.append(_answer(ended, self._results, sbo=self._sbo))
         outcome = c.outcome(self._controls, self._answers)
         if outcome.kind is OutcomeKind.SUCCESS and len(self._answers) < len(self._commands):
-            self.run(stack)
-            return True
+            self.judge()
+            if not self._fault:
+                self.run(stack)
+                return True
+            outcome = Outcome(OutcomeKind.FAILED, outcome.statuses, self._fault)
         self.finish(outcome, stack.engine)
         return False
 

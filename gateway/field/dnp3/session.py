@@ -20,10 +20,12 @@ from gateway import clock, events
 from gateway.field.dnp3 import reads, supervise
 from gateway.field.dnp3 import words as w
 from gateway.field.dnp3.fragments import SKEW_MS, AttributeHandler, FragmentHandler
-from gateway.field.dnp3.iin import names, refusal
-from gateway.field.dnp3.operation import Operation
+from gateway.field.dnp3.iin import EVENTS_WAIT, names, refusal
+from gateway.field.dnp3.operation import Licence, Operation
 from gateway.field.dnp3.stack import EndedTask, Stack
-from gateway.ports import Outcome, OutcomeKind
+from gateway.field.dnp3.time_sync import TimeSync
+from gateway.field.dnp3.waiting import WaitingOperations
+from gateway.ports import Outcome, OutcomeKind, Purpose
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -38,6 +40,8 @@ log = logging.getLogger(__name__)
 
 _EVENTS = dnp.ClassField(class0=False, class1=True, class2=True, class3=True)
 _ALL = dnp.ClassField(class0=True, class1=True, class2=True, class3=True)
+COUNT = 580  # events of a class that one read asks for: two fragments of analogs without time
+_SOME_EVENTS = [dnp.Header.Count16(60, variation, COUNT) for variation in (2, 3, 4)]
 _CLASSES = [dnp.Header.AllObjects(60, variation) for variation in (2, 3, 4)]
 _FUNCTIONS = {
     "quiet": (dnp.FunctionCode.DISABLE_UNSOLICITED, _CLASSES),
@@ -94,6 +98,7 @@ class Dnp3Session:
             critical_poll_s=critical_poll_s if self._requests else None,
             link_check_s=settings.link_check_s,
             unsolicited=settings.unsolicited,
+            time_sync=settings.time_sync != "none",
         )
         # An event may wait for the next poll, and that poll for its answer.
         late_ms = round((settings.event_poll_s + settings.response_timeout_s) * 1000)
@@ -102,11 +107,16 @@ class Dnp3Session:
         )
         self._state = w.SessionState()
         self._inbox: deque[tuple[Stack | None, w.Event]] = deque()
-        self._operations: deque[Operation] = deque()
+        self._operations = WaitingOperations()
+        self._operation: Operation | None = None  # the last one that was handed to opendnp3
+        self._demanded = False  # zero is owed to the battery; written by whoever publishes it
+        self._licence = Licence(now, lambda: self._demanded)
         self._stack: Stack | None = None
         self._stacks = 0
+        self._range = 0  # of the critical points' requests, the one that goes next
         self._attributes = AttributeHandler()
         self._heard_s = 0.0
+        self._sent = now()  # when the request that is under way was sent
         self._started = False
         self._closed = threading.Event()
 
@@ -130,8 +140,8 @@ class Dnp3Session:
 
     def poll(self, kind: str) -> None:
         """Order a read: integrity | event | critical. Answered by ``PollDone``."""
-        if kind not in supervise.POLLS:
-            text = f"poll {kind!r}: must be one of {' '.join(supervise.POLLS)}"
+        if kind not in w.POLLS:
+            text = f"poll {kind!r}: must be one of {' '.join(w.POLLS)}"
             raise ValueError(text)
         self._tell(None, w.PollAsked(kind))
 
@@ -142,6 +152,7 @@ class Dnp3Session:
         sbo: bool,
         done: Callable[[Outcome], None],
         by: float = math.inf,
+        purpose: Purpose = Purpose.POWER,
     ) -> None:
         """Carry out ``controls`` one after another, before any poll that waits.
 
@@ -151,9 +162,18 @@ class Dnp3Session:
             sbo: select before operate, else direct operate.
             done: takes the outcome once, on the dnp3 thread or the watch thread.
             by: CLOCK_BOOTTIME s; what has waited longer is not sent and has FAILED.
+            purpose: what the controls do to the battery's power.
         """
-        self._operations.append(Operation(tuple(controls), done, sbo=sbo, by=by))
+        operation = Operation(
+            tuple(controls), done, sbo=sbo, by=by, purpose=purpose, licence=self._licence
+        )
+        self._operations.put(operation)
         self._tell(None, w.OperateAsked())
+
+    def demand(self, *, on: bool) -> None:
+        """Zero is owed to the battery, or none is any more; holds from this instant on."""
+        self._demanded = on
+        self._tell(None, w.ZeroDemanded(on))
 
     def close(self, *, within_s: float) -> None:
         """Disconnect for good; return when done or after ``within_s`` seconds."""
@@ -178,19 +198,41 @@ class Dnp3Session:
         return self._state.look_at_s
 
     def _handle(self, event: w.Event) -> None:
-        instant = w.Instant(self._now().mono_s, self._heard_s, random.random())  # noqa: S311 - jitter
-        self._state, orders = supervise.handle(self._state, event, instant, self._plan)
+        if self._demanded:
+            for operation in self._operations.take(lambda one: one.purpose is Purpose.POWER):
+                operation.judge()
+                operation.refuse(self._engine)
+        self._state, orders = supervise.handle(self._state, event, self._instant(), self._plan)
         for order in orders:
             self._carry_out(order)
         if isinstance(event, w.Stopped):
             self._closed.set()
+
+    def _instant(self) -> w.Instant:
+        operation = self._operation
+        if operation is not None and operation.over:
+            operation = None
+        urgent_s = self._operations.urgent_s
+        if operation is not None and operation.purpose is Purpose.ZERO:
+            # One that is on the wire already is what others wait for, and it ends by itself.
+            urgent_s = math.inf if operation.started else min(urgent_s, operation.asked_s)
+        return w.Instant(
+            self._now().mono_s,
+            self._heard_s,
+            random.random(),  # noqa: S311 - jitter
+            waiting=len(self._operations),
+            urgent_s=urgent_s,
+            stop_s=math.inf
+            if operation is None
+            else operation.stop_s(heard=self._heard_s > self._sent.mono_s),
+        )
 
     def _carry_out(self, order: w.Order) -> None:
         match order:
             case w.Connect():
                 self._connect()
             case w.Disconnect():
-                self._disconnect()
+                self._disconnect(keep=order.keep)
             case w.CheckLink():
                 if self._stack is not None:
                     self._stack.check_link()
@@ -198,7 +240,7 @@ class Dnp3Session:
                 if self._stack is not None:
                     self._request(self._stack, order.kind)
             case w.FailOperations():
-                self._fail_operations(order.cause)
+                self._fail_operations(order.cause, keep=order.keep)
             case w.CountAges():
                 self._points.live = True
             case _:
@@ -211,6 +253,10 @@ class Dnp3Session:
                 self._post(events.SessionUp(asset, at))
             case w.TellDown():
                 self._post(events.SessionDown(asset, order.cause, at))
+            case w.TellDropped():
+                self._post(events.ConnectionDropped(asset, order.cause, at))
+            case w.TellHeld():
+                self._post(events.OutputHeld(asset, order.cause, at))
             case w.TellIin():
                 named = frozenset(names(order.iin))
                 self._post(events.IinReceived(asset, order.iin, named, at))
@@ -221,6 +267,7 @@ class Dnp3Session:
 
     def _connect(self) -> None:
         self._stacks += 1
+        self._range = 0
         self._points.live = False
         self._stack = Stack(
             self._engine,
@@ -232,8 +279,11 @@ class Dnp3Session:
         )
         self._stack.open()
 
-    def _disconnect(self) -> None:
+    def _disconnect(self, *, keep: bool) -> None:
         stack, self._stack = self._stack, None
+        operation = self._operation
+        if keep and operation is not None and operation.purpose is Purpose.ZERO:
+            operation.keep = self._put_back
         if stack is not None:
             stack.drop()
 
@@ -243,39 +293,47 @@ class Dnp3Session:
         if kind == "integrity":
             master.ScanClasses(_ALL, self._points)
         elif kind == "event":
+            master.Scan(_SOME_EVENTS, self._points)
+        elif kind == "all_events":
             master.ScanClasses(_EVENTS, self._points)
-        elif kind == "critical":
-            self._read_ranges(stack, 0)
+        elif kind in ("critical", "rest"):
+            self._range = self._range if kind == "rest" else 0
+            headers = [_header(span) for span in self._requests[self._range]]
+            master.Scan(headers, self._points)
         elif kind == "attributes":
             self._attributes = AttributeHandler()
             master.Scan(_ATTRIBUTES, self._attributes)
+        elif kind == "time":
+            TimeSync(self._settings.time_sync, now=self._now, sent=lambda: self._sent).run(stack)
         elif kind in _FUNCTIONS:
             master.PerformFunction(kind, *_FUNCTIONS[kind])
         elif kind == "operate":
-            operation = self._operations.popleft()
-            operation.judge(self._now().mono_s)
-            if operation.fault:
+            self._operate(stack)
+
+    def _operate(self, stack: Stack) -> None:
+        operation = self._operations.next()
+        if operation is not None:
+            operation.judge()
+        if operation is None or operation.fault:
+            if operation is not None:
                 operation.refuse(self._engine)
-                self._tell(stack, w.TaskEnded("request", ok=False, answered=True, cause=""))
-            else:
-                operation.run(stack)
+            self._tell(stack, w.TaskEnded("request", ok=False, answered=True, cause=""))
+        else:
+            self._operation = operation
+            operation.run(stack)
+            self._tell(stack, w.Ticked())  # until when it may be under way is known only now
 
-    def _read_ranges(self, stack: Stack, at: int) -> None:
-        """Read the critical points' ``at``-th request; its end starts the next one."""
+    def _put_back(self, operation: Operation) -> None:
+        """Its connection was dropped before it was started: it waits for the next one."""
+        operation.keep = None
+        self._operation = None
+        self._operations.put_back(operation)
+        self._tell(None, w.OperateAsked())
 
-        def next_one(ended: EndedTask) -> bool:
-            if not ended.ok or refusal(ended.iin) or at + 1 == len(self._requests):
-                return False
-            self._read_ranges(stack, at + 1)
-            return True
-
-        stack.on_end = next_one
-        headers = [_header(span) for span in self._requests[at]]
-        stack.master.Scan(headers, self._points)
-
-    def _fail_operations(self, cause: str) -> None:
-        while self._operations:
-            operation = self._operations.popleft()
+    def _fail_operations(self, cause: str, *, keep: bool) -> None:
+        for operation in self._operations.take(
+            lambda one: not (keep and one.purpose is Purpose.ZERO)
+        ):
             if operation.fault:
                 operation.refuse(self._engine)
             else:
@@ -288,6 +346,15 @@ class Dnp3Session:
         if stack is self._stack:
             self._heard_s = self._now().mono_s
 
+    def started(self, stack: Stack, task: str) -> None:
+        """A request is being sent."""
+        if stack is not self._stack:
+            return
+        self._sent = self._now()
+        self._points.asked_at, self._points.answered = self._sent.mono_s, 0
+        if task == "request" and self._operation is not None:
+            self._operation.started = True
+
     def notice(self, stack: Stack, event: w.Event) -> None:
         """Something for the supervisor."""
         self._tell(stack, event)
@@ -295,15 +362,22 @@ class Dnp3Session:
     def ended(self, stack: Stack, ended: EndedTask) -> None:
         """A task ended: flush what it gathered, then let the supervisor know."""
         kind = "startup" if ended.task == "startup" else self._state.busy
-        if kind == "startup" or (ended.task == "request" and kind in supervise.POLLS):
+        if kind == "startup" or (ended.task == "request" and kind in w.POLLS):
             self._flush(kind)
         cause = "" if ended.ok else _CAUSES.get(ended.result, ended.result)
-        ok = ended.ok
-        if refused := refusal(ended.iin):
+        ok, more = ended.ok, False
+        refused = refusal(ended.iin)
+        if refused:
             cause = f"the outstation answers {refused}"
             # Class polls may be refused in part (a class that it lacks); a list of points may not.
             ok = ok and kind != "critical"
-        self._tell(stack, w.TaskEnded(ended.task, ok, ended.answered, cause))
+        if kind == "critical" and ended.task == "request":
+            more = ok and self._range + 1 < len(self._requests)
+            self._range = self._range + 1 if more else 0
+        if kind == "event" and ended.task == "request":
+            full = self._points.answered >= COUNT
+            more = ok and full and bool(ended.iin & EVENTS_WAIT)
+        self._tell(stack, w.TaskEnded(ended.task, ok, ended.answered, cause, more, bool(refused)))
 
     def closed(self, _stack: Stack) -> None:
         """The connection ended; a startup poll is then cut short without an end of its own."""

@@ -41,7 +41,6 @@ _NOISE = re.compile(
 )
 _CANCELED = "canceled"
 
-_TIME_SYNC = {"lan": dnp.TimeSyncMode.LAN, "serial": dnp.TimeSyncMode.NonLAN}
 _TASKS = {
     dnp.MasterTaskType.STARTUP_INTEGRITY_POLL.value: "startup",
     dnp.MasterTaskType.ENABLE_UNSOLICITED.value: "enable_unsolicited",
@@ -71,6 +70,10 @@ class Owner(Protocol):
 
     def heard(self, stack: Stack) -> None:
         """A response arrived."""
+        ...
+
+    def started(self, stack: Stack, task: str) -> None:
+        """A request is being sent: startup | enable_unsolicited | request."""
         ...
 
     def notice(self, stack: Stack, event: w.Event) -> None:
@@ -143,9 +146,11 @@ class Application(dnp.IMasterApplication):
         self._iin = -1
 
     @guarded
-    def OnTaskStart(self, _: Stack, kind: dnp.MasterTaskType, _id: dnp.TaskId) -> None:  # noqa: N802 - opendnp3
+    def OnTaskStart(self, stack: Stack, kind: dnp.MasterTaskType, _id: dnp.TaskId) -> None:  # noqa: N802 - opendnp3
         """opendnp3: a request is being sent."""
         self._started = kind.value
+        if (task := _TASKS.get(kind.value)) is not None:
+            stack.owner.started(stack, task)
 
     @guarded
     def OnTaskComplete(self, stack: Stack, done: dnp.TaskInfo) -> None:  # noqa: N802 - opendnp3
@@ -263,11 +268,9 @@ def _config(settings: Dnp3Settings) -> dnp.MasterStackConfig:
     master.taskStartTimeout = _duration(2 * settings.response_timeout_s)
     master.taskRetryPeriod = _duration(1)
     master.maxTaskRetryPeriod = _duration(settings.response_timeout_s + 1)
-    # The supervisor answers these: opendnp3 would, again as fast as the bit comes back.
+    # The supervisor answers these, and NEED_TIME: opendnp3 would as fast as the bit comes back.
     master.integrityOnEventOverflowIIN = False
     master.ignoreRestartIIN = True
-    if (mode := _TIME_SYNC.get(settings.time_sync)) is not None:
-        master.timeSyncMode = mode
     link.LocalAddr = settings.master_address
     link.RemoteAddr = settings.outstation_address
     link.Timeout = _duration(settings.response_timeout_s)

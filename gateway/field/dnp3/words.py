@@ -2,9 +2,24 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from enum import Enum
 from typing import NamedTuple
+
+POLLS = ("integrity", "critical", "event")
+# The urgent first. "rest" is what is left of a critical poll that takes several requests.
+REQUESTS = (
+    "quiet",
+    "clear_restart",
+    "time",
+    "integrity",
+    "critical",
+    "rest",
+    "event",
+    "unsolicited",
+    "attributes",
+)
 
 # --- events ------------------------------------------------------------------------------------
 
@@ -57,6 +72,8 @@ class TaskEnded(NamedTuple):
     ok: bool
     answered: bool
     cause: str
+    more: bool = False  # of a read: it goes on with another request, when its turn comes again
+    refused: bool = False  # the outstation says that it does not know what was asked
 
 
 class LinkChecked(NamedTuple):
@@ -73,6 +90,12 @@ class PollAsked(NamedTuple):
 
 class OperateAsked(NamedTuple):
     """One more control waits in the shell's queue."""
+
+
+class ZeroDemanded(NamedTuple):
+    """Zero is owed to the battery, or none is any more."""
+
+    on: bool
 
 
 class Ticked(NamedTuple):
@@ -92,6 +115,7 @@ Event = (
     | LinkChecked
     | PollAsked
     | OperateAsked
+    | ZeroDemanded
     | Ticked
 )
 
@@ -104,7 +128,12 @@ class Connect(NamedTuple):
 
 
 class Disconnect(NamedTuple):
-    """Close and drop the channel."""
+    """Close and drop the channel.
+
+    ``keep``: a zero or a stop that was handed over and not started shall wait again, not fail.
+    """
+
+    keep: bool = False
 
 
 class CheckLink(NamedTuple):
@@ -112,7 +141,7 @@ class CheckLink(NamedTuple):
 
 
 class Request(NamedTuple):
-    """One request. ``kind`` is one of ``supervise.REQUESTS``, or operate."""
+    """One request. ``kind`` is one of ``REQUESTS``, or operate, or all_events (without a count)."""
 
     kind: str
 
@@ -142,7 +171,20 @@ class TellIin(NamedTuple):
 
 
 class FailOperations(NamedTuple):
-    """Give the waiting controls back: they were not sent."""
+    """Give the waiting controls back: they were not sent. ``keep``: but zero and stop wait on."""
+
+    cause: str
+    keep: bool = False
+
+
+class TellDropped(NamedTuple):
+    """Tell the core: the connection was dropped on purpose, and is being made again."""
+
+    cause: str
+
+
+class TellHeld(NamedTuple):
+    """Tell the core: a zero or a stop waits, and no connection is dropped for it; "": no more."""
 
     cause: str
 
@@ -161,6 +203,8 @@ Order = (
     | TellPoll
     | TellIin
     | FailOperations
+    | TellDropped
+    | TellHeld
     | CountAges
 )
 
@@ -174,6 +218,9 @@ class Instant(NamedTuple):
     s: float  # monotonic seconds
     heard_s: float  # when the last response of this outstation arrived; 0 if never
     luck: float  # 0..1, drawn anew each time: the jitter of the back-off
+    waiting: int = 0  # controls in the shell's queue
+    urgent_s: float = math.inf  # since when a zero or a stop waits to be sent; inf: none does
+    stop_s: float = math.inf  # from when on power that opendnp3 has must be stopped, if it can be
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,6 +235,7 @@ class SessionPlan:
     critical_poll_s: float | None  # None: no critical points
     link_check_s: float
     unsolicited: bool
+    time_sync: bool  # whether NEED_TIME is answered
 
 
 class SessionPhase(Enum):
@@ -209,6 +257,16 @@ class Attributes(Enum):
     NEVER = "never"  # the outstation fell silent or hung up on it
 
 
+class Counting(Enum):
+    """Whether event reads ask for a limited count of events."""
+
+    ASK = "ask"  # not tried yet
+    ASKED = "asked"  # sent; if the connection ends before an answer, never again
+    TAKEN = "taken"  # answered
+    NOT_HERE = "not here"  # refused, or not answered, on this connection
+    NEVER = "never"  # the outstation hung up on it
+
+
 @dataclass(frozen=True, slots=True)
 class SessionState:
     """One session. ``_s`` are monotonic seconds."""
@@ -221,10 +279,16 @@ class SessionState:
     reported: str | None = None  # cause of TellDown the core heard last; None: none, or it is up
     stray: StraySeen | None = None
     noise: str = ""
-    iin: int = 0
+    iin: int = 0  # of this connection's last response that was news
+    told_iin: int = 0  # those that the core heard last, over whichever connection
     busy: str = ""  # the request that opendnp3 has, or ""
+    busy_s: float = 0.0  # since when
     wanted: frozenset[str] = frozenset()
-    operations: int = 0  # controls waiting in the shell
+    told: bool = False  # the core believes that the session is up
+    dropped: bool = False  # CONNECTING: again and at once, so that zero and stop wait for it
+    drops: tuple[float, ...] = ()  # when the connection was dropped on purpose, of late
+    demand_drops: int = 0  # of them, since zero was demanded
+    held: bool = False  # the core was told that a zero or a stop waits without a drop
     event_at_s: float = 0.0
     integrity_at_s: float = 0.0
     critical_at_s: float = 0.0
@@ -234,5 +298,7 @@ class SessionState:
     poll_failures: int = 0
     overflow_at_s: float = float("-inf")  # last integrity poll because of an overflow
     restart_at_s: float = float("-inf")  # last time a restart was acknowledged
+    time_at_s: float = float("-inf")  # last time the outstation's clock was set
     live: bool = False  # what waited at the outstation has been read
     attributes: Attributes = Attributes.ASK
+    counting: Counting = Counting.ASK

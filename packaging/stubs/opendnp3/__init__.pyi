@@ -33,8 +33,10 @@ class EventMode(_Enum):
     Force: ClassVar[EventMode]
 
 class FunctionCode(_Enum):
+    DELAY_MEASURE: ClassVar[FunctionCode]
     DISABLE_UNSOLICITED: ClassVar[FunctionCode]
     ENABLE_UNSOLICITED: ClassVar[FunctionCode]
+    RECORD_CURRENT_TIME: ClassVar[FunctionCode]
     WRITE: ClassVar[FunctionCode]
 
 class GroupVariation(_Enum): ...
@@ -195,6 +197,8 @@ class Header:
     def Range8(group: int, variation: int, start: int, stop: int) -> Header: ...
     @staticmethod
     def Range16(group: int, variation: int, start: int, stop: int) -> Header: ...
+    @staticmethod
+    def Count16(group: int, variation: int, count: int) -> Header: ...
     @staticmethod
     def Raw(data: bytes) -> Header: ...
 

@@ -21,9 +21,11 @@ from gateway.events import (
     SessionUp,
 )
 from gateway.field.dnp3.engine import Engine
+from gateway.field.dnp3.session import COUNT
 from gateway.measured import TimeQuality
 from tests.fixtures.field import DEADLINE_S, Recorder, Sink
 from tests.fixtures.py1815_outstation import py1815_outstation
+from tests.fixtures.raw_rtac import Function, RawRtac
 from tests.fixtures.yadnp3_outstation import yadnp3_outstation
 
 if TYPE_CHECKING:
@@ -35,6 +37,10 @@ if TYPE_CHECKING:
 
     Stations = Callable[..., OutstationProcess]
     Sessions = Callable[..., Dnp3Session]
+
+
+NEED_TIME = 0x0010
+TIME_FUNCTIONS = (Function.DELAY_MEASURE, Function.RECORD_CURRENT_TIME)
 
 
 def holds(point: str, value: float) -> Callable[[FragmentStored], bool]:
@@ -81,6 +87,35 @@ def test_an_event_poll_brings_what_an_outstation_without_unsolicited_holds(
     assert event_of(told, "BI2").value == 1
 
 
+def test_a_burst_of_events_is_read_in_pieces_and_is_one_poll(
+    session_to: Sessions, core: Recorder, settled: Callable[[], None]
+) -> None:
+    with yadnp3_outstation(unsolicited=False, events=5000) as station:
+        session = session_to(station.port, event_poll_s=60)
+        settled()
+        mark, count = core.mark(), 3 * COUNT
+        station.ask("burst", count=count, points=10)
+        session.poll("event")
+        core.wait(PollDone, lambda done: done.kind == "event", after=mark)
+    told = [one for one in core.seen[mark:] if isinstance(one, FragmentStored)]
+    assert sum(point.event for one in told for point in one.points) >= count
+    assert len({one.asked_at for one in told}) >= 3
+
+
+def test_an_outstation_that_refuses_to_count_is_asked_for_all_its_events(
+    session_to: Sessions, core: Recorder
+) -> None:
+    with RawRtac() as rtac:
+        rtac.refused = lambda one: 4 if bytes([60, 2, 8]) in one.objects else 0
+        session_to(rtac.port, event_poll_s=0.2)
+        for _ in range(2):
+            done = core.wait(PollDone, lambda done: done.kind == "event", after=core.mark())
+            assert (done.ok, done.cause) == (True, "")
+        reads = [one.objects for one in rtac.asked if one.function == Function.READ]
+    assert len([one for one in reads if bytes([60, 2, 8]) in one]) == 1
+    assert bytes([60, 2, 6, 60, 3, 6, 60, 4, 6]) in reads
+
+
 def test_with_unsolicited_off_an_event_waits_for_the_poll_that_is_ordered(
     outstation: Stations, session_to: Sessions, core: Recorder, settled: Callable[[], None]
 ) -> None:
@@ -120,6 +155,45 @@ def test_critical_points_are_read_alone_at_their_period(
     core.wait(PollDone, lambda done: done.kind == "critical" and done.ok, after=mark)
     stored = core.wait(FragmentStored, after=mark)
     assert {point.point for point in stored.points} == {"AI1", "AI2", "AI5", "BI3"}
+
+
+def test_a_fragment_says_when_what_it_answers_was_asked_for(
+    outstation: Stations, session_to: Sessions, core: Recorder, settled: Callable[[], None]
+) -> None:
+    station = outstation()
+    session = session_to(station.port, event_poll_s=60, critical=frozenset({"AI1"}))
+    settled()
+    assert core.wait(FragmentStored).asked_at > -math.inf  # the startup poll
+    mark, asked_s = core.mark(), clock.now().mono_s
+    session.poll("integrity")
+    told = core.wait(FragmentStored, lambda one: len(one.points) > 1, after=mark)
+    assert asked_s <= told.asked_at <= told.at.mono_s
+    station.ask("update", kind="AI", index=3, value=42)
+    assert core.wait(FragmentStored, lambda one: one.unsolicited).asked_at == -math.inf
+
+
+def test_critical_points_that_take_two_requests_are_one_poll(
+    session_to: Sessions, core: Recorder
+) -> None:
+    kinds = ("AI", "BI", "CTR", "AO")
+    points = frozenset(f"{kind}{at}" for kind in kinds for at in (0, 2, 4, 6, 8))
+    with yadnp3_outstation() as station:
+        session = session_to(station.port, critical=points, critical_poll_s=60)
+        core.wait(PollDone, lambda done: done.kind == "event")
+        mark = core.mark()
+        session.poll("critical")
+        core.wait(PollDone, lambda done: done.kind == "critical" and done.ok, after=mark)
+    told = [one for one in core.seen[mark:] if isinstance(one, FragmentStored)]
+    assert {point.point for one in told for point in one.points} >= points
+
+
+def test_the_link_is_not_checked_while_answers_arrive(session_to: Sessions, core: Recorder) -> None:
+    with RawRtac() as rtac:
+        rtac.mute_link = True
+        session_to(rtac.port, event_poll_s=0.2, link_check_s=1)
+        for _ in range(12):
+            core.wait(PollDone, lambda done: done.kind == "event", after=core.mark())
+        assert rtac.link_checks == 0
 
 
 def test_a_critical_point_that_the_outstation_lacks_makes_the_poll_fail_and_says_why(
@@ -241,11 +315,57 @@ def test_time_is_written_when_asked_for_and_allowed_and_it_is_the_present(
     session_to: Sessions, core: Recorder, mode: str
 ) -> None:
     with py1815_outstation(need_time=True) as station:
+        began_ms = clock.now().unix_ms
         session_to(station.port, time_sync=mode)
         core.wait(IinReceived, lambda told: "NEED_TIME" in told.names)
         core.wait(IinReceived, lambda told: "NEED_TIME" not in told.names)
         written_ms = station.ask("time")["time_ms"]
-        assert abs(written_ms - clock.now().unix_ms) < 60_000
+        assert began_ms <= written_ms <= clock.now().unix_ms
+
+
+@pytest.mark.parametrize(("mode", "variation"), [("lan", 3), ("serial", 1)])
+def test_the_time_that_is_written_is_that_of_the_instant_which_the_standard_names(
+    session_to: Sessions, core: Recorder, mode: str, variation: int
+) -> None:
+    slow_s = 0.4
+    with RawRtac() as rtac:
+        rtac.iin, rtac.delay_s = NEED_TIME, {Function.DELAY_MEASURE: slow_s}
+        session_to(rtac.port, time_sync=mode)
+        first = rtac.wait(lambda one: one.function in TIME_FUNCTIONS)
+        write = rtac.wait(lambda one: one.function == Function.WRITE)
+        rtac.iin = 0
+        core.wait(PollDone, lambda done: done.kind == "event", after=core.mark())
+    assert first.function == TIME_FUNCTIONS[mode == "lan"]
+    assert write.objects[:4] == bytes([50, variation, 7, 1])
+    written_ms = int.from_bytes(write.objects[4:], "little")
+    meant = first if mode == "lan" else write
+    way_s = 0 if mode == "lan" else slow_s / 2
+    assert written_ms / 1000 == pytest.approx(meant.unix_s + way_s, abs=0.1)
+
+
+def test_an_outstation_that_needs_time_for_ever_is_not_stormed(
+    session_to: Sessions, core: Recorder
+) -> None:
+    with RawRtac() as rtac:
+        rtac.iin = NEED_TIME
+        session_to(rtac.port, time_sync="lan", event_poll_s=0.2)
+        for _ in range(10):
+            core.wait(PollDone, lambda done: done.kind == "event", after=core.mark())
+        asked = [one.function for one in rtac.asked if one.function in TIME_FUNCTIONS]
+        assert 1 <= len(asked) <= 2
+
+
+def test_a_clock_whose_functions_are_refused_is_asked_for_again_at_a_pace(
+    session_to: Sessions, core: Recorder
+) -> None:
+    with RawRtac() as rtac:
+        rtac.iin, rtac.refused = NEED_TIME, lambda one: one.function in TIME_FUNCTIONS
+        session_to(rtac.port, time_sync="lan", event_poll_s=0.2)
+        for _ in range(10):
+            core.wait(PollDone, lambda done: done.kind == "event", after=core.mark())
+        asked = [one.function for one in rtac.asked]
+        assert 1 <= asked.count(Function.RECORD_CURRENT_TIME) <= 2
+        assert Function.WRITE not in asked
 
 
 def test_time_is_not_written_by_default(session_to: Sessions, core: Recorder) -> None:

@@ -295,4 +295,4 @@ def test_the_field_is_hurried_while_a_battery_waits_for_zero_and_no_longer_than_
     made.command("idle", asset="bess-1")
     made.until(lambda: made.phase("bess-1") is Phase.IDLE)
     made.run(1)
-    assert made.hurried == [True, False]
+    assert made.hurried == [("bess-1", True), ("bess-1", False)]

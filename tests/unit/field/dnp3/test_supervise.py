@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from itertools import pairwise
 
@@ -30,8 +31,9 @@ PLAN = SessionPlan(
     critical_poll_s=5,
     link_check_s=10,
     unsolicited=True,
+    time_sync=True,
 )
-OVERFLOW, RESTART = 0x0800, 0x0080
+OVERFLOW, RESTART, NEED_TIME = 0x0800, 0x0080, 0x0010
 
 
 def ended(task: str = "request", *, ok: bool = True, answered: bool = True) -> TaskEnded:
@@ -43,13 +45,24 @@ class Script:
 
     def __init__(self, plan: SessionPlan = PLAN, *, luck: float = 0.0) -> None:
         self.plan, self.luck, self.heard = plan, luck, -1.0
+        self.waiting, self.urgent_s, self.stop_s = 0, math.inf, math.inf
         self.state = SessionState()
 
     def __call__(self, at: float, event: w.Event) -> list[w.Order]:
-        self.state, orders = handle(
-            self.state, event, Instant(at, self.heard, self.luck), self.plan
-        )
+        self.waiting += isinstance(event, w.OperateAsked)
+        instant = Instant(at, self.heard, self.luck, self.waiting, self.urgent_s, self.stop_s)
+        self.state, orders = handle(self.state, event, instant, self.plan)
+        for order in orders:
+            if order == Request("operate"):
+                self.waiting -= 1
+            elif isinstance(order, w.FailOperations) and not order.keep:
+                self.waiting = 0
         return list(orders)
+
+    def zero(self, at: float) -> list[w.Order]:
+        """A zero is asked for."""
+        self.urgent_s = at
+        return self(at, w.OperateAsked())
 
     def up(self, at: float = 0.0) -> Script:
         """To UP at second ``at``, quiet: the first event poll and attributes are done."""
@@ -61,6 +74,14 @@ class Script:
         self(at, ended())
         assert (self.state.phase, self.state.busy) == (SessionPhase.UP, "")
         return self
+
+
+def reading() -> Script:
+    """Up, and an integrity poll is under way since second 300."""
+    run = Script(replace(PLAN, event_poll_s=9999, critical_poll_s=None, link_check_s=9999)).up()
+    assert run(300, w.Ticked()) == [Request("integrity")]
+    run.heard = 300
+    return run
 
 
 def test_a_session_starts_by_connecting() -> None:
@@ -170,10 +191,49 @@ def test_a_restart_indication_that_never_goes_is_no_storm() -> None:
     assert integrity == 3
 
 
+def test_time_is_set_when_asked_for_and_every_10_seconds_at_most() -> None:
+    run = Script(replace(PLAN, event_poll_s=999, critical_poll_s=None, link_check_s=999)).up()
+    assert run(1, w.IinSeen(NEED_TIME)) == [w.TellIin(NEED_TIME), Request("time")]
+    assert run(1.1, ended()) == []
+    run(1.2, w.IinSeen(0))
+    assert run(1.3, w.IinSeen(NEED_TIME)) == [w.TellIin(NEED_TIME)]
+    assert run.state.look_at_s == 11
+    assert run(11, w.Ticked()) == [Request("time")]
+    assert run(11.1, ended(ok=False)) == []
+    assert run(20.9, w.Ticked()) == []
+    run(20.9, w.IinSeen(0))
+    assert run(30, w.Ticked()) == []
+
+
+def test_time_is_not_set_where_the_site_does_not_want_it() -> None:
+    run = Script(replace(PLAN, time_sync=False)).up()
+    assert run(1, w.IinSeen(NEED_TIME)) == [w.TellIin(NEED_TIME)]
+
+
 def test_waiting_events_alone_are_no_news() -> None:
     run = Script().up()
     assert run(1, w.IinSeen(0x0E)) == []
-    assert run(1, w.IinSeen(0x10)) == [w.TellIin(0x10)]
+    assert run(1, w.IinSeen(0x20)) == [w.TellIin(0x20)]
+
+
+def test_an_indication_that_went_while_there_was_no_connection_is_told_as_gone() -> None:
+    run = Script().up()
+    local = 0x20
+    assert run(1, w.IinSeen(local)) == [w.TellIin(local)]
+    run(2, w.TcpClosed())
+    run(4, w.Ticked())
+    run(4, w.TcpOpened())
+    assert run(4.1, w.IinSeen(0x0E)) == [w.TellIin(0x0E)]
+    assert run(4.2, w.IinSeen(0)) == []
+
+
+def test_a_restart_that_is_indicated_over_a_new_connection_is_told_again() -> None:
+    run = Script().up()
+    assert w.TellIin(RESTART) in run(1, w.IinSeen(RESTART))
+    run(2, w.TcpClosed())
+    run(4, w.Ticked())
+    run(4, w.TcpOpened())
+    assert run(4.1, w.IinSeen(RESTART)) == [w.TellIin(RESTART)]
 
 
 def test_unsolicited_off_is_said_after_each_time_opendnp3_switched_it_on() -> None:
@@ -303,12 +363,122 @@ def test_a_link_check_whose_answer_never_comes_counts_as_failed() -> None:
 
 def test_an_outstation_without_link_status_that_answers_reads_is_alive() -> None:
     run = Script(replace(PLAN, event_poll_s=999, critical_poll_s=None)).up()
-    for second in range(10, 100, 10):
+    for second in range(10, 145, 14):
         assert run(second, w.Ticked()) == [w.CheckLink()]
         run.heard = second + 1
         assert run(second + 3, w.LinkChecked(ok=False)) == []
-        assert run.state.phase is SessionPhase.UP
-        run.state = replace(run.state, check_at_s=second + 10)
+        assert run(second + 11, w.Ticked()) == []
+        assert run.state.look_at_s == second + 13
+        run.heard = second + 4
+
+
+def test_a_link_is_checked_only_after_silence() -> None:
+    run = Script(replace(PLAN, critical_poll_s=None)).up()
+    for second in range(2, 100, 2):
+        run.heard = second
+        assert run(second, w.Ticked()) == [Request("event")]
+        run(second + 0.1, ended())
+    run.plan = replace(run.plan, event_poll_s=999)
+    run.state = replace(run.state, event_at_s=999)
+    assert run.state.look_at_s is not None
+    assert run(107.9, w.Ticked()) == []
+    assert run(108, w.Ticked()) == [w.CheckLink()]
+
+
+def test_a_request_that_brings_nothing_for_2_r_and_a_second_ends_the_connection() -> None:
+    run = reading()
+    for second in range(301, 320):
+        run.heard = second
+        assert run(second, w.Ticked()) == []
+    assert run(325.9, w.Ticked()) == []
+    assert w.TellDown("silent: a request had no end in 26 s (integrity)") in run(326, w.Ticked())
+
+
+def test_a_request_whose_fragments_go_on_coming_ends_after_300_s_with_its_connection() -> None:
+    run = reading()
+    for second in range(301, 600):
+        run.heard = second
+        assert run(second, w.Ticked()) == []
+    run.heard = 600
+    assert run(600, w.Ticked()) == [
+        w.TellPoll(
+            "integrity", ok=False, cause="silent: a request had no end in 300 s (integrity)"
+        ),
+        w.TellDown("silent: a request had no end in 300 s (integrity)"),
+        w.Disconnect(),
+    ]
+
+
+def test_a_critical_poll_of_several_requests_lets_a_control_pass_between_them() -> None:
+    run = Script(replace(PLAN, event_poll_s=999)).up()
+    assert run(5, w.Ticked()) == [Request("critical")]
+    run(5.1, w.OperateAsked())
+    more = TaskEnded("request", ok=True, answered=True, cause="", more=True)
+    assert run(5.2, more) == [Request("operate")]
+    assert run(5.3, ended()) == [Request("rest")]
+    assert run(5.4, ended()) == [w.TellPoll("critical", ok=True, cause="")]
+
+
+def test_a_critical_poll_that_is_asked_for_is_made_whole() -> None:
+    run = Script(replace(PLAN, event_poll_s=999)).up()
+    run(5, w.Ticked())
+    run(5.1, w.PollAsked("critical"))
+    more = TaskEnded("request", ok=True, answered=True, cause="", more=True)
+    assert run(5.2, more) == [Request("critical")]
+    assert run(5.3, more) == [Request("rest")]
+    assert run(5.4, ended()) == [w.TellPoll("critical", ok=True, cause="")]
+
+
+ALL_EVENTS = Request("all_events")
+REFUSED = TaskEnded("request", ok=True, answered=True, cause="why", refused=True)
+
+
+def test_an_outstation_that_refuses_a_count_is_asked_for_all_events_on_this_connection() -> None:
+    run = Script(replace(PLAN, critical_poll_s=None, link_check_s=999))
+    run(0, w.Started())
+    run(0, w.TcpOpened())
+    assert run(0, ended("startup"))[-1] == Request("event")
+    assert run(0.1, REFUSED) == [ALL_EVENTS]
+    # one that lacks a class refuses this in part, too
+    assert w.TellPoll("event", ok=True, cause="why") in run(0.2, REFUSED)
+    run(0.3, ended())
+    assert run(2, w.Ticked()) == [ALL_EVENTS]
+    run(2.1, w.TcpClosed())
+    run(4, w.Ticked())
+    run(4, w.TcpOpened())
+    assert run(4.1, ended("startup"))[-1] == Request("event")
+
+
+def test_an_outstation_that_does_not_answer_the_first_read_of_a_count_is_asked_for_all() -> None:
+    run = Script(replace(PLAN, critical_poll_s=None, link_check_s=999))
+    run(0, w.Started())
+    run(0, w.TcpOpened())
+    run(0, ended("startup"))
+    assert run(3, ended(ok=False, answered=False))[-1] == ALL_EVENTS
+    run(3.1, ended())
+    assert run.state.phase is SessionPhase.UP
+
+
+def test_an_outstation_that_hangs_up_on_a_count_is_never_asked_for_one_again() -> None:
+    run = Script()
+    run(0, w.Started())
+    run(0, w.TcpOpened())
+    assert run(0, ended("startup"))[-1] == Request("event")
+    run(0.1, w.TcpClosed())
+    run(2, w.Ticked())
+    run(2, w.TcpOpened())
+    assert run(2.1, ended("startup"))[-1] == ALL_EVENTS
+
+
+def test_events_are_read_again_at_once_while_there_are_more_and_controls_pass() -> None:
+    run = Script(replace(PLAN, critical_poll_s=None)).up()
+    more = TaskEnded("request", ok=True, answered=True, cause="", more=True)
+    assert run(2, w.Ticked()) == [Request("event")]
+    assert run(2.1, more) == [Request("event")]
+    run(2.2, w.OperateAsked())
+    assert run(2.3, more) == [Request("operate")]
+    assert run(2.4, ended()) == [Request("event")]
+    assert run(2.5, ended()) == [w.TellPoll("event", ok=True, cause="")]
 
 
 def test_three_reads_without_an_answer_end_a_session_whose_link_still_answers() -> None:
@@ -435,6 +605,173 @@ def test_controls_that_wait_are_handed_back_when_the_connection_ends() -> None:
     assert any(isinstance(order, w.FailOperations) for order in run(2.2, w.TcpClosed()))
 
 
+# --- zero goes first ---------------------------------------------------------------------------
+
+
+def again(run: Script, at: float) -> list[w.Order]:
+    """The dropped connection is there again, and what follows at once."""
+    orders = run(at, w.TcpOpened())
+    run.heard = at
+    return orders
+
+
+DROPPED = "zero waited 3 s behind another request"
+DROP = [
+    w.TellDropped(DROPPED),
+    w.Disconnect(keep=True),
+    w.Connect(),
+    w.FailOperations("not connected: connecting", keep=True),  # all but zero and stop
+]
+
+
+def test_a_zero_that_waited_r_drops_the_connection_and_is_the_first_on_the_next_one() -> None:
+    run = reading()
+    assert run.zero(301) == []
+    run.heard = 304  # fragments go on coming
+    assert run(304, w.Ticked()) == []
+    assert run.state.look_at_s == pytest.approx(304.1)
+    assert run(304.2, w.Ticked()) == [w.TellPoll("integrity", ok=False, cause=DROPPED), *DROP]
+    assert again(run, 304.3) == [Request("operate")]
+
+
+def test_the_core_is_not_told_that_a_session_is_down_whose_connection_was_dropped_for_zero() -> (
+    None
+):
+    run = reading()
+    run.zero(301)
+    run(304.2, w.Ticked())
+    again(run, 304.3)
+    run.urgent_s = math.inf
+    run(304.3, ended())
+    orders = run(304.4, ended("startup"))
+    assert [order for order in orders if not isinstance(order, (w.TellPoll, Request))] == []
+    assert run.state.phase is SessionPhase.UP
+
+
+def test_the_core_is_told_that_the_session_is_down_if_the_connection_is_not_made_again() -> None:
+    run = reading()
+    run.zero(301)
+    run(304.2, w.Ticked())
+    assert run(304.3, w.ConnectFailed("Connection refused")) == [
+        w.TellDown("refused: Connection refused"),
+        w.Disconnect(),
+        w.FailOperations("not connected: refused: Connection refused"),
+    ]
+
+
+def test_what_is_no_zero_is_handed_back_while_a_dropped_connection_is_made_again() -> None:
+    run = reading()
+    run.zero(301)
+    run(304.2, w.Ticked())
+    (failed,) = run(304.3, w.OperateAsked())
+    assert failed == w.FailOperations("not connected: connecting", keep=True)
+
+
+def test_a_zero_that_waited_for_the_connection_does_not_drop_it_before_it_is_up() -> None:
+    run = reading()
+    run.zero(301)
+    run(304.2, w.Ticked())
+    again(run, 304.3)
+    assert run(308, w.Ticked()) == []
+    assert run.state.phase is SessionPhase.STARTING
+
+
+def test_a_zero_asked_for_during_the_startup_poll_drops_the_connection_too() -> None:
+    run = Script()
+    run(0, w.Started())
+    run(0, w.TcpOpened())
+    run.heard = 3
+    assert run.zero(1) == [Request("operate")]  # behind the poll, which is opendnp3's
+    assert run(4.2, w.Ticked()) == DROP[:3]
+
+
+def test_two_drops_a_demand_are_all_and_then_waiting_goes_on_and_is_told() -> None:
+    run = reading()
+    run(300.5, w.ZeroDemanded(on=True))
+    at = 301.0
+    for _ in range(2):
+        run.heard = at
+        run.zero(at)
+        assert run(at + 3.2, w.Ticked())[-4:] == DROP
+        again(run, at + 3.2)
+        run.urgent_s, run.waiting = math.inf, 0
+        run(at + 3.3, ended())
+        run(at + 3.4, ended("startup"))
+        at += 10
+    run.heard = at
+    run.zero(at)
+    (held,) = run(at + 3.2, w.Ticked())
+    assert isinstance(held, w.TellHeld)
+    assert held.cause.startswith(DROPPED)
+    assert run(at + 3.2, w.Ticked()) == []
+    run.urgent_s = math.inf
+    assert w.TellHeld("") in run(at + 3.3, w.Ticked())
+
+
+def test_three_drops_in_ten_minutes_are_all_however_many_demands_there_were() -> None:
+    run, drops = reading(), []
+    for at in range(310, 1300, 20):
+        run.heard = at
+        run.state = replace(run.state, busy="")
+        run(at, w.ZeroDemanded(on=True))
+        run.state = replace(run.state, busy="integrity", busy_s=at)
+        run.zero(at)
+        if w.TellDropped(DROPPED) in run(at + 3.2, w.Ticked()):
+            drops.append(at)
+            again(run, at + 3.2)
+        run.urgent_s, run.waiting, run.heard = math.inf, 0, at + 4
+        run(at + 4, ended())
+        run(at + 4.1, ended("startup"))
+    assert drops[:3] == [310, 330, 350]
+    assert 600 <= drops[3] - drops[0] <= 620
+    assert len(drops) == 6
+
+
+def test_what_is_no_zero_waits_for_ever_without_a_drop() -> None:
+    run = reading()
+    run(301, w.OperateAsked())
+    for second in range(302, 400):
+        run.heard = second
+        assert run(second, w.Ticked()) == []
+
+
+def test_power_that_can_still_be_stopped_is_stopped_when_zero_is_demanded() -> None:
+    run = Script().up()
+    run(1, w.OperateAsked())
+    run.stop_s = -math.inf
+    cause = "power was being written, and zero is demanded"
+    assert run(1.1, w.ZeroDemanded(on=True)) == [
+        w.TellDropped(cause),
+        w.Disconnect(keep=True),
+        w.Connect(),
+    ]
+    run.stop_s = math.inf
+    assert run.zero(1.2) == [w.FailOperations("not connected: connecting", keep=True)]
+    assert again(run, 1.3) == [Request("operate")]
+
+
+def test_power_that_can_still_be_stopped_is_stopped_when_its_time_is_over() -> None:
+    run = Script(replace(PLAN, critical_poll_s=None, event_poll_s=999)).up()
+    run.stop_s = 4.0
+    assert run(1, w.OperateAsked()) == [Request("operate")]
+    assert run.state.look_at_s == 4
+    assert run(3.9, w.Ticked()) == []
+    assert w.TellDropped("power was being written, and its time is over") in run(4, w.Ticked())
+
+
+def test_a_critical_poll_that_a_drop_cut_short_is_made_on_the_next_connection() -> None:
+    run = Script().up()
+    run(2, w.Ticked())
+    run(5, ended())
+    assert run.state.busy == "critical"
+    run.stop_s = -math.inf
+    assert w.Connect() in run(5.1, w.ZeroDemanded(on=True))
+    run.stop_s = math.inf
+    again(run, 5.2)
+    assert run(5.3, w.PollAsked("critical")) == []
+    assert Request("critical") in run(5.4, ended("startup"))
+
+
 # --- the end -----------------------------------------------------------------------------------
 
 
@@ -458,9 +795,11 @@ EVENTS = st.one_of(
             w.OperateAsked(),
             w.Ticked(),
             w.Stopped(),
+            w.ZeroDemanded(on=True),
+            w.ZeroDemanded(on=False),
         ]
     ),
-    st.builds(w.IinSeen, st.sampled_from([0, OVERFLOW, RESTART, 0x0E])),
+    st.builds(w.IinSeen, st.sampled_from([0, OVERFLOW, RESTART, NEED_TIME, 0x0E])),
     st.builds(w.LinkChecked, st.booleans()),
     st.builds(w.PollAsked, st.sampled_from(["integrity", "event", "critical"])),
     st.builds(
@@ -473,16 +812,20 @@ EVENTS = st.one_of(
 )
 
 
-@given(st.lists(st.tuples(st.floats(0, 5), EVENTS, st.booleans()), max_size=60), st.booleans())
+STEPS = st.tuples(st.floats(0, 5), EVENTS, st.booleans(), st.booleans(), st.booleans())
+
+
+@given(st.lists(STEPS, max_size=60), st.booleans())
 def test_whatever_happens_requests_come_one_at_a_time_and_only_over_a_connection(
-    script: list[tuple[float, w.Event, bool]], unsolicited: bool
+    script: list[tuple[float, w.Event, bool, bool, bool]], unsolicited: bool
 ) -> None:
     run = Script(replace(PLAN, unsolicited=unsolicited), luck=0.5)
     at, linked, busy, told_up = 0.0, False, "", False
-    for step, event, heard in script:
+    for step, event, heard, urgent, unlicensed in script:
         at += step
-        if heard:
-            run.heard = at
+        run.heard = at if heard else run.heard
+        run.urgent_s = min(run.urgent_s, at) if urgent else math.inf
+        run.stop_s = -math.inf if unlicensed else math.inf
         before = run.state.busy
         for order in run(at, event):
             if isinstance(order, w.Connect):
@@ -500,9 +843,12 @@ def test_whatever_happens_requests_come_one_at_a_time_and_only_over_a_connection
                 told_up = False
             if isinstance(order, Request):
                 assert before == "" or (isinstance(event, TaskEnded) and event.task == "request")
+            if isinstance(order, w.TellDropped):
+                before = ""
         busy = run.state.busy
         assert linked or busy == ""
-        assert told_up == (run.state.phase is SessionPhase.UP)
+        assert told_up == run.state.told
+        assert told_up or run.state.phase is not SessionPhase.UP
         assert (run.state.look_at_s is None) == (run.state.phase is SessionPhase.IDLE)
         # waking at the moment that was asked for always moves on: no spinning
         assert run.state.look_at_s is None or run.state.look_at_s > at or busy

@@ -1,0 +1,200 @@
+"""What is on the wire when zero is demanded: no more power, and zero whatever else takes long."""
+
+from __future__ import annotations
+
+import queue
+import struct
+from typing import TYPE_CHECKING
+
+import pytest
+
+from gateway import clock
+from gateway.events import ConnectionDropped, OutputHeld, SessionDown, SessionUp
+from gateway.ports import Control, Outcome, OutcomeKind, Purpose, Stage
+from tests.fixtures.field import DEADLINE_S, Recorder
+from tests.fixtures.raw_rtac import Asked, Function, RawRtac
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from gateway.field.dnp3.session import Dnp3Session
+
+    Sessions = Callable[..., Dnp3Session]
+
+POWER_W, ZERO = Control("AO3", 300_000), Control("AO3", 0)
+CLASS_0 = bytes([60, 1, 6])
+QUIET = {"event_poll_s": 60, "integrity_poll_s": 3600, "link_check_s": 60}
+
+
+@pytest.fixture
+def rtac() -> Iterator[RawRtac]:
+    with RawRtac() as made:
+        yield made
+
+
+class Answers:
+    """Outcomes, in the order in which they came."""
+
+    def __init__(self) -> None:
+        self.put: queue.SimpleQueue[Outcome] = queue.SimpleQueue()
+
+    def next(self) -> Outcome:
+        return self.put.get(timeout=DEADLINE_S)
+
+
+def order(
+    session: Dnp3Session, control: Control, purpose: Purpose, *, sbo: bool = False
+) -> Answers:
+    answers = Answers()
+    session.operate([control], sbo=sbo, done=answers.put.put, purpose=purpose)
+    return answers
+
+
+def writes(value: int) -> Callable[[Asked], bool]:
+    """A control with this value, as int32 behind its index."""
+    return lambda one: (
+        one.function in (Function.SELECT, Function.OPERATE, Function.DIRECT_OPERATE)
+        and one.objects.endswith(struct.pack("<ib", value, 0))
+    )
+
+
+def reads_everything(objects: bytes) -> bool:
+    return CLASS_0 in objects
+
+
+def reads_all_over(connection: int) -> Callable[[Asked], bool]:
+    return lambda one: one.connection == connection and reads_everything(one.objects)
+
+
+def test_power_whose_select_is_not_answered_never_operates_after_zero_is_demanded(
+    rtac: RawRtac, session_to: Sessions, core: Recorder
+) -> None:
+    session = session_to(rtac.port, response_timeout_s=5, **QUIET)
+    core.wait(SessionUp)
+    rtac.mute = {Function.SELECT}
+    power = order(session, POWER_W, Purpose.POWER, sbo=True)
+    rtac.wait(writes(300_000))
+    session.demand(on=True)
+    rtac.mute = set()
+    zero = order(session, ZERO, Purpose.ZERO, sbo=True)
+    assert (ended := power.next()).kind is OutcomeKind.NO_ANSWER
+    assert ended.stage is Stage.SELECT
+    assert zero.next().kind is OutcomeKind.SUCCESS
+    functions = [(one.connection, one.function) for one in rtac.asked if writes(300_000)(one)]
+    assert functions == [(1, Function.SELECT)]
+    second = [one for one in rtac.asked if one.connection == 2]
+    assert [one.function for one in second[:3]] == [
+        Function.DISABLE_UNSOLICITED,
+        Function.SELECT,
+        Function.OPERATE,
+    ]
+    assert all(writes(0)(one) for one in second[1:3])
+    assert core.all(SessionDown) == []
+    core.wait(ConnectionDropped)
+
+
+def test_power_that_waits_behind_a_read_does_not_leave_after_zero_is_demanded(
+    rtac: RawRtac, session_to: Sessions, core: Recorder
+) -> None:
+    session = session_to(rtac.port, response_timeout_s=1, **QUIET)
+    core.wait(SessionUp)
+    rtac.mute = {Function.READ}
+    session.poll("integrity")
+    rtac.wait(lambda one: one.function == Function.READ and reads_everything(one.objects), after=3)
+    power = order(session, POWER_W, Purpose.POWER)
+    session.demand(on=True)
+    assert power.next() == Outcome(OutcomeKind.FAILED, (), "not sent: zero is demanded")
+    later = order(session, POWER_W, Purpose.POWER)
+    assert later.next().kind is OutcomeKind.FAILED
+    zero = order(session, ZERO, Purpose.ZERO)
+    assert zero.next().kind is OutcomeKind.SUCCESS  # behind the read's response timeout
+    session.demand(on=False)
+    assert order(session, POWER_W, Purpose.POWER).next().kind is OutcomeKind.SUCCESS
+    assert len([one for one in rtac.asked if writes(300_000)(one)]) == 1
+    assert {one.connection for one in rtac.asked} == {1}
+
+
+def test_a_direct_operate_that_is_on_the_wire_is_left_alone_when_zero_is_demanded(
+    rtac: RawRtac, session_to: Sessions, core: Recorder
+) -> None:
+    session = session_to(rtac.port, response_timeout_s=1, **QUIET)
+    core.wait(SessionUp)
+    rtac.mute = {Function.DIRECT_OPERATE}
+    power = order(session, POWER_W, Purpose.POWER)
+    rtac.wait(writes(300_000))
+    session.demand(on=True)
+    assert power.next().kind is OutcomeKind.NO_ANSWER
+    rtac.mute = set()
+    assert order(session, ZERO, Purpose.ZERO).next().kind is OutcomeKind.SUCCESS
+    assert {one.connection for one in rtac.asked} == {1}
+
+
+def test_power_whose_select_is_not_answered_before_its_time_is_over_never_operates(
+    rtac: RawRtac, session_to: Sessions, core: Recorder
+) -> None:
+    session = session_to(rtac.port, response_timeout_s=10, **QUIET)
+    core.wait(SessionUp)
+    rtac.mute = {Function.SELECT}
+    answers = Answers()
+    by = clock.now().mono_s + 1
+    session.operate([POWER_W], sbo=True, done=answers.put.put, by=by)
+    assert answers.next().stage is Stage.SELECT
+    assert by <= clock.now().mono_s
+    rtac.wait(lambda one: one.connection == 2)  # no core was needed for that
+    assert [one.function for one in rtac.asked if writes(300_000)(one)] == [Function.SELECT]
+
+
+@pytest.mark.parametrize("sbo", [False, True])
+def test_power_that_was_handed_over_behind_the_startup_poll_does_not_leave(
+    rtac: RawRtac, session_to: Sessions, core: Recorder, *, sbo: bool
+) -> None:
+    rtac.endless = reads_everything
+    session = session_to(rtac.port, response_timeout_s=2, **QUIET)
+    rtac.wait(lambda one: one.function == Function.READ)
+    power = order(session, POWER_W, Purpose.POWER, sbo=sbo)
+    session.demand(on=True)
+    assert power.next().kind in (OutcomeKind.FAILED, OutcomeKind.NO_ANSWER)
+    rtac.endless = lambda _: False
+    core.wait(SessionUp)
+    assert not any(writes(300_000)(one) for one in rtac.asked)
+
+
+def test_zero_that_waits_for_a_read_without_an_end_leaves_on_a_new_connection_first(
+    rtac: RawRtac, session_to: Sessions, core: Recorder
+) -> None:
+    session = session_to(rtac.port, response_timeout_s=1, **QUIET)
+    core.wait(SessionUp)
+    rtac.endless = reads_everything
+    mark = rtac.mark()
+    session.poll("integrity")
+    rtac.wait(lambda one: reads_everything(one.objects), after=mark)
+    session.demand(on=True)
+    zero = order(session, ZERO, Purpose.ZERO)
+    assert zero.next().kind is OutcomeKind.SUCCESS
+    second = [one.function for one in rtac.asked if one.connection == 2]
+    assert second[:2] == [Function.DISABLE_UNSOLICITED, Function.DIRECT_OPERATE]
+    assert core.wait(ConnectionDropped).cause == "zero waited 1 s behind another request"
+    rtac.endless = lambda _: False
+    session.poll("critical")
+    assert core.all(SessionDown) == []
+    assert len(core.all(SessionUp)) == 1
+
+
+def test_zero_that_still_waits_after_two_drops_waits_on_and_the_core_is_told(
+    rtac: RawRtac, session_to: Sessions, core: Recorder
+) -> None:
+    session = session_to(rtac.port, response_timeout_s=1, **QUIET)
+    core.wait(SessionUp)
+    rtac.endless = reads_everything
+    session.demand(on=True)
+    mark = rtac.mark()
+    session.poll("integrity")  # on the first connection; on the others it is the startup's
+    for connection in (1, 2):
+        rtac.wait(reads_all_over(connection), after=mark)
+        assert order(session, ZERO, Purpose.ZERO).next().kind is OutcomeKind.SUCCESS
+    rtac.wait(reads_all_over(3))
+    last = order(session, ZERO, Purpose.ZERO)
+    assert core.wait(OutputHeld).cause
+    assert last.next().kind is OutcomeKind.FAILED  # opendnp3's own limit, 2 r; the core tries again
+    assert core.wait(OutputHeld, lambda told: told.cause == "").asset == "bess-1"
+    assert {one.connection for one in rtac.asked} == {1, 2, 3}
