@@ -116,7 +116,6 @@ class Gateway:
         self._sessions: dict[str, Dnp3Session] = {}
         self._swapping = threading.Lock()  # held while sessions are replaced, or ended for good
         self._looked_s = self._awake_s = started.mono_s  # of ``_feed``
-        self._hurried = False  # written by the core's thread, read by the DNP3 thread
         self._dark: list[str] = []  # threads that made no progress at the last look
         self._doers: dict[type, Callable[[Any], None]] = {
             effects.StoreBatch: lambda order: self._store.append_later(order.batch),
@@ -166,7 +165,6 @@ class Gateway:
             self._store,
             clock.now,
             post=self._post,
-            hurried=lambda: self._hurried,
         )
         engine = Engine(post=self._post, asset=asset.id)
         self._engines[asset.id] = engine
@@ -185,7 +183,10 @@ class Gateway:
         self._doers[type(effect)](effect)
 
     def _hurry(self, order: effects.Hurry) -> None:
-        self._hurried = order.on
+        """Tell the asset's intake; where there is none, nothing is committed for it."""
+        intake = self._intakes.get(order.asset)
+        if intake is not None:
+            intake.hurry(on=order.on)
 
     def _poll(self, order: effects.Poll) -> None:
         """Order a read; a session that a reload is about to start reads everything anyway."""
@@ -275,8 +276,8 @@ class Gateway:
             session = self._sessions.pop(name, None)
             if session is None:  # a reload that takes its time ends it
                 continue
-            self._intakes.pop(name)
-            body = functools.partial(_end_connection, session, self._engines.pop(name))
+            intake, engine = self._intakes.pop(name), self._engines.pop(name)
+            body = functools.partial(_end_connection, intake, session, engine)
             ending.append(threads.start(f"end {name}", body, post=self._post))
         end_s = time.monotonic() + CLOSE_S
         for thread in ending:
@@ -293,6 +294,7 @@ class Gateway:
         self._store.close(within_s=CLOSE_S)
 
 
-def _end_connection(session: Dnp3Session, engine: Engine) -> None:
+def _end_connection(intake: Intake, session: Dnp3Session, engine: Engine) -> None:
+    intake.close()  # opendnp3 ends nothing while a callback runs
     session.close(within_s=CLOSE_S)
     engine.close(within_s=CLOSE_S)

@@ -142,8 +142,9 @@ class ApplySettings:
 
 @dataclass(frozen=True, slots=True)
 class Hurry:
-    """A battery waits for zero: nothing may hold the field up for long; or none does any more."""
+    """This battery waits for zero: nothing may hold its thread up; or it no longer does."""
 
+    asset: str
     on: bool
 
 

@@ -48,7 +48,7 @@ class Fleet:
         self._due = math.inf  # the least of them
         self.news = False  # what birth says of control may have changed
         self._zeroing: set[str] = set()  # assets that a zero is owed to, and could reach
-        self._hurried = False
+        self._hurried: frozenset[str] = frozenset()  # of them, those whose thread was told
         self._free_pct = 0.0
         # Of answers to challenges: a genuine one beyond it comes again in 5 s.
         self._allowed = Allowance(ANSWERS_PER_S, 1.0)
@@ -245,9 +245,10 @@ class Fleet:
         if newest > self._challenged:
             self._challenged = newest
             out.insert(0, self._challenge(newest, now))
-        if bool(self._zeroing) is not self._hurried:
-            self._hurried = not self._hurried
-            out.insert(0, Hurry(self._hurried))
+        if self._zeroing != self._hurried:
+            changed = sorted(self._zeroing ^ self._hurried)
+            out[:0] = [Hurry(name, name in self._zeroing) for name in changed]
+            self._hurried = frozenset(self._zeroing)
         self._due = min(self._wakes.values(), default=math.inf)
         return out
 
