@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 COMMIT_S = 1.0  # how long the DNP3 thread may wait for a commit: section 0, P6
 HURRIED_S = 0.2  # while the battery waits for zero, which must pass the same thread
+HURRIED_AGAIN_S = 0.02  # the same, behind a commit that was given up; a sound disk takes 2 ms
 
 
 class Awaited(Protocol):
@@ -75,6 +76,7 @@ class Intake:
         self._post = post
         self._lock = threading.Lock()  # held for an instant, never while anybody waits
         self._hurried = False
+        self._gave_up = False  # the last commit: the disk is slow
         self._begun: Awaited | None = None
 
     def store(self, asset: str, points: tuple[RawPoint, ...]) -> None:
@@ -123,9 +125,13 @@ class Intake:
     def _await(self, commit: Awaited) -> None:
         with self._lock:
             self._begun = commit
-            within_s = HURRIED_S if self._hurried else COMMIT_S
+            within_s = COMMIT_S
+            if self._hurried:
+                within_s = HURRIED_AGAIN_S if self._gave_up else HURRIED_S
+        self._gave_up = True
         try:
             commit.wait(within_s)
+            self._gave_up = False
         finally:
             with self._lock:
                 self._begun = None

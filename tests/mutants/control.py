@@ -44,8 +44,8 @@ _WAY_OUT = (
     Mutant(
         "a wait that begins while zero is owed is short",
         "gateway/field/intake.py",
-        "HURRIED_S if self._hurried else COMMIT_S",
-        "COMMIT_S",
+        "            if self._hurried:\n",
+        "            if False:\n",
         "tests/unit/field/test_intake.py::test_a_wait_that_begins_while_zero_is_owed_is_short",
     ),
     _fleet(

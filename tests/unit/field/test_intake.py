@@ -135,6 +135,20 @@ def test_a_wait_that_begins_while_zero_is_owed_is_short() -> None:
     assert store.ended == 0
 
 
+def test_behind_a_commit_that_was_given_up_a_wait_is_very_short_while_zero_is_owed() -> None:
+    store = RecordingStore()
+    intake = made(store)
+    store.error = StoreError("slow")
+    intake.store("bess-1", (point("AI1", 1, event=True),))
+    intake.store("bess-1", (point("AI1", 2, event=True),))
+    intake.hurry(on=True)
+    intake.store("bess-1", (point("AI1", 3, event=True),))
+    store.error = None
+    intake.store("bess-1", (point("AI1", 4, event=True),))
+    intake.store("bess-1", (point("AI1", 5, event=True),))
+    assert store.waited == [1.0, 1.0, 0.02, 0.02, 0.2]
+
+
 def test_a_demand_for_zero_ends_a_wait_that_has_begun_and_the_loss_is_announced_then() -> None:
     store = RecordingStore()
     posted: list[object] = []
@@ -147,7 +161,7 @@ def test_a_demand_for_zero_ends_a_wait_that_has_begun_and_the_loss_is_announced_
     store.meanwhile = lambda: intake.hurry(on=False)  # a demand that ends, ends no wait
     intake.store("bess-1", (point("AI1", 9, event=True),))
     intake.hurry(on=True)  # and where nobody waits there is nothing to end
-    assert store.waited == [1.0, 0.2]
+    assert store.waited == [1.0, 0.02]
     assert store.ended == 1
     assert [batch.n for batch in store.appended] == [1]
 
