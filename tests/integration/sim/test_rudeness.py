@@ -143,7 +143,7 @@ def test_an_answer_is_late_by_a_fixed_time_and_the_link_answers_meanwhile(
     mark = tap.mark()
     master.integrity()
     assert min(waited_s(tap.since(mark))) >= 0.4
-    sim.fault("answer_delay=1.5")
+    sim.fault("answer_delay=2.5")
     mark = tap.mark()
     master.begin(CLASS_0)
     tap.wait(lambda one: one.up and one.function == READ, after=mark)
