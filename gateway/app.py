@@ -35,7 +35,7 @@ from gateway.uplink import messages
 from gateway.uplink.telemetry import Telemetry
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from gateway.checked import Site
     from gateway.clock import Now
@@ -49,7 +49,7 @@ CLOSE_S = 1.0  # each part's share of the 5 s that SIGTERM may take
 LIMP_S = {
     "store": 15.0,
     "audit": 15.0,
-    "dnp3": 15.0,
+    "dnp3": 15.0,  # each connection's, named with its asset
     "mqtt": 90.0,  # a resolver may take 30, and a connection 4 times CONNECT_S
 }  # silent for longer: end, to be restarted
 
@@ -113,14 +113,13 @@ class Gateway:
             settings, post=self._post, boot_id=identity.boot_id, epoch=identity.epoch
         )
         self._server = Server(load.socket_path(settings), post=self._post)
-        self._engine = Engine(post=self._post)
+        self._engines: dict[str, Engine] = {}
         self._intakes: dict[str, Intake] = {}
         self._sessions: dict[str, Dnp3Session] = {}
         self._judge = SiteJudge(path, post=self._post)
         self._swaps: queue.SimpleQueue[effects.ApplySettings] = queue.SimpleQueue()
         self._swapping = threading.Lock()  # held while sessions are replaced, or ended for good
         self._looked_s = self._awake_s = started.mono_s  # of ``_feed``
-        self._owed: set[str] = set()  # assets that wait for zero; the core's thread writes it
         self._dark: list[str] = []  # threads that made no progress at the last look
         self._doers: dict[type, Callable[[Any], None]] = {
             effects.StoreBatch: lambda order: self._store.append_later(order.batch),
@@ -172,11 +171,12 @@ class Gateway:
             self._store,
             clock.now,
             post=self._post,
-            hurried=lambda: bool(self._owed),
         )
+        engine = Engine(post=self._post, asset=asset.id)
+        self._engines[asset.id] = engine
         self._intakes[asset.id] = intake
         self._sessions[asset.id] = Dnp3Session(
-            self._engine,
+            engine,
             asset,
             critical=points_map.critical_points,
             store=intake.store,
@@ -190,8 +190,10 @@ class Gateway:
         self._doers[type(effect)](effect)
 
     def _hurry(self, order: effects.Hurry) -> None:
-        (self._owed.add if order.on else self._owed.discard)(order.asset)
-        session = self._sessions.get(order.asset)
+        """Tell the asset's intake and its session, where there are any."""
+        intake, session = self._intakes.get(order.asset), self._sessions.get(order.asset)
+        if intake is not None:
+            intake.hurry(on=order.on)
         if session is not None:
             session.demand(on=order.on)
 
@@ -230,12 +232,12 @@ class Gateway:
         beats = {
             "store": max(self._awake_s, self._store.beat),
             "audit": max(self._awake_s, self._audit.beat),
-            "dnp3": max(self._awake_s, self._engine.beat),
             "mqtt": max(self._awake_s, self._uplink.beat),
         }
-        for name, limit_s in LIMP_S.items():
-            if health.silent({name: beats[name]}, at.mono_s, limit_s=limit_s):
-                self._post(events.ThreadFault(name, f"made no progress for {limit_s:g} s"))
+        for engine in self._engines.copy().values():  # a reload may change it meanwhile
+            beats[engine.name] = max(self._awake_s, engine.beat)
+        for name, limit_s in health.limping(beats, at.mono_s, LIMP_S):
+            self._post(events.ThreadFault(name, f"made no progress for {limit_s:g} s"))
         del beats["mqtt"]  # it may wait for the broker for as long as a connection takes
         dark = health.silent(beats, at.mono_s)
         if dark != self._dark:
@@ -264,9 +266,7 @@ class Gateway:
     def _swap(self, site: Site, kept: frozenset[str]) -> None:
         """Carry out a reload: closing a session takes its time."""
         with self._swapping:
-            for name in self._sessions.keys() - kept:
-                self._sessions.pop(name).close(within_s=CLOSE_S)
-                del self._intakes[name]
+            self._end(self._sessions.keys() - kept)
             self._post(events.SettingsApplied(site))
             for asset in site.settings.assets:
                 if asset.id not in kept:
@@ -277,16 +277,33 @@ class Gateway:
             self._device.reload(site.settings.uplink)
             self._audit.record(effects.Record(0, (), sign=True))  # with the certificate of now
 
+    def _end(self, assets: Iterable[str]) -> None:
+        """End these connections, all at once: they take ``CLOSE_S`` together, or go on alone."""
+        ending = []
+        for name in assets:
+            session = self._sessions.pop(name, None)
+            if session is None:  # a reload that takes its time ends it
+                continue
+            intake, engine = self._intakes.pop(name), self._engines.pop(name)
+            body = functools.partial(_end_connection, intake, session, engine)
+            ending.append(threads.start(f"end {name}", body, post=self._post))
+        end_s = time.monotonic() + CLOSE_S
+        for thread in ending:
+            thread.join(max(0.0, end_s - time.monotonic()))
+
     def _close(self) -> None:
         """End the field first (it writes to the store), the store last."""
         self._judge.close()
         self._inbox.close()  # or a thread that waits for room in it would never end
         self._server.close()
         self._swapping.acquire(timeout=CLOSE_S)  # never released: no reload begins any more
-        end_s = time.monotonic() + CLOSE_S  # for all of them, however many there are
-        for session in tuple(self._sessions.values()):
-            session.close(within_s=max(0.05, end_s - time.monotonic()))
-        self._engine.close(within_s=CLOSE_S)
+        self._end(set(self._sessions))
         self._uplink.close(within_s=CLOSE_S)
         self._audit.close(within_s=CLOSE_S)
         self._store.close(within_s=CLOSE_S)
+
+
+def _end_connection(intake: Intake, session: Dnp3Session, engine: Engine) -> None:
+    intake.close()  # opendnp3 ends nothing while a callback runs
+    session.close(within_s=CLOSE_S)
+    engine.close(within_s=CLOSE_S)

@@ -264,7 +264,8 @@ class Fleet:
             self._challenged = newest
             out.insert(0, self._challenge(newest, now))
         # First of all, so that no output of power passes it.
-        out[:0] = [Hurry(name, name in self._zeroing) for name in self._zeroing ^ self._hurried]
+        changed = sorted(self._zeroing ^ self._hurried)
+        out[:0] = [Hurry(name, name in self._zeroing) for name in changed]
         self._hurried = set(self._zeroing)
         self._due = min(self._wakes.values(), default=math.inf)
         return out

@@ -46,8 +46,9 @@ class WaitingCaller:
     def wait(self, within_s: float) -> bool:
         """Wait for the outcome; False if there is none, and then there will be none.
 
-        A process that was stopped meanwhile (a paused machine, SIGSTOP) waits once more: the
-        writer stood still as well, and often a commit was all but done.
+        Of several that wait, the first to lose patience gives up for all. A process that was
+        stopped meanwhile (a paused machine, SIGSTOP) waits once more: the writer stood still as
+        well, and often a commit was all but done.
 
         Raises:
             StoreError: it was not kept.
@@ -57,13 +58,19 @@ class WaitingCaller:
         if not done and time.monotonic() - began > _STOPPED * within_s:
             done = self._done.wait(within_s)
         if not done:
-            with self._lock:
-                if not self._done.is_set():
-                    self._given_up = True
-                    return False
+            self.give_up()
+        if self._given_up:
+            return False
         if self._error is not None:
             raise self._error
         return True
+
+    def give_up(self) -> None:
+        """Whoever waits goes on now, without an outcome; nothing where there is one already."""
+        with self._lock:
+            if not self._done.is_set():
+                self._given_up = True
+                self._done.set()
 
     def settle(self, error: Exception | None = None) -> bool:
         """Tell the caller; False if the caller was already told that nothing was kept."""

@@ -39,6 +39,43 @@ if TYPE_CHECKING:
 _TURN_S = 0.5  # the writer shows that it lives at least this often
 
 
+class Commit:
+    """What was handed over, on its way to the disk. Any thread may wait for it or end the wait.
+
+    Args:
+        request: what was handed over.
+        path: of the database.
+        withdraw: takes back what the writer has not taken.
+    """
+
+    def __init__(
+        self, request: WaitingCaller, path: Path, withdraw: Callable[[WaitingCaller], None]
+    ) -> None:
+        self._request, self._path, self._withdraw = request, path, withdraw
+        self._ended = False
+
+    def wait(self, within_s: float) -> None:
+        """Return when it is durable.
+
+        Args:
+            within_s: how long the caller can wait, in seconds.
+
+        Raises:
+            DiskFullError: there is no room for it; nothing was kept.
+            StoreError: the disk failed or was too slow, or the wait was ended; nothing was kept.
+        """
+        if not self._request.wait(within_s):
+            self._withdraw(self._request)
+            why = "the wait was ended" if self._ended else f"not durable within {within_s:g} s"
+            text = f"{self._path}: {why}; nothing was kept"
+            raise StoreError(text)
+
+    def end(self) -> None:
+        """Whoever waits for it goes on now, as if the time were over."""
+        self._ended = True
+        self._request.give_up()
+
+
 class Store:
     """The queue in ``folder``. Every method may be called from any thread.
 
@@ -106,7 +143,15 @@ class Store:
             DiskFullError: there is no room for it; nothing was kept.
             StoreError: the disk failed or was too slow; nothing was kept.
         """
-        self._await(WaitingCaller(tuple(batches)), within_s)
+        self.begin(batches).wait(within_s)
+
+    def begin(self, batches: Sequence[Batch]) -> Commit:
+        """Hand ``batches`` over, to be made durable together and in order, and do not wait.
+
+        Raises:
+            StoreError: the queue is not open; nothing was kept.
+        """
+        return self._begin(WaitingCaller(tuple(batches)))
 
     def append_later(self, batch: Batch) -> None:
         """Make ``batch`` durable with the next commit; nobody waits.
@@ -147,7 +192,7 @@ class Store:
         Raises:
             StoreError: it is not durable. One that was too slow may still be kept.
         """
-        self._await(WaitingCaller(facts={key: value}), within_s)
+        self._begin(WaitingCaller(facts={key: value})).wait(within_s)
 
     def kept(self, key: str) -> str | None:
         """The fact as last made durable."""
@@ -173,19 +218,19 @@ class Store:
                 text = f"{self.path}: the writer did not end within {within_s:g} s"
                 raise StoreError(text)
 
-    def _await(self, request: WaitingCaller, within_s: float) -> None:
+    def _begin(self, request: WaitingCaller) -> Commit:
         with self._lock:
             if self._closing or not self._open:
                 text = f"{self.path}: the queue is not open; nothing was kept"
                 raise StoreError(text)
             self._pending.waiting.append(request)
             self._wake()
-        if not request.wait(within_s):
-            with self._lock:
-                if request in self._pending.waiting:
-                    self._pending.waiting.remove(request)
-            text = f"{self.path}: not durable within {within_s:g} s; nothing was kept"
-            raise StoreError(text)
+        return Commit(request, self.path, self._withdraw)
+
+    def _withdraw(self, request: WaitingCaller) -> None:
+        with self._lock:
+            if request in self._pending.waiting:
+                self._pending.waiting.remove(request)
 
     def _wake(self) -> None:
         self._fresh = True

@@ -6,6 +6,7 @@ an equals sign: ``forced=AI1``, ``clock_jump=3600``.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 from types import MappingProxyType
@@ -15,7 +16,7 @@ from gateway.errors import UsageError
 from gateway.points.raw import parse_point
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 EVERY_POINT = "*"
 
@@ -35,6 +36,10 @@ class Argument(Enum):
     POINTS = auto()  # a point's name; without one, every point
     VALUE = auto()  # POINT:RAW
     NUMBER = auto()
+    COUNT = auto()
+    SECONDS = auto()
+    SPAN = auto()  # SECONDS or SHORTEST..LONGEST
+    PIECES = auto()  # N:SECONDS
     STATUS = auto()  # DNP3 command status, 1..126
     WORD = auto()
 
@@ -64,6 +69,13 @@ FAULTS: Mapping[str, FaultKind] = MappingProxyType(
         # the connection
         "freeze": _lasting("reads and answers nothing; TCP stays open"),
         "mute": _lasting("the link answers, the application does not"),
+        "mute_link": _lasting("a link status request is not answered, the application is"),
+        "answer_delay": _lasting("what the application sends leaves so many seconds late, or"
+                                 " between so many: 0.5..3", Argument.SPAN, "1"),
+        "slow_fragments": _lasting("present values come in N fragments, so many seconds apart",
+                                   Argument.PIECES, "5:1"),
+        "never_fin": _lasting("an answer with present values never says FIN: fragments without"
+                              " end, so many seconds apart", Argument.SECONDS, "0.2"),
         "half_open": _once("the connection of now is forgotten without a FIN; a new one works"),
         "drop": _once("the connection is reset"),
         "refuse_connection": _lasting("every new connection is closed at once"),
@@ -79,6 +91,9 @@ FAULTS: Mapping[str, FaultKind] = MappingProxyType(
         "device_trouble": _lasting("IIN1.6"),
         "config_corrupt": _lasting("IIN2.5"),
         "clock_unsynced": _lasting("the clock was never set: IIN1.4, relative times"),
+        "need_time": _lasting("IIN1.4 stays set, however often the time is written"),
+        "late_events": _lasting("events are told so many seconds after they happened, or when"
+                                " this is cleared", Argument.SECONDS, "30"),
         "clock_jump": _lasting("the clock is off by so many seconds", Argument.NUMBER, "3600"),
         # values
         "forced": _lasting("flag LOCAL_FORCED", Argument.POINTS, EVERY_POINT),
@@ -106,7 +121,13 @@ FAULTS: Mapping[str, FaultKind] = MappingProxyType(
                                 Argument.STATUS, "6"),
         "mute_controls": _lasting("controls are carried out but never answered"),
         "mute_selects": _lasting("a SELECT is never answered; direct operates are"),
+        "lose_selects": _once("the next so many SELECTs are taken and not answered",
+                              Argument.COUNT, "1"),
         "ignore_setpoint": _lasting("setpoints are accepted and echoed, power does not follow"),
+        "hold_power": _lasting("setpoints are accepted and echoed, power goes on as it is; only"
+                               " the breaker ends it"),
+        "runaway": _lasting("setpoints are accepted and echoed, power runs to so many W; only the"
+                            " breaker ends it", Argument.NUMBER, "1000000"),
         "stuck_echo": _lasting("the setpoint's echo stays where it is"),
         "preempt": _lasting("another master holds the setpoint at so many W", Argument.NUMBER,
                             "100000"),
@@ -132,6 +153,18 @@ class Faults:
     def status(self, name: str) -> int | None:
         """DNP3 command status that the fault answers with; None if it is not in force."""
         return int(self.active[name]) if name in self.active else None
+
+    def seconds(self, name: str) -> tuple[float, float]:
+        """Shortest and longest time of a fault; 0 and 0 where it is not in force."""
+        low, dots, high = self.active.get(name, "0").partition("..")
+        return float(low), float(high if dots else low)
+
+    def fragments(self) -> tuple[float, float]:
+        """How many fragments an answer has at least, and the seconds between two of them."""
+        if "never_fin" in self.active:
+            return math.inf, self.seconds("never_fin")[1]
+        count, _, pause_s = self.active.get("slow_fragments", "1:0").partition(":")
+        return float(count), float(pause_s)
 
     def hits(self, name: str, point: str) -> bool:
         """Whether a fault on points is in force for ``point``."""
@@ -179,7 +212,7 @@ def parse_fault(text: str) -> tuple[str, str]:
             allowed = f"{name}={_ALLOWED[kind.argument]}"
             raise BadOptionError(what="fault", found=name, allowed=allowed)
         return name, kind.default
-    if not _accepts(kind.argument, argument):
+    if not _ACCEPTS[kind.argument](argument):
         allowed = _ALLOWED[kind.argument]
         raise BadOptionError(what=f"fault {name}: argument", found=repr(argument), allowed=allowed)
     return name, argument
@@ -190,25 +223,13 @@ _ALLOWED = {
     Argument.POINTS: "a point such as AI1, or several with commas, or *",
     Argument.VALUE: "POINT:RAW, such as AI1:4242",
     Argument.NUMBER: "a number",
+    Argument.COUNT: "a whole number, 1 or more",
+    Argument.SECONDS: "seconds, 0 or more",
+    Argument.SPAN: "seconds such as 2, or a range such as 0.5..3",
+    Argument.PIECES: "N:SECONDS, such as 5:2",
     Argument.STATUS: "a DNP3 command status, 1..126",
     Argument.WORD: "a word",
 }
-
-
-def _accepts(kind: Argument, argument: str) -> bool:
-    if kind is Argument.NONE:
-        return False
-    if kind is Argument.POINTS:
-        points = argument.split(",")
-        return argument == EVERY_POINT or all(parse_point(point) for point in points)
-    if kind is Argument.VALUE:
-        point, colon, raw = argument.partition(":")
-        return bool(colon) and parse_point(point) is not None and _is_number(raw)
-    if kind is Argument.NUMBER:
-        return _is_number(argument)
-    if kind is Argument.STATUS:
-        return argument.isdecimal() and 1 <= int(argument) <= 126  # noqa: PLR2004  # 7 bits, 127 is "undefined"
-    return bool(argument)
 
 
 def _is_number(text: str) -> bool:
@@ -217,3 +238,48 @@ def _is_number(text: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def _is_count(text: str) -> bool:
+    return text.isdecimal() and int(text) > 0
+
+
+def _is_time(text: str) -> bool:
+    return _is_number(text) and 0.0 <= float(text) < math.inf
+
+
+def _is_span(text: str) -> bool:
+    low, dots, high = text.partition("..")
+    return _is_time(low) and (not dots or (_is_time(high) and float(low) <= float(high)))
+
+
+def _is_pieces(text: str) -> bool:
+    count, _, pause_s = text.partition(":")
+    return _is_count(count) and _is_time(pause_s)
+
+
+def _are_points(text: str) -> bool:
+    return text == EVERY_POINT or all(parse_point(point) for point in text.split(","))
+
+
+def _is_value(text: str) -> bool:
+    point, _, raw = text.partition(":")
+    return parse_point(point) is not None and _is_number(raw)
+
+
+def _is_status(text: str) -> bool:
+    return text.isdecimal() and 1 <= int(text) <= 126  # noqa: PLR2004  # 7 bits, 127 is "undefined"
+
+
+_ACCEPTS: Mapping[Argument, Callable[[str], bool]] = {
+    Argument.NONE: lambda _: False,
+    Argument.POINTS: _are_points,
+    Argument.VALUE: _is_value,
+    Argument.NUMBER: _is_number,
+    Argument.COUNT: _is_count,
+    Argument.SECONDS: _is_time,
+    Argument.SPAN: _is_span,
+    Argument.PIECES: _is_pieces,
+    Argument.STATUS: _is_status,
+    Argument.WORD: bool,
+}

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import deque
 from typing import TYPE_CHECKING
 
+from gateway.clock import now
 from gateway.points.raw import PointType
 from gateway.sim.buffers import SimBuffers
 from gateway.sim.record import plain
@@ -26,14 +28,31 @@ class Ledger:
         self._clock_ms = clock_ms
         self._capacity = capacity
         self._load_due = 0.0
+        self._held: deque[tuple[float, Spec, RawValue, int]] = deque()  # since (mono s), at (ms)
+        self.late_s = 0.0  # how long an event is held before it is told
         self.recorded = self.confirmed = self.lost = self.load_sent = 0
         self.buffers = SimBuffers(
             capacity=capacity, on_lost=self._on_lost, on_confirmed=self._on_confirmed
         )
 
     def record(self, spec: Spec, raw: RawValue) -> None:
-        """Number one event and put it into the buffer of its class."""
-        event = self.buffers.record(spec, raw, self._clock_ms())
+        """Number one event and put it into the buffer of its class, now or late."""
+        at_s = now().mono_s
+        self._held.append((at_s, spec, raw, self._clock_ms()))
+        self.release(at_s)
+
+    def release(self, now_s: float) -> None:
+        """Tell the events that were held for long enough at ``now_s`` (monotonic s)."""
+        while self._held and self._held[0][0] + self.late_s <= now_s:
+            self._tell(*self._held.popleft()[1:])
+
+    @property
+    def held(self) -> int:
+        """How many are not told yet."""
+        return len(self._held)
+
+    def _tell(self, spec: Spec, raw: RawValue, at_ms: int) -> None:
+        event = self.buffers.record(spec, raw, at_ms)
         self.recorded += 1
         self._recorder.add(
             "event",
@@ -62,6 +81,8 @@ class Ledger:
 
     def forget(self) -> None:
         """Lose everything that waits, as a power cycle does."""
+        while self._held:
+            self._tell(*self._held.popleft()[1:])
         for number in self.buffers.empty():
             self._on_lost(number)
 

@@ -1,7 +1,8 @@
 """TCP beneath the outstation's session: one connection is the master, the newest one.
 
 Beyond py1815's own server it can misbehave on request: forget a connection without a FIN,
-cut frames, spoil CRCs. Runs on an asyncio loop; every method belongs to the loop's thread.
+cut frames, spoil CRCs, send late. Runs on an asyncio loop; every method belongs to the loop's
+thread.
 """
 
 from __future__ import annotations
@@ -10,17 +11,20 @@ import asyncio
 from typing import TYPE_CHECKING, cast
 
 from py1815 import link
+from py1815.application import FIR_MASK
 
 from gateway.sim.faults import Faults
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from py1815.session import Session
 
 _LONGEST_WAIT_S = 0.5  # between two looks at the session for something to send unasked
 _SHORTEST_WAIT_S = 0.01  # a session that says "now" and has nothing must not spin
 _CRC_OCTET = 8  # the header's CRC is octets 8 and 9 of a frame
+_APPLICATION_OCTET = 11  # of a frame with data: the application's control, behind transport's
+_IN_ORDER_S = 1e-4  # between two that are late
 _LENGTH_OCTET = 2
 _LENGTH_OVERHEAD = 5  # the length octet counts control and addresses too
 _GARBAGE = bytes((17 * n + 3) % 251 for n in range(64))
@@ -52,8 +56,16 @@ class _Connection(asyncio.Protocol):
 class TcpListener:
     """Accepts the master's connections and carries octets between it and the session."""
 
-    def __init__(self, session: Session, *, on_connection: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        session: Session,
+        *,
+        on_connection: Callable[[str], None],
+        draw: Callable[[float, float], float],
+    ) -> None:
         self._session = session
+        self._draw = draw  # a random number between two
+        self._due_s = 0.0  # when the last that is late leaves, on the loop's clock
         self._on_connection = on_connection  # hears "accepted", "closed", "dropped" ...
         self._server: asyncio.Server | None = None
         self._active: _Connection | None = None
@@ -187,7 +199,27 @@ class TcpListener:
             if connection is not None and connection.transport is not None:
                 connection.transport.close()
             return
-        self._write(_spoilt(frames) if "bad_crc" in self.faults else frames)
+        frames = _spoilt(frames) if "bad_crc" in self.faults else frames
+        loop = asyncio.get_running_loop()
+        delays = self.faults.fragments()[1] or "answer_delay" in self.faults
+        if not delays and self._due_s <= loop.time():
+            self._write(frames)
+            return
+        at_once, late = _by_layer(frames)
+        self._write(at_once)
+        if late:  # behind what waits already
+            self._due_s = max(self._due_s + _IN_ORDER_S, loop.time() + self._late_s(late))
+            loop.call_at(self._due_s, self._write_to, self._active, late)
+
+    def _late_s(self, frames: bytes) -> float:
+        """How long these frames of the application wait."""
+        continues = not frames[_APPLICATION_OCTET] & FIR_MASK
+        pause_s = self.faults.fragments()[1] if continues else 0.0
+        return self._draw(*self.faults.seconds("answer_delay")) + pause_s
+
+    def _write_to(self, connection: _Connection | None, octets: bytes) -> None:
+        if connection is self._active:
+            self._write(octets)
 
     def _write(self, octets: bytes) -> None:
         if self._active is not None and self._active.transport is not None:
@@ -196,8 +228,23 @@ class TcpListener:
 
 def _spoilt(frames: bytes) -> bytes:
     """The same frames with a wrong CRC in every header."""
-    out, at = bytearray(frames), 0
-    while at + _CRC_OCTET < len(out):
+    out = bytearray(frames)
+    for at, _ in _spans(frames):
         out[at + _CRC_OCTET] ^= 0xFF
-        at += link.frame_size(out[at + _LENGTH_OCTET] - _LENGTH_OVERHEAD)
     return bytes(out)
+
+
+def _by_layer(frames: bytes) -> tuple[bytes, bytes]:
+    """The frames of the link layer alone, and those that carry data."""
+    parts = [frames[at:end] for at, end in _spans(frames)]
+    bare = [one for one in parts if one[_LENGTH_OCTET] == _LENGTH_OVERHEAD]
+    return b"".join(bare), b"".join(one for one in parts if one not in bare)
+
+
+def _spans(frames: bytes) -> Iterator[tuple[int, int]]:
+    """Where each frame begins and ends."""
+    at = 0
+    while at + _CRC_OCTET < len(frames):
+        end = at + link.frame_size(frames[at + _LENGTH_OCTET] - _LENGTH_OVERHEAD)
+        yield at, end
+        at = end

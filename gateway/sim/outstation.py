@@ -89,7 +89,9 @@ class Outstation:
             confirm_timeout=settings.confirm_timeout_s,
             unsolicited_confirm_timeout=settings.confirm_timeout_s,
         )
-        self.listener = TcpListener(self._session, on_connection=self._on_connection)
+        self.listener = TcpListener(
+            self._session, on_connection=self._on_connection, draw=self._random.uniform
+        )
         self._refresh(at, report=False)
 
     # --- time ------------------------------------------------------------------------------
@@ -109,6 +111,7 @@ class Outstation:
             self._measured_at = at.mono_s
             self._seen = self.battery.observe(self._gauss)
         self._refresh(at, report=True)
+        self.ledger.release(at.mono_s)
         for spec, raw in self.ledger.load(self.settings.events_per_s * dt_s):
             self._image.raw[spec.point] = self._reported[spec.point] = raw
         self._recorder.flush()
@@ -140,6 +143,7 @@ class Outstation:
             local=self.rtac.local,
             trouble="device_trouble" in self.rtac.faults,
             corrupt="config_corrupt" in self.rtac.faults,
+            need_time="need_time" in self.rtac.faults,
         )
         self._record_setpoint(at)
         self.listener.wake()
@@ -230,6 +234,10 @@ class Outstation:
         self._session.mute = "mute" in faults
         self._session.mute_controls = "mute_controls" in faults
         self._session.mute_selects = "mute_selects" in faults
+        self._session.mute_link = "mute_link" in faults
+        self._session.fragments_least, pause_s = faults.fragments()
+        self._session.wait_longer(faults.seconds("answer_delay")[1] + pause_s)
+        self.ledger.late_s = faults.seconds("late_events")[1]
         self._refresh(at, report=True)
         self._recorder.flush()
 
@@ -238,6 +246,8 @@ class Outstation:
             self.restart()
         elif name == "refuse_next":
             self.rtac = replace(self.rtac, refuse_next=int(argument))
+        elif name == "lose_selects":
+            self._session.selects_to_lose += int(argument)
         elif name == "overflow":
             spec = next(one.spec for one in self.wiring.wires if one.spec.event_class)
             self.ledger.overflow(spec, self._image.raw[spec.point], beyond=round(float(argument)))
@@ -322,6 +332,7 @@ class Outstation:
             "events_confirmed": self.ledger.confirmed,
             "events_lost": self.ledger.lost,
             "events_waiting": self.ledger.buffers.total,
+            "events_held": self.ledger.held,
             "load_sent": self.ledger.load_sent,
         }
 

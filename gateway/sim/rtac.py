@@ -74,6 +74,7 @@ class Rtac:
     trips: int = 0  # how often the dead-man or the reversion timer ended a setpoint
     last_trip: str = ""
     stuck_echo_w: float | None = None
+    stuck_target_w: float | None = None  # what the inverter goes on with, whatever is ordered
     refuse_next: int | None = None  # status for the next control but a heartbeat
     registers: Mapping[str, float] = field(default_factory=dict)  # other outputs, by point
     faults: Faults = field(default_factory=Faults)
@@ -112,7 +113,11 @@ class Rtac:
         return 0.0 if self.ever_remote else self._site_programme_w(now)
 
     def target_w(self, now: float) -> float:
-        """What the inverter is asked for: nothing unless enabled and running."""
+        """What the inverter does: nothing unless enabled and running, or it does not obey."""
+        if "runaway" in self.faults:
+            return float(self.faults.argument("runaway"))
+        if self.stuck_target_w is not None:
+            return self.stuck_target_w
         remote = self.latched and not self.local
         if not self.running or "ignore_setpoint" in self.faults:
             return 0.0
@@ -154,6 +159,7 @@ class Rtac:
             started_at=now,
             ever_remote=self.ever_remote,
             locked_out=self.locked_out,
+            stuck_target_w=self.stuck_target_w,
             faults=self.faults,
         )
         if "resume_setpoint" not in self.faults:
@@ -162,12 +168,16 @@ class Rtac:
         return kept.tick(now)
 
     def with_faults(self, faults: Faults, now: float) -> Rtac:
-        """With other faults in force; a stuck echo sticks where it is now."""
+        """With other faults in force; echo and power stick where they are now."""
         stuck = None
         if "stuck_echo" in faults:
             held = self.stuck_echo_w
             stuck = self.setpoint_w(now) if held is None else held
-        return replace(self, faults=faults, stuck_echo_w=stuck).tick(now)
+        target_w = None
+        if "hold_power" in faults:
+            target_w = self.target_w(now) if self.stuck_target_w is None else self.stuck_target_w
+        after = replace(self, faults=faults, stuck_echo_w=stuck, stuck_target_w=target_w)
+        return after.tick(now)
 
     # --- controls --------------------------------------------------------------------------
 

@@ -10,7 +10,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from py1815.application import IIN, FunctionCode, IIN2Bit, IINBit, ObjectHeader
-from py1815.session import ControlProvider, Session, _Block
+from py1815.link import SecondaryFunction
+from py1815.session import ControlProvider, Session, _Block, _Conversation
 
 from gateway.sim.buffers import SimBuffers, WireEvent
 from gateway.sim.wire import EVENT_GROUPS, common_time
@@ -42,11 +43,16 @@ class SimSession(Session):
         self.mute = False  # the link answers, the application does not
         self.mute_controls = False  # operates are carried out and never answered
         self.mute_selects = False
+        self.mute_link = False  # a link status request is not answered
+        self.selects_to_lose = 0  # so many more are taken and not answered
+        self.fragments_least = 1.0  # of an answer with present values; infinite: it never ends
         self._image = image
+        self._patience_s = self._confirm_timeout or 0.0, self._unsolicited_timeout
 
-    def force(self, *, local: bool, trouble: bool, corrupt: bool) -> None:
+    def force(self, *, local: bool, trouble: bool, corrupt: bool, need_time: bool) -> None:
         """Choose the indications that every response carries."""
         first = (IINBit.LOCAL_CONTROL if local else 0) | (IINBit.DEVICE_TROUBLE if trouble else 0)
+        first |= IINBit.NEED_TIME if need_time else 0
         self.forced_iin = IIN(first, IIN2Bit.CONFIG_CORRUPT if corrupt else 0)
 
     def _indications(self, extra: IIN | None = None, reporting: Sequence[Event] = ()) -> IIN:
@@ -58,6 +64,9 @@ class SimSession(Session):
             return b""
         response = super()._handle_fragment(fragment)
         asked = fragment[1] if fragment[1:2] else None
+        if asked == _SELECT and self.selects_to_lose:
+            self.selects_to_lose -= 1
+            return b""
         if (self.mute_controls and asked in _OPERATES) or (self.mute_selects and asked == _SELECT):
             return b""
         return response
@@ -65,6 +74,29 @@ class SimSession(Session):
     def initiate(self) -> bytes:
         """Unsolicited responses, unless the application is mute."""
         return b"" if self.mute else super().initiate()
+
+    def _link_reply(self, function: SecondaryFunction) -> bytes:
+        if self.mute_link and function is SecondaryFunction.LINK_STATUS:
+            return b""
+        return super()._link_reply(function)
+
+    # --- slowness --------------------------------------------------------------------------
+
+    def wait_longer(self, late_s: float) -> None:
+        """Take a confirmation that is late because what it confirms left late."""
+        confirm_s, unsolicited_s = self._patience_s
+        self._confirm_timeout = confirm_s + late_s
+        self._unsolicited_timeout = unsolicited_s + late_s
+
+    def _take_static(self, conversation: _Conversation, room: int) -> bytes:
+        """One block a fragment, and the last one again, until there are fragments enough."""
+        blocks = conversation.static
+        if conversation.fragments >= self.fragments_least or not blocks:
+            return super()._take_static(conversation, room)
+        if len(blocks[0]) > room:
+            return b""
+        conversation.sending_static = True
+        return blocks[0] if len(blocks) == 1 else blocks.popleft()
 
     # --- events of every kind --------------------------------------------------------------
 

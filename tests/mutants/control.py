@@ -36,6 +36,27 @@ _operator = _in("operator")
 _trial = _in("trial", "asset_control")
 
 _WAY_OUT = (
+    Mutant(
+        "a demand for zero ends a commit's wait that has begun",
+        "gateway/field/intake.py",
+        "                self._begun.end()\n",
+        "                pass\n",
+        "tests/unit/field/test_intake.py::"
+        "test_a_demand_for_zero_ends_a_wait_that_has_begun_and_the_loss_is_announced_then",
+    ),
+    Mutant(
+        "a wait that begins while zero is owed is short",
+        "gateway/field/intake.py",
+        "            if self._hurried:\n",
+        "            if False:\n",
+        "tests/unit/field/test_intake.py::test_a_wait_that_begins_while_zero_is_owed_is_short",
+    ),
+    _fleet(
+        "each battery that zero is owed to is hurried",
+        "changed = sorted(self._zeroing ^ self._hurried)",
+        "changed = sorted(self._zeroing ^ self._hurried)[:1]",
+        "test_each_battery_that_zero_is_owed_to_is_hurried_until_it_is_verified",
+    ),
     _outputs(
         "what takes power away goes first",
         "return min(self._waiting, key=lambda one: one.rank)",

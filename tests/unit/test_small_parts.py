@@ -22,6 +22,18 @@ def test_a_thread_without_progress_for_two_seconds_is_silent() -> None:
     assert health.silent(beats, 20.0) == ["dnp3", "store"]
 
 
+def test_a_thread_that_limps_is_named_with_the_limit_of_its_kind() -> None:
+    beats = {"dnp3 bess-1": 10.0, "dnp3 bess-2": 24.0, "mqtt": 10.0}
+    limits_s = {"dnp3": 15.0, "mqtt": 90.0}
+    assert health.limping(beats, 25.0, limits_s) == []
+    assert health.limping(beats, 25.1, limits_s) == [("dnp3 bess-1", 15.0)]
+    assert health.limping(beats, 101.0, limits_s) == [
+        ("dnp3 bess-1", 15.0),
+        ("dnp3 bess-2", 15.0),
+        ("mqtt", 90.0),
+    ]
+
+
 def test_a_jump_of_the_wall_clock_is_seen_and_a_drift_is_not() -> None:
     assert health.clock_jump_s((10.0, 1000), (20.0, 11_000)) is None
     assert health.clock_jump_s((10.0, 1000), (20.0, 14_000)) is None

@@ -1,15 +1,19 @@
-"""opendnp3 in this process: one manager, one thread of its own, one watch of ours.
+"""opendnp3 for one connection: one manager, one thread of its own, one watch of ours.
 
-One per process, and never across a fork: the child's exit would hang (yadnp3 3.2.1.4).
+Each connection has its own, so that what holds one up (a commit that stalls) leaves the others'
+outputs alone. A child of a fork leaves it alone: there its threads are missing, and to end it
+would take for ever (yadnp3 3.2.1.4).
 """
 
 from __future__ import annotations
 
 import atexit
+import ipaddress
 import logging
+import os
 import sys
 import threading
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 import opendnp3 as dnp
 
@@ -79,27 +83,22 @@ class Engine:
 
     Args:
         post: takes the ``ThreadFault`` of anything that fails here.
+        asset: whose connection it is; a fault names it.
         now: both clocks.
-
-    Raises:
-        RuntimeError: this process has an engine already.
     """
 
-    _alive: ClassVar[Engine | None] = None
-    _one: ClassVar[threading.Lock] = threading.Lock()
-
-    def __init__(self, post: Post, *, now: Callable[[], Now] = clock.now) -> None:
-        with Engine._one:
-            if Engine._alive is not None:
-                text = "this process has a DNP3 engine already"
-                raise RuntimeError(text)
-            Engine._alive = self
+    def __init__(self, post: Post, *, asset: str = "", now: Callable[[], Now] = clock.now) -> None:
+        self.name = f"dnp3 {asset}".rstrip()
+        self._process = os.getpid()
+        self._closing = threading.Lock()  # taken once, for good
+        self._ended = threading.Event()
         # A busy Python thread held a direct operate up for 17 ms; with this 2.5 ms (measured).
         sys.setswitchinterval(0.0005)
         self._post, self._now = post, now
         self._beat_s = now().mono_s
         self._pulsing = False
         self._hearers: dict[str, Callable[[str], None]] = {}
+        self._named = False  # whether a name had to be resolved
         self._log = _Log(self._hear)
         self._manager = dnp.DNP3Manager(1, self._log)
         self._watch: Watch | None = None
@@ -112,7 +111,7 @@ class Engine:
         self._pulse_master = idle.AddMaster(
             "pulse", self._ignored, self._pulse, dnp.MasterStackConfig()
         )
-        self._watch = Watch(self._ask_pulse, post, now=now)
+        self._watch = Watch(self._ask_pulse, post, name=f"dnp3-watch {asset}".rstrip(), now=now)
 
     @property
     def beat(self) -> float:
@@ -139,7 +138,7 @@ class Engine:
 
     def fault(self, text: str) -> None:
         """Report that a callback failed."""
-        self._post(ThreadFault("dnp3", text))
+        self._post(ThreadFault(self.name, text))
 
     def hear(self, name: str, hearer: Callable[[str], None] | None) -> None:
         """Give opendnp3's warnings about the channel and master ``name`` to ``hearer``."""
@@ -154,18 +153,28 @@ class Engine:
         """A TCP client channel, closed until a master on it is enabled."""
         retry = dnp.ChannelRetry(NEVER, NEVER)
         retry.reconnectDelay = NEVER
+        self._named = self._named or not _is_address(host)
         ends = [dnp.IPEndpoint(host, port)]
         return self._manager.AddTCPClient(name, LEVELS, retry, ends, "", listener)
 
     def close(self, *, within_s: float = CLOSE_S) -> None:
-        """End everything; sessions are closed before. Never call it from a callback."""
-        with Engine._one:
-            if Engine._alive is not self:
-                return
-            Engine._alive = None
+        """End everything; sessions are closed before. Never call it from a callback.
+
+        It returns when the callback that runs has ended: what that waits for is ended before.
+        """
+        if os.getpid() != self._process:
+            return
+        if not self._closing.acquire(blocking=False):
+            self._ended.wait(within_s)  # another thread is at it
+            return
         if self._watch is not None:
             self._watch.close(within_s=within_s)
         self._manager.Shutdown()
+        # With its last reference its thread ends, but all of Python waits for that: only where
+        # nothing is left that it could wait for, neither a callback nor a resolver of names.
+        if not self._hearers and not self._named:
+            del self._pulse_master, self._manager
+        self._ended.set()
         atexit.unregister(self.close)
 
     def _hear(self, name: str, message: str) -> None:
@@ -181,3 +190,11 @@ class Engine:
     def _beaten(self) -> None:
         self._pulsing = False
         self._beat_s = self._now().mono_s
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True

@@ -63,7 +63,7 @@ class Dnp3Session:
     """A ``Pathway`` to one outstation.
 
     Args:
-        engine: opendnp3 in this process.
+        engine: opendnp3 for this connection.
         asset: whose session, and its settings.
         critical: names of the points to read every ``critical_poll_s``.
         store: makes a fragment durable; called on the dnp3 thread.

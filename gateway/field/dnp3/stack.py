@@ -192,7 +192,7 @@ class Stack:
     """A channel with one master on it.
 
     Args:
-        engine: opendnp3 in this process.
+        engine: opendnp3 for this connection.
         name: unique in this process; how opendnp3's log names it.
         settings: of the association.
         points: takes the measurements of startup and of unsolicited responses.

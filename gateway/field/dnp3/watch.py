@@ -1,4 +1,4 @@
-"""One small thread that keeps the time of every DNP3 session and proves opendnp3 alive.
+"""One small thread that keeps the time of a connection's sessions and proves opendnp3 alive.
 
 opendnp3 may only be enabled, disabled and shut down from a thread that is not its own (from a
 callback it crashes, yadnp3 3.2.1.4), so everything that sessions order happens here.
@@ -37,16 +37,24 @@ class Watch:
     Args:
         pulse: asks opendnp3's thread for a sign of life; called every 0.5 s.
         post: takes the ``ThreadFault`` if anything here fails; the thread then ends.
+        name: of the thread.
         now: both clocks.
     """
 
-    def __init__(self, pulse: Callable[[], None], post: Post, *, now: Callable[[], Now]) -> None:
+    def __init__(
+        self,
+        pulse: Callable[[], None],
+        post: Post,
+        *,
+        name: str = "dnp3-watch",
+        now: Callable[[], Now],
+    ) -> None:
         self._pulse, self._post, self._now = pulse, post, now
         self._members: tuple[Member, ...] = ()
         self._lock = threading.Lock()
         self._woken = threading.Event()
         self._over = False
-        self._thread = threading.Thread(target=self._guarded, name="dnp3-watch", daemon=True)
+        self._thread = threading.Thread(target=self._guarded, name=name, daemon=True)
         self._thread.start()
 
     def add(self, member: Member) -> None:
@@ -75,7 +83,7 @@ class Watch:
             self._run()
         except Exception as error:
             log.exception("the DNP3 watch failed")
-            self._post(ThreadFault("dnp3-watch", f"{type(error).__name__}: {error}"))
+            self._post(ThreadFault(self._thread.name, f"{type(error).__name__}: {error}"))
 
     def _run(self) -> None:
         pulse_at_s = 0.0

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tests.fixtures.rig import Rig
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from gateway.demo.pki import Pki
 
 
@@ -20,6 +19,8 @@ def test_an_asset_that_takes_anothers_place_while_the_broker_is_up_does_not_end_
         first, second = rig.assets
         rig.daemon.start().up()
         pid = rig.daemon.pid
+        tasks = Path(f"/proc/{pid}/task")
+        busy = len(list(tasks.iterdir()))
         third = replace(second, id="bess-3")
         rig.daemon.configure([first, third])
         rig.daemon.reload()
@@ -33,4 +34,9 @@ def test_an_asset_that_takes_anothers_place_while_the_broker_is_up_does_not_end_
             rig.daemon.reload()
         assert rig.daemon.up()["assets"].keys() == {"bess-1", "bess-3"}
         assert rig.daemon.pid == pid
+        rig.daemon.configure([first])
+        rig.daemon.reload()
+        rig.daemon.until(  # opendnp3's own, and the watch
+            lambda: len(list(tasks.iterdir())) <= busy - 2, "the threads of a battery that left"
+        )
         assert rig.daemon.stop() == 0

@@ -40,9 +40,9 @@ def engine(core: Recorder) -> Iterator[Engine]:
 
 
 @pytest.fixture
-def session_to(engine: Engine, core: Recorder, sink: Sink) -> Iterator[Callable[..., Dnp3Session]]:
-    """Starts a session to a port; settings of [asset.dnp3] by keyword."""
-    made: list[Dnp3Session] = []
+def session_to(core: Recorder, sink: Sink) -> Iterator[Callable[..., Dnp3Session]]:
+    """Starts a session to a port, with an engine of its own; [asset.dnp3] by keyword."""
+    made: list[tuple[Dnp3Session, Engine]] = []
 
     def start(
         port: int,
@@ -54,6 +54,7 @@ def session_to(engine: Engine, core: Recorder, sink: Sink) -> Iterator[Callable[
         name: str = "bess-1",
         **settings: Any,  # noqa: ANN401 - of any type
     ) -> Dnp3Session:
+        engine = Engine(core, asset=name)
         session = Dnp3Session(
             engine,
             asset(port, name, **settings),
@@ -63,13 +64,14 @@ def session_to(engine: Engine, core: Recorder, sink: Sink) -> Iterator[Callable[
             post=core,
             critical_poll_s=critical_poll_s,
         )
-        made.append(session)
+        made.append((session, engine))
         session.start()
         return session
 
     yield start
-    for session in made:
+    for session, engine in made:
         session.close(within_s=10)
+        engine.close()
 
 
 @pytest.fixture(params=["yadnp3", "py1815"])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import sys
 import threading
 import time
 from typing import TYPE_CHECKING
@@ -20,7 +19,6 @@ from gateway.events import (
     PollDone,
     SessionUp,
 )
-from gateway.field.dnp3.engine import Engine
 from gateway.field.dnp3.session import COUNT
 from gateway.measured import TimeQuality
 from tests.fixtures.field import DEADLINE_S, Recorder, Sink
@@ -487,10 +485,3 @@ def wait_until(holds_now: Callable[[], bool]) -> bool:
             return True
         tick.wait(0.02)
     return False
-
-
-def test_a_second_engine_in_a_process_is_refused(engine: Engine, core: Recorder) -> None:
-    assert engine.beat > 0
-    assert sys.getswitchinterval() <= 0.0005  # a busy thread must not hold a control up
-    with pytest.raises(RuntimeError, match="already"):
-        Engine(core)

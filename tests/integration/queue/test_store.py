@@ -198,6 +198,36 @@ def test_an_append_that_takes_too_long_keeps_nothing(tmp_path: Path) -> None:
     assert all(row.batch.n == 1 for row in shelf.stored())
 
 
+def test_a_wait_that_is_ended_keeps_nothing_though_the_commit_succeeds(tmp_path: Path) -> None:
+    stall = Stall()
+    with Shelf(tmp_path, gap_batch=stall, space=roomy) as shelf:
+        shelf.store.lost(Stream.STATE, "bess-1", 1, "store_timeout")
+        assert stall.inside.acquire(timeout=DEADLINE_S)  # the writer is inside a commit
+        commit = shelf.store.begin([batch(5)])
+        failed: list[StoreError] = []
+
+        def wait() -> None:
+            try:
+                commit.wait(DEADLINE_S)
+            except StoreError as error:
+                failed.append(error)
+
+        thread = threading.Thread(target=wait)
+        thread.start()
+        commit.end()
+        thread.join(DEADLINE_S)
+        assert "the wait was ended; nothing was kept" in str(failed[0])
+        assert not shelf.store._pending.waiting
+        for _ in range(10):
+            stall.go_on.release()
+        shelf.append(batch(1))
+        kept = shelf.store.begin([batch(2)])
+        kept.wait(DEADLINE_S)
+        kept.end()  # it is durable: nothing to end
+        rows = shelf.fetch()
+    assert [row.batch.n for row in rows if row.batch.stream is Stream.TELEMETRY] == [1, 2]
+
+
 def test_a_caller_does_not_wait_longer_than_it_can_while_another_program_locks_the_file(
     tmp_path: Path,
 ) -> None:

@@ -224,6 +224,11 @@ class RecordingMaster:
         with self.news:
             return list(readings.heard)
 
+    def begin(self, headers: list[dnp3.Header]) -> None:
+        """Send a read; what it brings is heard as everything else is."""
+        self.wait(lambda: self._readings.ended, why="no startup integrity poll")
+        self.master.Scan(headers, self._readings)
+
     def events(self, point: str) -> list[RawPoint]:
         """Every event of a point so far."""
         with self.news:

@@ -296,3 +296,16 @@ def test_the_field_is_hurried_while_a_battery_waits_for_zero_and_no_longer_than_
     made.until(lambda: made.phase("bess-1") is Phase.IDLE)
     made.run(1)
     assert made.hurried == [("bess-1", True), ("bess-1", False)]
+
+
+def test_each_battery_that_zero_is_owed_to_is_hurried_until_it_is_verified() -> None:
+    made = ControlSite(site("bess-1", "bess-2"))
+    made.activate(asset="bess-1")
+    made.activate(asset="bess-2")
+    made.hurried.clear()
+    made.cloud_alive = False
+    made.until(lambda: made.phase("bess-1") is made.phase("bess-2") is Phase.IDLE)
+    made.run(1)
+    on, off = made.hurried[:2], made.hurried[2:]
+    assert sorted(on) == [("bess-1", True), ("bess-2", True)]
+    assert sorted(off) == [("bess-1", False), ("bess-2", False)]

@@ -17,7 +17,7 @@ from gateway.streams import Stream
 from gateway.uplink.telemetry import Telemetry
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from gateway.streams import Batch
 
@@ -29,15 +29,38 @@ class RecordingStore:
         self.appended: list[Batch] = []
         self.losses: list[tuple[Stream, str, int, str]] = []
         self.error: StoreError | None = None
+        self.meanwhile: Callable[[], None] = lambda: None  # what happens while somebody waits
+        self.waited: list[float] = []  # how long each wait might have taken, s
+        self.ended = 0
 
-    def append(self, batches: Sequence[Batch], *, within_s: float) -> None:
-        assert within_s <= 1.0
-        if self.error is not None:
-            raise self.error
-        self.appended += batches
+    def begin(self, batches: Sequence[Batch]) -> BegunCommit:
+        return BegunCommit(self, tuple(batches))
 
     def lost(self, stream: Stream, asset: str, count: int, reason: str) -> None:
         self.losses.append((stream, asset, count, reason))
+
+
+class BegunCommit:
+    """Settled as soon as it is waited for, unless it is ended meanwhile."""
+
+    def __init__(self, store: RecordingStore, batches: tuple[Batch, ...]) -> None:
+        self._store, self._batches, self._ended = store, batches, False
+
+    def wait(self, within_s: float) -> None:
+        self._store.waited.append(within_s)
+        meanwhile, self._store.meanwhile = self._store.meanwhile, lambda: None
+        meanwhile()
+        if self._ended:
+            text = "the wait was ended"
+            raise StoreError(text)
+        if self._store.error is not None:
+            raise self._store.error
+        self._store.appended += self._batches
+        self._batches = ()
+
+    def end(self) -> None:
+        self._ended = True
+        self._store.ended += 1
 
 
 def made(store: RecordingStore, posted: list[object] | None = None) -> Intake:
@@ -102,26 +125,55 @@ def test_a_static_reading_that_was_lost_is_shipped_with_the_next_poll() -> None:
     assert [batch.n for batch in store.appended] == [1]
 
 
-def test_while_a_battery_waits_for_zero_no_commit_holds_the_field_up() -> None:
-    """One DNP3 thread serves every session: the zero of one stood behind the others' readings."""
-    waited: list[float] = []
+def test_a_wait_that_begins_while_zero_is_owed_is_short() -> None:
+    store = RecordingStore()
+    intake = made(store)
+    for on in (False, True, False):
+        intake.hurry(on=on)
+        intake.store("bess-1", (point("AI1", 7 + on, event=True),))
+    assert store.waited == [1.0, 0.2, 1.0]
+    assert store.ended == 0
+
+
+def test_behind_a_commit_that_was_given_up_a_wait_is_very_short_while_zero_is_owed() -> None:
+    store = RecordingStore()
+    intake = made(store)
+    store.error = StoreError("slow")
+    intake.store("bess-1", (point("AI1", 1, event=True),))
+    intake.store("bess-1", (point("AI1", 2, event=True),))
+    intake.hurry(on=True)
+    intake.store("bess-1", (point("AI1", 3, event=True),))
+    store.error = None
+    intake.store("bess-1", (point("AI1", 4, event=True),))
+    intake.store("bess-1", (point("AI1", 5, event=True),))
+    assert store.waited == [1.0, 1.0, 0.02, 0.02, 0.2]
+
+
+def test_a_demand_for_zero_ends_a_wait_that_has_begun_and_the_loss_is_announced_then() -> None:
+    store = RecordingStore()
     posted: list[object] = []
+    intake = made(store, posted)
+    store.meanwhile = lambda: intake.hurry(on=True)
+    intake.store("bess-1", (point("AI1", 7, event=True), point("AI2", 8, event=True)))
+    assert store.appended == []
+    assert store.losses == [(Stream.TELEMETRY, "bess-1", 2, "store_timeout")]
+    assert posted == [FragmentLost("bess-1", 2, "the wait was ended", Now(5.0, 5000))]
+    store.meanwhile = lambda: intake.hurry(on=False)  # a demand that ends, ends no wait
+    intake.store("bess-1", (point("AI1", 9, event=True),))
+    intake.hurry(on=True)  # and where nobody waits there is nothing to end
+    assert store.waited == [1.0, 0.02]
+    assert store.ended == 1
+    assert [batch.n for batch in store.appended] == [1]
 
-    class Patient(RecordingStore):
-        def append(self, batches: Sequence[Batch], *, within_s: float) -> None:
-            waited.append(within_s)
-            super().append(batches, within_s=within_s)
 
-    telemetry = Telemetry("bess-1", "gw-17", "sha256:00", linger_s=10.0)
-    hurried = iter((False, True))
-    intake = Intake(
-        "bess-1",
-        telemetry,
-        Patient(),
-        lambda: Now(5.0, 5000),
-        post=posted.append,
-        hurried=lambda: next(hurried),
-    )
+def test_a_session_that_ends_leaves_a_commit_a_short_time_and_no_more() -> None:
+    store = RecordingStore()
+    intake = made(store)
+    intake.close()  # nothing is being committed: nobody waits
+    assert store.waited == []
+    intake = made(store)
+    store.meanwhile = intake.close
     intake.store("bess-1", (point("AI1", 7, event=True),))
-    intake.store("bess-1", (point("AI1", 8, event=True),))
-    assert waited == [1.0, 0.2]
+    assert store.waited == [1.0, 0.2]  # the end waits for it, too
+    assert store.losses == []
+    assert [batch.n for batch in store.appended] == [1]

@@ -45,6 +45,20 @@ def test_a_caller_that_gave_up_is_not_told_of_success() -> None:
     assert not request.settle()
 
 
+def test_a_wait_that_is_given_up_ends_at_once_and_nobody_is_told_of_success() -> None:
+    request = WaitingCaller()
+    request.give_up()
+    assert not request.wait(60.0)
+    assert not request.settle()
+
+
+def test_a_caller_that_has_its_outcome_cannot_give_up() -> None:
+    request = WaitingCaller()
+    assert request.settle()
+    request.give_up()
+    assert request.wait(0.0)
+
+
 def test_a_caller_in_time_gets_the_outcome() -> None:
     kept, refused = WaitingCaller(), WaitingCaller()
     assert kept.settle()

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import math
+
 import pytest
 
 from gateway.errors import UsageError
@@ -22,6 +24,13 @@ def test_a_fault_without_argument_takes_its_default() -> None:
         ("clock_jump=soon", "a number"),
         ("refuse_controls=127", "1..126"),
         ("alarm=", "a word"),
+        ("answer_delay=soon", "seconds such as 2, or a range"),
+        ("answer_delay=3..1", "seconds such as 2, or a range"),
+        ("answer_delay=-1", "seconds such as 2, or a range"),
+        ("never_fin=inf", "seconds, 0 or more"),
+        ("slow_fragments=5", "N:SECONDS"),
+        ("slow_fragments=0:1", "N:SECONDS"),
+        ("lose_selects=0", "a whole number, 1 or more"),
     ],
 )
 def test_a_wrong_fault_says_what_is_allowed(text: str, says: str) -> None:
@@ -42,6 +51,20 @@ def test_forced_raw_values_are_found_by_point() -> None:
     faults = Faults().having("value", "AI1:7").having("value", "AI2:-8.5")
     assert (faults.raw_value("AI1"), faults.raw_value("AI2")) == (7.0, -8.5)
     assert faults.raw_value("AI3") is None
+
+
+def test_a_time_is_fixed_or_a_range_and_nothing_where_the_fault_is_not_in_force() -> None:
+    faults = Faults().having(*parse_fault("answer_delay=0.5..3"))
+    assert faults.seconds("answer_delay") == (0.5, 3.0)
+    assert faults.having(*parse_fault("answer_delay=2")).seconds("answer_delay") == (2.0, 2.0)
+    assert faults.seconds("late_events") == (0.0, 0.0)
+
+
+def test_fragments_are_counted_and_without_fin_they_have_no_number() -> None:
+    assert Faults().fragments() == (1.0, 0.0)
+    slow = Faults().having(*parse_fault("slow_fragments=4:1.5"))
+    assert slow.fragments() == (4.0, 1.5)
+    assert slow.having(*parse_fault("never_fin")).fragments() == (math.inf, 0.2)
 
 
 def test_one_fault_or_all_can_be_cleared() -> None:

@@ -185,6 +185,16 @@ def test_faults_of_the_logic_show_where_they_should() -> None:
     assert (stuck.echo("cmd_power", "AO0", 2.0), stuck.target_w(2.0)) == (5e5, 1e5)
 
 
+def test_a_battery_that_does_not_obey_echoes_and_its_power_goes_on_or_runs_away() -> None:
+    rtac = write(enabled(), "cmd_power", 5e5, 0.0)
+    held = write(faulty(rtac, 1.0, hold_power=""), "cmd_power", 0.0, 2.0)
+    assert (held.echo("cmd_power", "AO0", 2.0), held.target_w(2.0)) == (0.0, 5e5)
+    assert write(held, "cmd_stop", 1.0, 3.0).restarted(4.0).target_w(4.0) == 5e5
+    assert faulty(held, 3.0).target_w(3.0) == 0.0
+    away = write(faulty(rtac, 1.0, runaway="-1e6"), "cmd_power", 0.0, 2.0)
+    assert (away.echo("cmd_power", "AO0", 2.0), away.target_w(2.0)) == (0.0, -1e6)
+
+
 def test_alarms_stay_until_they_are_reset() -> None:
     rtac = faulty(faulty(NEW, 1.0, alarm="over_temp"), 2.0)
     assert rtac.conditions() == {"alarm:over_temp"}
