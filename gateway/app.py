@@ -151,7 +151,12 @@ class Gateway:
             session.start()
         notify.send(READY="1", STATUS="started")
         log.info("bess-gateway %s is running with %s", __version__, self._path)
-        stop = loop.run(self._core, self._inbox, self._perform, self._feed)
+        try:
+            stop = loop.run(self._core, self._inbox, self._perform, self._feed)
+        except BaseException:  # an exit would end one connection after the other
+            self._inbox.close()
+            self._end(set(self._sessions))
+            raise
         notify.send(STOPPING="1", STATUS=f"stopping: {stop.cause}")
         self._close()
         log.info("stopped: %s", stop.cause)

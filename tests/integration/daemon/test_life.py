@@ -239,6 +239,34 @@ def test_a_core_that_is_stuck_is_not_fed_to_systemd(tmp_path: Path, pki: Pki) ->
 # --- on the box ----------------------------------------------------------------------------------
 
 
+BROKEN_CORE = """
+import sys
+from pathlib import Path
+from gateway import app
+from gateway.site import load
+
+class Broken:
+    wake_at = 0.0
+    def handle(self, event, now):
+        raise ZeroDivisionError
+
+path = Path(sys.argv[1])
+made = app.Gateway(load.load_site(path), path)
+engines, made._core = list(made._engines.values()), Broken()
+try:
+    made.run()
+except ZeroDivisionError:
+    print(len(engines), len(made._engines), all(one._ended.wait(60) for one in engines))
+"""
+
+
+def test_a_core_that_fails_ends_the_connections_and_the_process(tmp_path: Path, pki: Pki) -> None:
+    with Peer() as silent:
+        assets = [Asset(silent.port, f"bess-{number}", address=number) for number in range(10, 14)]
+        daemon = Daemon(tmp_path, pki=pki, broker_port=silent.port, assets=assets)
+        assert run_python(BROKEN_CORE, str(daemon.site)) == "4 0 True\n"
+
+
 def test_a_second_daemon_on_one_state_directory_is_refused(
     rig: Rig, tmp_path: Path, pki: Pki
 ) -> None:
