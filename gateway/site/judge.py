@@ -83,7 +83,10 @@ class SiteJudge:
         finally:
             self._end(child)
         if child.returncode == 0:
-            return ReloadAsked(*pickle.loads(said))  # noqa: S301 - of our own process alone
+            try:
+                return ReloadAsked(*pickle.loads(said))  # noqa: S301 - of our own process alone
+            except Exception as error:  # noqa: BLE001 - whatever it is, it is no site
+                return ReloadAsked(None, f"what the files were judged to be is garbled: {error!r}")
         lines = complaint.decode("utf-8", "replace").split("\n")
         last = next((line for line in reversed(lines) if line.strip()), "")
         return ReloadAsked(None, f"judging the files failed with {child.returncode}: {last}")
