@@ -81,6 +81,7 @@ class Core:
         self._depth: QueueDepth | None = None
         self._runway = Runway()
         self._troubles: dict[str, str] = {}
+        self._begun += self._judge_safety()
         self._clock = now
         self._certificate_days: int | None = None
         self._status_at = now.mono_s
@@ -372,6 +373,7 @@ class Core:
         self._replaced |= before.maps.keys() & self._monitors.keys() - kept
         self._shipper.resize(new.settings.uplink.window)
         effects: list[Effect] = [
+            *self._judge_safety(),
             *self._fleet.become(new, self._monitors, now),
             ApplySettings(new, frozenset(kept)),
             Log(logging.INFO, f"settings reloaded from {new.settings.file}", "reload"),
@@ -383,6 +385,16 @@ class Core:
                 if name not in kept:
                     effects += monitor.announce(self._announcer.topics, self._announcer.epoch, now)
         return effects
+
+    def _judge_safety(self) -> list[Effect]:
+        """Say where safety.toml has faults: control is off until it has none, and all else runs."""
+        faults = self._site.safety_faults
+        if not faults:
+            self._troubles.pop("safety", None)
+            return []
+        text = f"control is off: {'; '.join(map(str, faults))}"
+        self._troubles["safety"] = text
+        return [Log(logging.ERROR, text)]
 
     def _applied(self, event: events.SettingsApplied, _now: Now) -> list[Effect]:
         """What came from a replaced session until now belonged to the settings before."""

@@ -9,6 +9,7 @@ import posixpath
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from gateway.config import hosts
 from gateway.errors import ConfigError, Fault, Where
 
 if TYPE_CHECKING:
@@ -293,9 +294,18 @@ def _reject_twins(document: Document, assets: tuple[AssetSettings, ...]) -> None
         if asset.id and seen.setdefault(asset.id, at) != at:
             line = document.where(f"asset[{seen[asset.id]}]", "id").line
             document.fault(f"asset[{at}]", "id", f"= {asset.id!r}: already used in line {line}")
-        end = (asset.dnp3.host, asset.dnp3.port, asset.dnp3.outstation_address)
-        if asset.dnp3.host and ends.setdefault(end, at) != at:
-            text = f"is the outstation that asset {assets[ends[end]].id!r} already reads"
+        host, port, address = asset.dnp3.host, asset.dnp3.port, asset.dnp3.outstation_address
+        if hosts.ambiguous(host):
+            text = f"= {host!r}: must be written without leading zeros: 010 may mean 10 or 8"
+            document.fault(f"asset[{at}].dnp3", "host", text)
+        end = (hosts.same_host(host), port, address)
+        if host and ends.setdefault(end, at) != at:
+            first = assets[ends[end]]
+            line = document.where(f"asset[{ends[end]}].dnp3", "outstation_address").line
+            text = (
+                f"= {address}: at {host}:{port} is the outstation that asset {first.id!r} already "
+                f"reads, at {first.dnp3.host}:{port} in line {line}: must be another one"
+            )
             document.fault(f"asset[{at}].dnp3", "outstation_address", text)
 
 

@@ -30,6 +30,7 @@ log = logging.getLogger(__name__)
 JUDGE_S = 30.0  # a site of 32 batteries takes 2 s on a small box
 _ORPHAN_S = 15  # beyond it a process whose daemon has died ends itself
 _REAP_S = 1.0
+_OURSELVES = "/proc/self/exe"  # the interpreter that runs, whatever became of its path meanwhile
 _CODE = "import sys; sys.path[:] = sys.argv[2:]; from gateway.site import judge; judge.main()"
 
 
@@ -37,7 +38,7 @@ class SiteJudge:
     """Posts ``ReloadAsked`` for every ``ask``; those that come while it judges are one more."""
 
     def __init__(
-        self, path: Path, *, post: Post, within_s: float = JUDGE_S, python: str = sys.executable
+        self, path: Path, *, post: Post, within_s: float = JUDGE_S, python: str = _OURSELVES
     ) -> None:
         self._path, self._post, self._within_s = path.absolute(), post, within_s
         self._python = python
@@ -83,7 +84,10 @@ class SiteJudge:
         finally:
             self._end(child)
         if child.returncode == 0:
-            return ReloadAsked(*pickle.loads(said))  # noqa: S301 - of our own process alone
+            try:
+                return ReloadAsked(*pickle.loads(said))  # noqa: S301 - of our own process alone
+            except Exception as error:  # noqa: BLE001 - whatever it is, it is no site
+                return ReloadAsked(None, f"what the files were judged to be is garbled: {error!r}")
         lines = complaint.decode("utf-8", "replace").split("\n")
         last = next((line for line in reversed(lines) if line.strip()), "")
         return ReloadAsked(None, f"judging the files failed with {child.returncode}: {last}")
@@ -92,12 +96,13 @@ class SiteJudge:
         """Start the process; None where no more is to be judged."""
         environment = {key: text for key, text in os.environ.items() if key != "NOTIFY_SOCKET"}
         # -I: as the installed command itself; our own folders are handed over by name.
-        command = [self._python, "-I", "-c", _CODE, str(self._path), *filter(None, sys.path)]
+        command = [sys.executable, "-I", "-c", _CODE, str(self._path), *filter(None, sys.path)]
         with self._lock:
             if self._closed:
                 return None
             self._child = subprocess.Popen(  # noqa: S603 - our own code, and no shell
                 command,
+                executable=self._python,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,

@@ -18,6 +18,7 @@ from gateway.points.pointmap import raw_map
 from gateway.site.maps import load_maps
 from gateway.site.safety_files import NAME as SAFETY_NAME
 from gateway.site.safety_files import load_safety
+from gateway.site.shared import transformer_faults
 from gateway.tls import credentials
 
 if TYPE_CHECKING:
@@ -90,6 +91,7 @@ def load_site(path: Path, *, unix_ms: int | None = None, sealed: bool = False) -
         elif found is None:
             unmatched.add(asset.id)
         chosen[asset.id] = found or raw_map()
+    faults += transformer_faults(document, settings, chosen)
     for wrong in credentials.faults(settings.uplink, unix_ms=unix_ms, sealed=sealed):
         faults.append(Fault(document.where("uplink", wrong.key), _tls_text(wrong)))
     safety, safety_faults = load_safety(

@@ -148,10 +148,24 @@ def test_where_no_process_can_be_started_the_reload_is_refused_and_the_judge_liv
             )
 
 
-def test_a_process_that_fails_is_told_with_its_last_words(file: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("script", "said"),
+    [
+        ("echo first >&2\necho MemoryError >&2\nexit 3", "failed with 3: MemoryError"),
+        ("kill -9 $$", "failed with -9"),
+        ("echo what", "is garbled"),
+        ("true", "is garbled"),
+    ],
+)
+def test_a_process_that_fails_is_told_and_the_judge_lives_on(
+    file: Path, tmp_path: Path, script: str, said: str
+) -> None:
     python = tmp_path / "python"
-    python.write_text("#!/bin/sh\necho first >&2\necho MemoryError >&2\nexit 3\n")
+    python.write_text(f"#!/bin/sh\n{script}\n")
     python.chmod(0o755)
     with judging(file, python=str(python)) as made:
-        made.judge.ask()
-        assert made.verdict().error == "judging the files failed with 3: MemoryError"
+        for _ in range(2):
+            made.judge.ask()
+            found = made.verdict()
+            assert found.site is None
+            assert said in found.error

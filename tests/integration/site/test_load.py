@@ -8,9 +8,11 @@ import pytest
 
 from gateway.config.site import site_settings
 from gateway.config.toml import parse
+from gateway.demo.pki import Pki
 from gateway.errors import ConfigError
 from gateway.local import client
 from gateway.site import load
+from tests.fixtures.daemon import Asset, Daemon
 from tests.fixtures.sites import SITE
 
 if TYPE_CHECKING:
@@ -46,3 +48,14 @@ def test_a_file_that_is_no_toml_is_named(tmp_path: Path) -> None:
     path.write_text("= 3\n")
     with pytest.raises(ConfigError, match=r"site\.toml:1"):
         load.find_socket(path)
+
+
+def test_a_shared_transformer_without_a_meter_is_a_fault_of_the_site(tmp_path: Path) -> None:
+    pki = Pki(tmp_path / "pki")
+    assets = [Asset(20_000), Asset(20_001, id="bess-2")]
+    path = Daemon(tmp_path, pki=pki, broker_port=1, assets=assets).site
+    load.load_site(path)
+    text = path.read_text().replace('id = "bess-1"', 'id = "bess-1"\ntransformer = "T1"')
+    path.write_text(f'{text}\n[asset.transformer]\nid = "T1"\nrating_kva = 2000\nenforce = true\n')
+    with pytest.raises(ConfigError, match=r"site\.toml:\d+: \[asset\[1\]\.transformer\] enforce"):
+        load.load_site(path)

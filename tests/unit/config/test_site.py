@@ -170,6 +170,26 @@ def test_two_assets_cannot_read_one_outstation() -> None:
     assert "is the outstation that asset 'bess-1' already reads" in faults(text)[0]
 
 
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [("127.0.0.1", "localhost"), ("rtac.example", "RTAC.example."), ("10.0.0.1", "10.1")],
+)
+def test_two_names_of_one_outstation_are_found(one: str, other: str) -> None:
+    text = GOOD.replace("192.0.2.10", one).replace("192.0.2.11", other)
+    load(text)  # another address on the same connection is another outstation
+    (found,) = faults(text.replace("address = 11", "address = 10"))
+    assert found == (
+        f"site.toml:32: [asset[1].dnp3] outstation_address = 10: at {other}:20000 is the outstation"
+        f" that asset 'bess-1' already reads, at {one}:20000 in line 22: must be another one"
+    )
+    load(text.replace("address = 11", "address = 10\nport = 20001"))
+
+
+def test_an_address_that_may_be_read_in_two_ways_is_refused() -> None:
+    (found,) = faults(GOOD.replace("192.0.2.11", "192.0.2.011"))
+    assert found.startswith("site.toml:31: [asset[1].dnp3] host = '192.0.2.011': must be written")
+
+
 def test_a_number_where_a_table_belongs_is_a_fault_and_not_a_crash() -> None:
     assert any("must be a table" in line for line in faults("gateway = 3\n"))
     assert any("array of tables" in line for line in faults('schema="bess.site/1"\nasset = 3\n'))

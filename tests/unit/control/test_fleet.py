@@ -231,6 +231,14 @@ def test_a_faulty_safety_file_keeps_no_site_from_being_reloaded_that_has_no_cont
     answer = made.ask("status")
     assert set(answer["assets"]) == {"bess-1", "bess-2"}
     assert answer["assets"]["bess-2"]["control"]["reasons"] == ["SAFETY_CONFIG_INVALID"]
+    assert f"control is off: {FAULT}" in answer["reasons"]
+    made.reload(site("bess-1", "bess-2"))
+    assert not any("safety.toml" in one for one in made.ask("status")["reasons"])
+
+
+def test_a_safety_file_with_a_fault_at_a_start_is_named_with_its_line() -> None:
+    made = ControlSite(faulty(site()), ready=False)
+    assert f"control is off: {FAULT}" in made.ask("status")["reasons"]
 
 
 def test_a_stop_reaches_an_asset_that_a_reload_adds_meanwhile() -> None:
