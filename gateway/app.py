@@ -120,6 +120,7 @@ class Gateway:
         self._swaps: queue.SimpleQueue[effects.ApplySettings] = queue.SimpleQueue()
         self._swapping = threading.Lock()  # held while sessions are replaced, or ended for good
         self._looked_s = self._awake_s = started.mono_s  # of ``_feed``
+        self._owed: set[str] = set()  # assets that wait for zero
         self._dark: list[str] = []  # threads that made no progress at the last look
         self._doers: dict[type, Callable[[Any], None]] = {
             effects.StoreBatch: lambda order: self._store.append_later(order.batch),
@@ -188,19 +189,23 @@ class Gateway:
             poll_done=intake.flush,
             post=self._post,
         )
-        self._sessions[asset.id].demand(on=asset.id in self._owed)
+        self._demand(asset.id)
 
     def _perform(self, effect: object) -> None:
         """Hand one order of the core to whoever carries it out; never waits."""
         self._doers[type(effect)](effect)
 
     def _hurry(self, order: effects.Hurry) -> None:
-        """Tell the asset's intake and its session, where there are any."""
-        intake, session = self._intakes.get(order.asset), self._sessions.get(order.asset)
+        (self._owed.add if order.on else self._owed.discard)(order.asset)
+        self._demand(order.asset)
+
+    def _demand(self, asset: str) -> None:
+        """Tell the asset's intake and session whether zero is owed, where there are any."""
+        intake, session = self._intakes.get(asset), self._sessions.get(asset)
         if intake is not None:
-            intake.hurry(on=order.on)
+            intake.hurry(on=asset in self._owed)
         if session is not None:
-            session.demand(on=order.on)
+            session.demand(on=asset in self._owed)
 
     def _poll(self, order: effects.Poll) -> None:
         """Order a read; a session that a reload is about to start reads everything anyway."""
