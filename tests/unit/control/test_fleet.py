@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from gateway import events
+from gateway import effects, events
 from gateway.control.watchdog.words import Phase
 from tests.fixtures.commands import STRANGER, heartbeat
 from tests.fixtures.control_site import PREFIX, ControlSite, site
@@ -189,3 +189,21 @@ def test_the_field_is_hurried_while_a_battery_waits_for_zero_and_no_longer_than_
     made.until(lambda: made.phase("bess-1") is Phase.IDLE)
     made.run(1)
     assert made.hurried == [("bess-1", True), ("bess-1", False)]
+
+
+def test_a_demand_for_zero_is_published_before_the_zero_and_for_its_battery_alone() -> None:
+    made = ControlSite(site("bess-1", "bess-2"))
+    made.activate(asset="bess-1")
+    made.activate(asset="bess-2")
+    made.to_field.clear()
+    made.plants["bess-1"].fault = True
+    made.until(lambda: made.phase("bess-1") is Phase.IDLE)
+    said = made.to_field
+    demand = said.index(effects.Hurry("bess-1", on=True))
+    zeros = [
+        at
+        for at, one in enumerate(said)
+        if isinstance(one, effects.Operate) and one.asset == "bess-1" and one.purpose == "zero"
+    ]
+    assert demand < zeros[0]
+    assert {one.asset for one in said if isinstance(one, effects.Hurry)} == {"bess-1"}
