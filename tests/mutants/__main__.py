@@ -16,13 +16,18 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.mutants import control, safety, watchdog
+from tests.mutants import control, field, safety, watchdog
 
 if TYPE_CHECKING:
     from tests.mutants.mutant import Mutant
 
 ROOT = Path(__file__).resolve().parents[2]
-ALL: tuple[Mutant, ...] = (*watchdog.MUTANTS, *control.MUTANTS, *safety.MUTANTS)
+ALL: tuple[Mutant, ...] = (
+    *watchdog.MUTANTS,
+    *control.MUTANTS,
+    *field.MUTANTS,
+    *safety.MUTANTS,
+)
 _LIMIT_S = 300  # of one run: a mutant that never ends is caught, too
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from gateway.field.dnp3 import words as w
-from gateway.field.dnp3.words import POLLS, SessionPhase, SessionState
+from gateway.field.dnp3.words import POLLS, Attributes, Counting, SessionPhase, SessionState
 
 if TYPE_CHECKING:
     from gateway.field.dnp3.words import Instant, Order, SessionPlan
@@ -70,8 +70,13 @@ def drop(state: SessionState, now: Instant, orders: list[Order], cause: str) -> 
         orders.append(w.TellPoll(state.busy, ok=False, cause=cause))
     critical = {"critical", "rest"} & {state.busy, *state.wanted}
     orders += [w.TellDropped(cause), w.Disconnect(keep=True)]
+    # What was asked before may be asked again: it was we who hung up.
+    again = {Attributes.ASKED: Attributes.ASK}
+    uncounted = {Counting.ASKED: Counting.ASK}
     return replace(
         connect(anew(state, SessionPhase.CONNECTING, now), now, orders),
+        attributes=again.get(state.attributes, state.attributes),
+        counting=uncounted.get(state.counting, state.counting),
         dropped=True,
         drops=(*state.drops, now.s),
         demand_drops=state.demand_drops + 1,

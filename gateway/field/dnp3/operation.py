@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+ZERO_DEMANDED = "not sent: zero is demanded"
+
 
 class Licence(NamedTuple):
     """What a session's own thread judges an operation by, whatever the core does meanwhile."""
@@ -94,7 +96,7 @@ class Operation:
         if late_s > 0:
             self._fault = f"not sent: {late_s:.1f} s too late"
         elif self.purpose is Purpose.POWER and self._licence.demanded():
-            self._fault = "not sent: zero is demanded"
+            self._fault = ZERO_DEMANDED
 
     def run(self, stack: Stack) -> None:
         """Send the next control; its end sends the one after it."""

@@ -14,14 +14,12 @@ import threading
 from collections import deque
 from typing import TYPE_CHECKING
 
-import opendnp3 as dnp
-
 from gateway import clock, events
-from gateway.field.dnp3 import reads, supervise
+from gateway.field.dnp3 import headers, reads, supervise
 from gateway.field.dnp3 import words as w
 from gateway.field.dnp3.fragments import SKEW_MS, AttributeHandler, FragmentHandler
 from gateway.field.dnp3.iin import EVENTS_WAIT, names, refusal
-from gateway.field.dnp3.operation import Licence, Operation
+from gateway.field.dnp3.operation import ZERO_DEMANDED, Licence, Operation
 from gateway.field.dnp3.stack import EndedTask, Stack
 from gateway.field.dnp3.time_sync import TimeSync
 from gateway.field.dnp3.waiting import WaitingOperations
@@ -38,19 +36,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_EVENTS = dnp.ClassField(class0=False, class1=True, class2=True, class3=True)
-_ALL = dnp.ClassField(class0=True, class1=True, class2=True, class3=True)
-COUNT = 580  # events of a class that one read asks for: two fragments of analogs without time
-_SOME_EVENTS = [dnp.Header.Count16(60, variation, COUNT) for variation in (2, 3, 4)]
-_CLASSES = [dnp.Header.AllObjects(60, variation) for variation in (2, 3, 4)]
-_FUNCTIONS = {
-    "quiet": (dnp.FunctionCode.DISABLE_UNSOLICITED, _CLASSES),
-    "unsolicited": (dnp.FunctionCode.ENABLE_UNSOLICITED, _CLASSES),
-    # g80v1, index 7 (IIN1.7, device restart) := 0
-    "clear_restart": (dnp.FunctionCode.WRITE, [dnp.Header.Raw(bytes([80, 1, 0, 7, 7, 0]))]),
-}
-_ATTRIBUTES = [dnp.Header.AllObjects(0, 254)]  # all attributes of set 0
-_BYTE = 255
 _CAUSES = {  # opendnp3's TaskCompletion, for people
     "FAILURE_RESPONSE_TIMEOUT": "no answer in time",
     "FAILURE_BAD_RESPONSE": "an answer that cannot be read",
@@ -200,8 +185,8 @@ class Dnp3Session:
     def _handle(self, event: w.Event) -> None:
         if self._demanded:
             for operation in self._operations.take(lambda one: one.purpose is Purpose.POWER):
-                operation.judge()
-                operation.refuse(self._engine)
+                outcome = Outcome(OutcomeKind.FAILED, (), ZERO_DEMANDED)
+                operation.finish(outcome, self._engine)
         self._state, orders = supervise.handle(self._state, event, self._instant(), self._plan)
         for order in orders:
             self._carry_out(order)
@@ -291,22 +276,22 @@ class Dnp3Session:
         stack.on_end = None
         master = stack.master
         if kind == "integrity":
-            master.ScanClasses(_ALL, self._points)
+            master.ScanClasses(headers.EVERYTHING, self._points)
         elif kind == "event":
-            master.Scan(_SOME_EVENTS, self._points)
+            master.Scan(headers.SOME_EVENTS, self._points)
         elif kind == "all_events":
-            master.ScanClasses(_EVENTS, self._points)
+            master.ScanClasses(headers.ALL_EVENTS, self._points)
         elif kind in ("critical", "rest"):
             self._range = self._range if kind == "rest" else 0
-            headers = [_header(span) for span in self._requests[self._range]]
-            master.Scan(headers, self._points)
+            ranges = [headers.header(span) for span in self._requests[self._range]]
+            master.Scan(ranges, self._points)
         elif kind == "attributes":
             self._attributes = AttributeHandler()
-            master.Scan(_ATTRIBUTES, self._attributes)
+            master.Scan(headers.ATTRIBUTES, self._attributes)
         elif kind == "time":
             TimeSync(self._settings.time_sync, now=self._now, sent=lambda: self._sent).run(stack)
-        elif kind in _FUNCTIONS:
-            master.PerformFunction(kind, *_FUNCTIONS[kind])
+        elif kind in headers.FUNCTIONS:
+            master.PerformFunction(kind, *headers.FUNCTIONS[kind])
         elif kind == "operate":
             self._operate(stack)
 
@@ -375,7 +360,7 @@ class Dnp3Session:
             more = ok and self._range + 1 < len(self._requests)
             self._range = self._range + 1 if more else 0
         if kind == "event" and ended.task == "request":
-            full = self._points.answered >= COUNT
+            full = self._points.answered >= headers.COUNT
             more = ok and full and bool(ended.iin & EVENTS_WAIT)
         self._tell(stack, w.TaskEnded(ended.task, ok, ended.answered, cause, more, bool(refused)))
 
@@ -395,8 +380,3 @@ class Dnp3Session:
     def _tell(self, stack: Stack | None, event: w.Event) -> None:
         self._inbox.append((stack, event))
         self._engine.wake()
-
-
-def _header(span: reads.RangeHeader) -> dnp.Header:
-    make = dnp.Header.Range8 if span.stop <= _BYTE else dnp.Header.Range16
-    return make(span.group, 0, span.start, span.stop)

@@ -5,6 +5,7 @@ shell carries them out and feeds back what opendnp3 reported.
 
     IDLE --Started--> CONNECTING --Opened--> STARTING --startup poll ok--> UP
     CONNECTING, STARTING, UP --Closed, no answer, link dead--> WAITING --back-off--> CONNECTING
+    STARTING, UP --zero waited too long, or power must be stopped--> CONNECTING, see ``precedence``
     any --Stopped--> IDLE
 
 Four things that a reader would get wrong:

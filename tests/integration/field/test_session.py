@@ -19,7 +19,7 @@ from gateway.events import (
     PollDone,
     SessionUp,
 )
-from gateway.field.dnp3.session import COUNT
+from gateway.field.dnp3.headers import COUNT
 from gateway.measured import TimeQuality
 from tests.fixtures.field import DEADLINE_S, Recorder, Sink
 from tests.fixtures.py1815_outstation import py1815_outstation

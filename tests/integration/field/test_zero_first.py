@@ -140,7 +140,8 @@ def test_power_whose_select_is_not_answered_before_its_time_is_over_never_operat
     session.operate([POWER_W], sbo=True, done=answers.put.put, by=by)
     assert answers.next().stage is Stage.SELECT
     assert by <= clock.now().mono_s
-    rtac.wait(lambda one: one.connection == 2)  # no core was needed for that
+    assert core.all(ConnectionDropped)  # no core was needed for that
+    rtac.wait(lambda one: one.connection == 2)
     assert [one.function for one in rtac.asked if writes(300_000)(one)] == [Function.SELECT]
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from gateway import events
+from gateway import effects, events
 from gateway.control.watchdog.words import Phase
 from gateway.errors import Fault, Where
 from tests.fixtures.commands import STRANGER, heartbeat
@@ -317,3 +317,21 @@ def test_each_battery_that_zero_is_owed_to_is_hurried_until_it_is_verified() -> 
     on, off = made.hurried[:2], made.hurried[2:]
     assert sorted(on) == [("bess-1", True), ("bess-2", True)]
     assert sorted(off) == [("bess-1", False), ("bess-2", False)]
+
+
+def test_a_demand_for_zero_is_published_before_the_zero_and_for_its_battery_alone() -> None:
+    made = ControlSite(site("bess-1", "bess-2"))
+    made.activate(asset="bess-1")
+    made.activate(asset="bess-2")
+    made.to_field.clear()
+    made.plants["bess-1"].fault = True
+    made.until(lambda: made.phase("bess-1") is Phase.IDLE)
+    said = made.to_field
+    demand = said.index(effects.Hurry("bess-1", on=True))
+    zeros = [
+        at
+        for at, one in enumerate(said)
+        if isinstance(one, effects.Operate) and one.asset == "bess-1" and one.purpose == "zero"
+    ]
+    assert demand < zeros[0]
+    assert {one.asset for one in said if isinstance(one, effects.Hurry)} == {"bess-1"}

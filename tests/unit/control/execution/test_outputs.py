@@ -6,7 +6,7 @@ import itertools
 from typing import TYPE_CHECKING
 
 from gateway.control.execution.outputs import ANSWER_S, Output, Outputs, Rank
-from gateway.ports import Control, CrobOp, OutcomeKind
+from gateway.ports import Control, CrobOp, OutcomeKind, Purpose
 from tests.fixtures.execution import NO_ANSWER, NOT_SENT, SUCCESS, refused
 
 if TYPE_CHECKING:
@@ -65,6 +65,18 @@ def test_a_stop_goes_first_then_zero_then_the_heartbeat_then_power() -> None:
         left.append(sent)
         way.answer()
     assert left == ["BO1=pulse_on", "AO0=0", "AO9=7", "AO0=500"]
+
+
+def test_an_output_says_what_it_does_to_the_power() -> None:
+    way = Way()
+    said = []
+    for rank in (Rank.STOP, Rank.IDLE, Rank.HEARTBEAT, Rank.POWER):
+        way.put(rank, rank.name, BEAT)
+        way.send()
+        assert way.out is not None
+        said.append(way.out.purpose)
+        way.answer()
+    assert said == [Purpose.ZERO, Purpose.ZERO, Purpose.BEAT, Purpose.POWER]
 
 
 def test_one_control_at_a_time() -> None:

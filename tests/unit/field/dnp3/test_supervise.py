@@ -759,6 +759,21 @@ def test_power_that_can_still_be_stopped_is_stopped_when_its_time_is_over() -> N
     assert w.TellDropped("power was being written, and its time is over") in run(4, w.Ticked())
 
 
+def test_what_an_outstation_was_not_left_the_time_to_answer_is_asked_again_after_a_drop() -> None:
+    run = Script()
+    run(0, w.Started())
+    run(0, w.TcpOpened())
+    run(0, ended("startup"))
+    run(0, ended())
+    assert run.state.busy == "attributes"
+    run.stop_s = -math.inf
+    run(0.1, w.ZeroDemanded(on=True))
+    run.stop_s = math.inf
+    again(run, 0.2)
+    run(0.3, ended("startup"))
+    assert Request("attributes") in run(0.4, ended())
+
+
 def test_a_critical_poll_that_a_drop_cut_short_is_made_on_the_next_connection() -> None:
     run = Script().up()
     run(2, w.Ticked())

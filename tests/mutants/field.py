@@ -1,0 +1,120 @@
+"""The rules by which a DNP3 session lets zero go first, and power not at all."""
+
+from __future__ import annotations
+
+from tests.mutants.mutant import Mutant
+
+_ROOM = "gateway/field/dnp3"
+_PURE = "tests/unit/field/dnp3/test_supervise.py::"
+_REAL = "tests/integration/field/test_zero_first.py::"
+
+MUTANTS = (
+    Mutant(
+        "power under way is stopped when zero is demanded",
+        f"{_ROOM}/precedence.py",
+        "    if now.s >= now.stop_s:\n",
+        "    if False:\n",
+        _PURE + "test_power_that_can_still_be_stopped_is_stopped_when_zero_is_demanded",
+    ),
+    Mutant(
+        "power under way is stopped when its time is over",
+        f"{_ROOM}/operation.py",
+        "return math.inf if self.started and heard else self._by",
+        "return math.inf",
+        _REAL + "test_power_whose_select_is_not_answered_before_its_time_is_over_never_operates",
+    ),
+    Mutant(
+        "what is only selected counts as under way",
+        f"{_ROOM}/operation.py",
+        "or (self.started and not self._sbo)",
+        "or self.started",
+        _REAL + "test_power_whose_select_is_not_answered_never_operates_after_zero_is_demanded",
+    ),
+    Mutant(
+        "power that waits is refused while zero is demanded",
+        f"{_ROOM}/operation.py",
+        "elif self.purpose is Purpose.POWER and self._licence.demanded():",
+        "elif False:",
+        _REAL + "test_power_that_waits_behind_a_read_does_not_leave_after_zero_is_demanded",
+    ),
+    Mutant(
+        "a zero that waited r drops the connection",
+        f"{_ROOM}/precedence.py",
+        "    if now.s < _late_at(state, now, plan):\n",
+        "    if True:\n",
+        _PURE + "test_a_zero_that_waited_r_drops_the_connection_and_is_the_first_on_the_next_one",
+    ),
+    Mutant(
+        "two drops a demand",
+        f"{_ROOM}/precedence.py",
+        "DEMAND_DROPS = 2",
+        "DEMAND_DROPS = 3",
+        _PURE + "test_two_drops_a_demand_are_all_and_then_waiting_goes_on_and_is_told",
+    ),
+    Mutant(
+        "three drops in ten minutes",
+        f"{_ROOM}/precedence.py",
+        "LATE_DROPS, LATE_S = 3, 600.0",
+        "LATE_DROPS, LATE_S = 4, 600.0",
+        _PURE + "test_three_drops_in_ten_minutes_are_all_however_many_demands_there_were",
+    ),
+    Mutant(
+        "zero waits for the connection that is made again",
+        f"{_ROOM}/supervise.py",
+        "orders.append(w.FailOperations(cause, keep=state.dropped))",
+        "orders.append(w.FailOperations(cause))",
+        _PURE + "test_what_is_no_zero_is_handed_back_while_a_dropped_connection_is_made_again",
+    ),
+    Mutant(
+        "a drop is no session that is down",
+        f"{_ROOM}/connection.py",
+        "        told=state.told,\n",
+        "        told=False,\n",
+        _PURE
+        + "test_the_core_is_not_told_that_a_session_is_down_whose_connection_was_dropped_for_zero",
+    ),
+    Mutant(
+        "a request has an end",
+        f"{_ROOM}/schedule.py",
+        "silence_s(plan), state.busy_s + REQUEST_S)",
+        "silence_s(plan), math.inf)",
+        _PURE + "test_a_request_whose_fragments_go_on_coming_ends_after_300_s_with_its_connection",
+    ),
+    Mutant(
+        "a link is checked only after silence",
+        f"{_ROOM}/schedule.py",
+        "return max(state.check_at_s, now.heard_s + plan.link_check_s)",
+        "return state.check_at_s",
+        _PURE + "test_a_link_is_checked_only_after_silence",
+    ),
+    Mutant(
+        "the outstation's clock is set at a pace",
+        f"{_ROOM}/schedule.py",
+        "now.s >= state.time_at_s + REPEAT_S",
+        "True",
+        _PURE + "test_time_is_set_when_asked_for_and_every_10_seconds_at_most",
+    ),
+    Mutant(
+        "an indication that went without a connection is told",
+        f"{_ROOM}/supervise.py",
+        "((event.iin ^ state.iin) | (event.iin ^ told_iin)) & ~FLEETING",
+        "(event.iin ^ state.iin) & ~FLEETING",
+        _PURE + "test_an_indication_that_went_while_there_was_no_connection_is_told_as_gone",
+    ),
+    Mutant(
+        "zero and stop say that they are",
+        "gateway/control/execution/outputs.py",
+        "Rank.IDLE: Purpose.ZERO",
+        "Rank.IDLE: Purpose.POWER",
+        "tests/unit/control/execution/test_outputs.py"
+        "::test_an_output_says_what_it_does_to_the_power",
+    ),
+    Mutant(
+        "the demand is published before any output",
+        "gateway/control/fleet.py",
+        "out[:0] = [",
+        "out += [",
+        "tests/unit/control/test_fleet.py"
+        "::test_a_demand_for_zero_is_published_before_the_zero_and_for_its_battery_alone",
+    ),
+)
