@@ -20,7 +20,7 @@ from gateway.errors import ConfigError, Fault, Where
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
 
-_HEADER = re.compile(r"\s*(\[\[?)\s*([^\[\]]+?)\s*\]\]?\s*(?:#.*)?$")
+_HEADER = re.compile(r"(\[\[?)([^\[\]]+)\]\]?\s*(?:#.*)?$")  # of a line without blanks around it
 _NAME = r"(?:[A-Za-z0-9_\-]+|\"[^\"]*\"|'[^']*')"
 _KEY = re.compile(rf"\s*({_NAME}(?:\s*\.\s*{_NAME})*)\s*=")
 _SIZE = re.compile(r"([0-9]+)\s*(KiB|MiB|GiB|TiB)\Z")
@@ -266,8 +266,8 @@ def _line_index(text: str) -> dict[tuple[str, str], int]:
             if line.count(fence) % 2:
                 fence = ""
             continue
-        if found := _HEADER.match(line):
-            table = _resolve(found[2], counts, array=found[1] == "[[")
+        if found := _HEADER.match(line.strip()):
+            table = _resolve(found[2].strip(), counts, array=found[1] == "[[")
             index.setdefault((table, ""), number)
             parent, _, key = table.rpartition(".")
             index.setdefault((parent, key.partition("[")[0]), number)

@@ -145,9 +145,22 @@ def _feedback_faults(row: MapPoint, table: Table, by_name: dict[str, MapPoint]) 
     if UNITS[echo.unit][0] != UNITS[row.unit][0]:
         text = f'= "{echo.name}" in {echo.unit}: must be readable as {row.canonical_unit}'
         yield Fault(table.at("feedback"), text, "M15")
+    if row.role == "cmd_heartbeat" and echo.role == "der_heartbeat":
+        yield from _echo_faults(row, table, echo)
     if row.role in SIGNED_ROLES and echo.sign is None and echo is not row:
         text = f'= "{echo.name}" has no sign: must say {DISCHARGE} or {CHARGE}'
         yield Fault(table.at("feedback"), text, "M13")
+
+
+def _echo_faults(row: MapPoint, table: Table, echo: MapPoint) -> Iterator[Fault]:
+    """A heartbeat that is written back must hold whatever the RTAC counts: else it would end."""
+    low, high = ("nobody knows what" if end is None else f"{end:g}" for end in (echo.min, echo.max))
+    if row.min is not None and (echo.min is None or echo.min < row.min):
+        text = f"= {table.get('min'):g}: {echo.name} is written back and counts from {low}: "
+        yield Fault(table.at("min"), f"{text}must hold all that it counts", "M12")
+    if row.max is not None and (echo.max is None or echo.max > row.max):
+        text = f"= {table.get('max'):g}: {echo.name} is written back and counts to {high}: "
+        yield Fault(table.at("max"), f"{text}must hold all that it counts", "M12")
 
 
 def _output_faults(row: MapPoint, table: Table) -> Iterator[Fault]:

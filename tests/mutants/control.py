@@ -386,6 +386,29 @@ _FIELD = (
 
 _ALL_ASSETS = (
     _fleet(
+        "control that a reload begins knows that the session is up",
+        "                for event in monitors[name].present(now):\n"
+        "                    out += begun.handle(event, now)\n",
+        "",
+        "test_a_safety_file_that_comes_with_a_reload_idles_the_battery_whose_session_is_up",
+    ),
+    Mutant(
+        "and which authority it has",
+        "gateway/asset/monitor.py",
+        "return (*indicated, read, events.SessionUp(self.asset, now))",
+        "return (events.SessionUp(self.asset, now),)",
+        "tests/unit/asset/test_monitor.py::"
+        "test_whoever_looks_on_later_is_told_what_the_session_has_said",
+    ),
+    Mutant(
+        "a faulty safety file at a reload ends nothing",
+        "gateway/core.py",
+        "if new is not None and new.safety_faults and self._site.safety is not None:",
+        "if False:",
+        "tests/unit/control/test_fleet.py::"
+        "test_a_faulty_safety_file_at_a_reload_ends_no_dispatch_and_the_status_names_the_line",
+    ),
+    _fleet(
         "an asset that is added counts as the others do",
         "beside = next(iter([*kept.values(), *self._controls.values()]), None)",
         "beside = next(iter(self._controls.values()), None)",
@@ -418,6 +441,45 @@ _ALL_ASSETS = (
 )
 
 _ASKING = (
+    Mutant(
+        "an act is told done when it is durable",
+        "gateway/control/answers.py",
+        "        if not records:\n",
+        "        if True:\n",
+        "tests/unit/control/test_operator.py::"
+        "test_an_act_is_told_done_when_its_records_are_durable_and_not_before",
+    ),
+    Mutant(
+        "an act that is not durable is not told done",
+        "gateway/control/answers.py",
+        "            if not ok:\n",
+        "            if False:\n",
+        "tests/unit/control/test_operator.py::"
+        "test_an_act_whose_record_the_disk_does_not_take_is_told_so_with_the_cause",
+    ),
+    Mutant(
+        "no disk is waited for longer than whoever asked",
+        "gateway/control/answers.py",
+        "late = [one for one in self._held if now.mono_s >= one.until_s]",
+        "late: list[HeldAnswer] = []",
+        "tests/unit/control/test_operator.py::"
+        "test_a_disk_that_does_not_answer_is_not_waited_for_longer_than_whoever_asked",
+    ),
+    Mutant(
+        "what a person decides on is all that was signed",
+        "gateway/control/intake.py",
+        "**one.admitted.command.params(),",
+        '"powerW": one.admitted.command.power_w,',
+        "tests/unit/control/test_operator.py::"
+        "test_what_waits_is_shown_with_every_parameter_that_was_signed",
+    ),
+    Mutant(
+        "a stop is never inverted",
+        "gateway/points/checks.py",
+        "if row.role in PULSED_COMMANDS and row.invert:",
+        "if False:",
+        "tests/integration/site/test_map_fixtures.py::test_a_map_reports_its_faults_where_they_are",
+    ),
     Mutant(
         "a lease that a reload shortens is shorter at once",
         "gateway/control/controller.py",

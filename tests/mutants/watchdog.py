@@ -571,6 +571,13 @@ _PHASES = (
         "test_a_zero_overdue_before_local_is_overdue_after_it_and_no_heartbeat_is_written",
     ),
     _phase(
+        "a heartbeat begins anew where its range ends",
+        _OUTPUTS,
+        "value: int | None = state.beat + 1 if first <= state.beat < last else first",
+        "value: int | None = state.beat + 1",
+        "test_the_rtac_heartbeat_begins_anew_at_the_last_value_that_the_map_allows",
+    ),
+    _phase(
         "LATCHED is not put off by a chattering switch",
         _MOVES,
         "    elif state.phase is Phase.LOCAL and old is not None and old.latch_left_s > 0.0:",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -81,3 +83,11 @@ def test_no_bytes_end_in_anything_but_a_document_or_a_configuration_error(raw: b
         parse(raw, file="f")
     except ConfigError as error:
         assert str(error).startswith("f:")  # noqa: PT017 - both ends are right
+
+
+@pytest.mark.parametrize("filled", ["[{}\n1]", "[1,{}2]", "[[{}\n1]]", "[1]{}"])
+def test_a_line_of_many_blanks_takes_no_longer_than_it_is_long(filled: str) -> None:
+    text = f"x = [\n{filled.format(' ' * 60_000)}\n]\ny = 1\n"
+    began = time.process_time()
+    assert parse(text.encode(), file="site.toml").tree["y"] == 1
+    assert time.process_time() - began < 5.0  # a thousandth of it on an idle machine
