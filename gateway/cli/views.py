@@ -15,6 +15,12 @@ BOUNDS = {
     "C": "the RTAC answers but refuses zero",
     "D": "no RTAC logic, link dead",
 }
+_TABLES = {
+    "limits": "limits",
+    "siteLimits": "limits of all assets together",
+    "watchdog": "watchdog",
+    "risk": "risk",
+}
 _NAMES = {  # of settings: what they are called, unit
     "maxChargeW": ("largest charge", "W"),
     "maxDischargeW": ("largest discharge", "W"),
@@ -118,8 +124,8 @@ def commissioning(asset: str, shown: Mapping[str, Any]) -> str:
     ]
     if shown["safetyDigest"] and not shown.get("limits"):
         lines.append("  limits        not told by this daemon: read safety.toml before you agree")
-    for title in ("limits", "watchdog", "risk"):
-        lines += _settings(title, shown.get(title))
+    for key, title in _TABLES.items():
+        lines += _settings(title, shown.get(key))
     if bounds := shown.get("bounds"):
         lines.append("  a setpoint ends, plus the ramp to zero, at the latest after")
         lines += [f"    {key} {bounds[key]:g} s: {BOUNDS.get(key, '')}" for key in sorted(bounds)]
@@ -175,6 +181,8 @@ def _settings(title: str, values: Mapping[str, Any] | None) -> list[str]:
     lines = [f"  {title}"] if values else []
     for key, value in (values or {}).items():
         name, unit = _NAMES.get(key, (key, ""))
+        if value is None:
+            continue
         number = isinstance(value, int | float) and not isinstance(value, bool)
         shown = f"{value:,}" if number else plain(value)
         lines.append(f"    {name:<24} {shown} {unit}".rstrip())

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
@@ -39,14 +40,30 @@ class WatchdogSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class SharedLimitSettings:
+    """``[limits.site]``: what all assets together may take."""
+
+    max_charge_w: float | None  # None: no limit this way
+    max_discharge_w: float | None
+
+    @property
+    def most_w(self) -> tuple[float, float]:
+        """Charging and discharging, W; inf without a limit."""
+        both = (self.max_charge_w, self.max_discharge_w)
+        charge_w, discharge_w = (math.inf if one is None else one for one in both)
+        return charge_w, discharge_w
+
+
+@dataclass(frozen=True, slots=True)
 class LimitSettings:
-    """``[limits]`` of the site."""
+    """``[limits]``: of each asset, and of all of them together."""
 
     max_charge_w: float
     max_discharge_w: float
     min_soc_pct: float
     max_soc_pct: float
     ramp_w_per_s: float
+    site: SharedLimitSettings | None = None
 
     @property
     def ramp_to_zero_s(self) -> float:

@@ -14,6 +14,7 @@ from gateway.config.safety import (
     LimitSettings,
     RiskAcceptance,
     SafetySettings,
+    SharedLimitSettings,
     TrustedKeySettings,
     WatchdogSettings,
 )
@@ -112,7 +113,24 @@ def _limits(section: Section) -> LimitSettings:
         min_soc_pct=min_soc_pct,
         max_soc_pct=max_soc_pct,
         ramp_w_per_s=section.number("ramp_w_per_s", lo=1, hi=1e10, unit="W/s"),
+        site=_shared(section),
     )
+
+
+def _shared(limits: Section) -> SharedLimitSettings | None:
+    section = limits.below("site")
+    if section is None:
+        return None
+    keys = SharedLimitSettings.__slots__
+    section.reject_unknown(keys)
+    if not section.values:
+        section.fault("", "max_charge_w, max_discharge_w, or both")
+
+    def watts(key: str) -> float:
+        return section.number(key, lo=0, hi=1e10, unit="W")
+
+    charge_w, discharge_w = (section.optional(key, watts) for key in keys)
+    return SharedLimitSettings(charge_w, discharge_w)
 
 
 def _key(section: Section, folder: str) -> TrustedKeySettings:

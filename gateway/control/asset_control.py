@@ -35,7 +35,12 @@ if TYPE_CHECKING:
     from gateway.asset.monitor import Monitor
     from gateway.checked import Safety
     from gateway.clock import Now
-    from gateway.config.safety import LimitSettings, RiskAcceptance, WatchdogSettings
+    from gateway.config.safety import (
+        LimitSettings,
+        RiskAcceptance,
+        SharedLimitSettings,
+        WatchdogSettings,
+    )
     from gateway.config.site import AssetSettings
     from gateway.points.pointmap import PointsMap
     from gateway.uplink.topics import Topics
@@ -467,6 +472,7 @@ class AssetControl:
             "approval": settings.approval,
             "approvalThresholdW": settings.approval_threshold_w,
             "limits": _camel(settings.limits),
+            "siteLimits": None if settings.limits.site is None else _camel(settings.limits.site),
             "watchdog": _camel(settings.watchdog),
             "risk": None if settings.risk is None else _camel(settings.risk),
             "acknowledged": done.acknowledged,
@@ -481,11 +487,14 @@ class AssetControl:
         }
 
 
-def _camel(table: LimitSettings | WatchdogSettings | RiskAcceptance) -> dict[str, object]:
+def _camel(
+    table: LimitSettings | SharedLimitSettings | WatchdogSettings | RiskAcceptance,
+) -> dict[str, object]:
     """A table of safety.toml with the names that go over the socket: max_charge_w is maxChargeW."""
     return {
         first + "".join(word.capitalize() for word in rest): getattr(table, name)
         for name in table.__slots__
+        if name != "site"  # a table of its own
         for first, *rest in [name.split("_")]
     }
 

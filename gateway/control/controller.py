@@ -23,6 +23,7 @@ from gateway import events
 from gateway.control import records as words
 from gateway.control.commands.reasons import ResultState
 from gateway.control.commands.spent import fact_of_over
+from gateway.control.commitment import InForceMark, commitment
 from gateway.control.execution import frames
 from gateway.control.execution.execute import Executor
 from gateway.control.execution.job import (
@@ -39,6 +40,7 @@ from gateway.control.execution.job import (
     SendControl,
     TellCloud,
     Unsent,
+    deadband_w,
 )
 from gateway.control.execution.outcomes import IdleNext, after_idle
 from gateway.control.execution.outputs import Output, Outputs, Rank
@@ -58,6 +60,7 @@ from gateway.control.inward import (
     ToJob,
 )
 from gateway.control.rules.readiness import has_reversion, heartbeat_kind
+from gateway.control.rules.shared import Burden
 from gateway.control.sight import Sight
 from gateway.control.watchdog import effects as watchdog_effects
 from gateway.control.watchdog import events as watchdog_events
@@ -82,6 +85,7 @@ if TYPE_CHECKING:
     from gateway.control.rules.field_view import FieldView
     from gateway.control.rules.interlocks import Facts
     from gateway.control.rules.limits import Ceiling, SiteLimits, SocWindow
+    from gateway.control.rules.shared import Commitment
     from gateway.control.watchdog.state import WatchdogState
     from gateway.control.watchdog.words import Terms
     from gateway.points.pointmap import PointsMap
@@ -128,6 +132,7 @@ class Controller:
         self._wanted: dict[str, SendControl] = {}  # setpoints that the watchdog is asked for
         self._orders = PowerlessOrders()
         self._stop = HeldStop()
+        self._mark = InForceMark()
         self._releasing = False
         self._alarmed = False  # this demand's refusal was told
         self.last: TellCloud | None = None
@@ -214,6 +219,23 @@ class Controller:
         """What may be applied now."""
         return self._sight.ceiling(now)
 
+    def take_share(self, share: Callable[[Now], Ceiling], *, alone: bool) -> None:
+        """Be held to what others leave of what is shared; ``alone`` at its transformer."""
+        self._sight.share, self.view.alone = share, alone
+
+    def commitment(self, now: Now) -> Commitment:
+        """What it takes of what it shares with others."""
+        asset = self._asset
+        return commitment(
+            self._mark,
+            self.state,
+            self._accepted.values(),
+            self._executions.values(),
+            measured_w=self.view.power_w(now),
+            largest=Burden(asset.max_charge_w, asset.max_discharge_w),
+            deadband_w=deadband_w(self._map, asset.nameplate_w),
+        )
+
     @property
     def dispatch(self) -> Execution | None:
         """The power command that is being carried out or in force."""
@@ -275,6 +297,7 @@ class Controller:
             queue.extendleft(reversed(self._next))  # what follows goes before what waits
             self._next.clear()
         self._tell_all(self._orders.settle(self.state, self.view.power_w(now)), now)
+        self._mark = self._mark.handle(self.state, underway=self._outputs.powering)
         found, self._effects = self._effects, []
         return found
 

@@ -215,15 +215,16 @@ class CommandIntake:
             job = self._power(command, power_w, now.mono_s + 30.0, (), now)
         except PlanError as error:
             return str(error)
+        token = next(self._tokens)
         accepted = Accepted(
             job=job,
             actor="commissioning",
             requested_w=command.power_w,
             min_soc_pct=None,
             max_soc_pct=None,
+            number=token,
             cloud=False,
         )
-        token = next(self._tokens)
         self._controller.accept(accepted, token)
         body: dict[str, object] = {"id": command.id, "powerW": command.power_w}
         return [self._records.audited("commissioning", "dispatch", body, token=token)]
@@ -342,14 +343,15 @@ class CommandIntake:
         assert not isinstance(job, Rejected), job  # it was made a moment ago, in the same pass
         if command.power_w is not None:
             self._rate = self._rate.take(now.mono_s)
+        token = next(self._tokens)
         accepted = Accepted(
             job=job,
             actor=actor,
             requested_w=command.power_w,
             min_soc_pct=command.min_soc_pct,
             max_soc_pct=command.max_soc_pct,
+            number=token,
         )
-        token = next(self._tokens)
         controller.accept(accepted, token)
         facts: dict[str, str | None] = fact_of_begun(
             self._asset.id, command.id, actor, seq=command.seq, power_w=command.power_w, now=now

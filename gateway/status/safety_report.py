@@ -41,6 +41,10 @@ def _of_file(safety: Safety, now_ms: int) -> Iterator[str]:
         above = f" above {settings.approval_threshold_w:.15g} W, envelope below"
     yield f"safety.toml: approval {settings.approval}{above}"
     yield f"safety.toml: digest {safety.digest}"
+    if settings.limits.site is not None:
+        charge_w, discharge_w = settings.limits.site.most_w
+        most = f"{-charge_w:.15g} W (charging) to {discharge_w:.15g} W (discharging)"
+        yield f"safety.toml: all assets together at most {most}"
     for one in sorted(settings.keys, key=lambda key: key.kid):
         key = safety.trust.find(one.kid)
         algorithm = "" if key is None else f", {key.alg}"
@@ -59,6 +63,8 @@ def _of_asset(site: Site, safety: Safety, asset: AssetSettings, now_ms: int) -> 
         f"{limits.contract_w(1.0):.15g} W (discharging), "
         f"{limits.min_soc_pct:g} to {limits.max_soc_pct:g} %"
     )
+    if others := _at_one_transformer(site, asset):
+        yield f"shares transformer {asset.grid['transformer']} with {', '.join(others)}"
     yield from _layers(site, safety.settings, asset)
     refusals = readiness.map_refusals(points_map)
     for text in refusals:
@@ -71,6 +77,17 @@ def _of_asset(site: Site, safety: Safety, asset: AssetSettings, now_ms: int) -> 
     else:
         test = ", deadman-test" if readiness.dead_man_testable(points_map) else ""
         yield f"control needs the commissioning: acknowledge, sign-test{test}"
+
+
+def _at_one_transformer(site: Site, asset: AssetSettings) -> list[str]:
+    """Other assets that share the headroom of its transformer."""
+    id_ = asset.grid.get("transformer")
+    if id_ is None:
+        return []
+    those = [one for one in site.settings.assets if one.grid.get("transformer") == id_]
+    if not any(one.transformer and one.transformer.enforce for one in those):
+        return []
+    return [one.id for one in those if one.id != asset.id]
 
 
 def _layers(site: Site, settings: SafetySettings, asset: AssetSettings) -> Iterator[str]:

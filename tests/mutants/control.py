@@ -34,6 +34,9 @@ _fleet = _in("fleet")
 _view = _in("rules/field_view")
 _operator = _in("operator")
 _trial = _in("trial", "asset_control")
+_shared = _in("rules/shared")
+_sharing = _in("sharing")
+_commitment = _in("commitment", "sharing")
 
 _WAY_OUT = (
     _outputs(
@@ -451,7 +454,71 @@ _ASKING = (
     ),
 )
 
+_TOGETHER = (
+    _in("sight", "sharing")(
+        "who shares is held to what the others leave",
+        "return found if self.share is None else found.within(self.share(now))",
+        "return found",
+        "test_the_second_battery_gets_what_the_first_one_leaves",
+    ),
+    _commitment(
+        "what is not durable yet is granted",
+        "for power_w in (*begun.values(), *waiting.values()):",
+        "for power_w in (*begun.values(),):",
+        "test_what_is_granted_and_not_durable_yet_is_taken_off",
+    ),
+    _commitment(
+        "a setpoint that may be in force counts",
+        "most = mark.burden.beside(ordered).beside(measured)",
+        "most = ordered.beside(measured)",
+        "test_a_battery_that_cannot_be_ordered_counts_with_its_last_setpoint",
+    ),
+    _commitment(
+        "measured power counts",
+        "most = mark.burden.beside(ordered).beside(measured)",
+        "most = mark.burden.beside(ordered)",
+        "test_measured_power_counts_where_it_is_more_than_the_setpoint",
+    ),
+    _commitment(
+        "what the last run left counts",
+        "most = most.beside(largest)",
+        "pass",
+        "test_nothing_is_granted_beside_a_battery_of_which_nothing_was_ever_seen",
+    ),
+    _commitment(
+        "a battery that runs away is taken off",
+        "        sure = ordered.beside(measured)\n",
+        "        pass\n",
+        "test_a_battery_that_runs_away_is_taken_off_at_once",
+    ),
+    _shared(
+        "opposite signs do not net",
+        "return cls(max(0.0, -power_w), max(0.0, power_w))",
+        "return cls(-power_w, power_w)",
+        "test_opposite_signs_do_not_net",
+    ),
+    _shared(
+        "the youngest gives way",
+        "older = (one.number, index) < (mine.number, at)",
+        "older = True",
+        "test_where_the_limit_shrinks_the_youngest_command_gives_way_first",
+    ),
+    _sharing(
+        "a battery of unknown power is not counted as others",
+        "found = found.beside(self.seen.last)",
+        "pass",
+        "test_what_others_took_before_a_battery_was_lost_still_counts",
+    ),
+    _sharing(
+        "a meter that is not read leaves nothing",
+        'if metered and all(one.view.value("poi_power", now) is None for one in metered):',
+        "if False:",
+        "test_without_a_reading_of_the_meter_there_is_no_headroom",
+    ),
+)
+
 MUTANTS = (
+    *_TOGETHER,
     *_WAY_OUT,
     *_LEAVING,
     *_AGREEING,

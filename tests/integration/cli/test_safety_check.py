@@ -79,6 +79,31 @@ def test_a_commented_default_of_the_example_is_the_default(site: Path) -> None:
     assert load_site(site).safety_faults == ()
 
 
+def test_the_limit_of_all_assets_in_the_example_can_be_taken(
+    site: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = EXAMPLE.read_text().replace("# [limits.site]", "[limits.site]").replace("#   max", "max")
+    write_example(site.parent, text)
+    code, out, err = check(site, capsys)
+    assert (code, err) == (0, [])
+    most = "at most -2000000 W (charging) to 2000000 W (discharging)"
+    assert f"  safety.toml: all assets together {most}" in out
+
+
+def test_batteries_at_one_transformer_are_named(
+    site: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = site.read_text()
+    again = text[text.index("[[asset]]") :].replace('"bess-1"', '"bess-2"')
+    table = '[asset.transformer]\nid = "T1"\nrating_kva = 2500\nenforce = true\n'
+    site.write_text(f"{text}{table}{again.replace('192.0.2.10', '192.0.2.11')}{table}")
+    write_safety(site.parent)
+    code, out, _ = check(site, capsys)
+    assert code == 0
+    assert "  bess-1: shares transformer T1 with bess-2" in out
+    assert "  bess-2: shares transformer T1 with bess-1" in out
+
+
 def test_every_key_of_the_example_and_of_the_settings_is_in_the_man_page() -> None:
     example, page = EXAMPLE.read_text(), MAN.read_text()
     keys = set(re.findall(r"^(?:# )?([a-z_]+) = ", example, re.MULTILINE))

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
+
 import pytest
 
-from gateway.config.safety import Bounds, SafetySettings, bounds
+from gateway.config.safety import Bounds, SafetySettings, SharedLimitSettings, bounds
 from gateway.config.safety_reader import safety_settings
 from gateway.config.toml import parse
 from gateway.control.watchdog.terms import terms
@@ -91,6 +94,24 @@ def test_a_risk_acceptance_is_named_and_dated() -> None:
 
 def test_the_bounds_of_the_defaults_are_36_16_75_and_60_s() -> None:
     assert bounds(load(GOOD).watchdog, response_s=3.0) == Bounds(36.25, 16, 75.25, 60)
+
+
+def test_all_assets_together_may_have_a_limit_each_way() -> None:
+    text = GOOD.replace(
+        "[[trusted_key]]", "[limits.site]\nmax_discharge_w = 9e5\n\n[[trusted_key]]", 1
+    )
+    shared = load(text).limits.site
+    assert shared is not None
+    assert shared == SharedLimitSettings(max_charge_w=None, max_discharge_w=900_000)
+    charge_w, discharge_w = shared.most_w
+    assert math.isinf(charge_w)
+    assert discharge_w == 900_000
+    assert load(GOOD).limits == replace(load(text).limits, site=None)
+    assert load(text).digest(KEYS) != load(GOOD).digest(KEYS)
+    (found,) = faults(text.replace("max_discharge_w = 9e5\n", ""))
+    assert "must be max_charge_w, max_discharge_w, or both" in found
+    (found,) = faults(text.replace("= 9e5", "= -1"))
+    assert "[limits.site] max_discharge_w = -1: must be 0..10000000000 W" in found
 
 
 def test_approval_and_the_watchdogs_three_times_have_no_default() -> None:
