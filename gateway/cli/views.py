@@ -27,6 +27,8 @@ _NAMES = {  # of settings: what they are called, unit
     "minSocPct": ("lowest state of charge", "%"),
     "maxSocPct": ("highest state of charge", "%"),
     "rampWPerS": ("ramp", "W/s"),
+    "commandIntervalS": ("one power command per", "s"),
+    "commandsPer5Min": ("power commands in 5 min", ""),
     "leaseS": ("lease L", "s"),
     "challengeS": ("challenge every", "s"),
     "heartbeatS": ("RTAC heartbeat every", "s"),

@@ -63,6 +63,8 @@ class LimitSettings:
     min_soc_pct: float
     max_soc_pct: float
     ramp_w_per_s: float
+    command_interval_s: float = 2.0  # between two power commands of one asset, at least
+    commands_per_5_min: int = 30  # of power, of one asset, at most
     site: SharedLimitSettings | None = None
 
     @property

@@ -113,6 +113,12 @@ def _limits(section: Section) -> LimitSettings:
         min_soc_pct=min_soc_pct,
         max_soc_pct=max_soc_pct,
         ramp_w_per_s=section.number("ramp_w_per_s", lo=1, hi=1e10, unit="W/s"),
+        command_interval_s=section.number(
+            "command_interval_s", lo=1, hi=60, unit="seconds", default=2
+        ),
+        commands_per_5_min=section.integer(
+            "commands_per_5_min", lo=1, hi=150, unit="commands", default=30
+        ),
         site=_shared(section),
     )
 

@@ -247,7 +247,7 @@ class CommandIntake:
     def _conditions(self, now: Now, disabled: tuple[str, ...]) -> Conditions:
         controller = self._controller
         settings, state = controller.safety.settings, controller.state
-        refusal = arm_refusal(state, now.mono_s)
+        refusal, limits = arm_refusal(state, now.mono_s), settings.limits
         return Conditions(
             disabled=disabled,
             verbs=self.verbs,
@@ -258,7 +258,7 @@ class CommandIntake:
             facts=controller.facts(now),
             site=controller.site,
             ceiling=controller.ceiling(now),
-            rate=self._rate,
+            rate=self._rate.held_to(limits.command_interval_s, limits.commands_per_5_min),
         )
 
     def _job(self, permitted: Permitted, now: Now) -> Job | Rejected | None:

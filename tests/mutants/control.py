@@ -427,6 +427,12 @@ _ASKING = (
         "test_one_signature_does_not_keep_in_force_what_takes_two_to_order",
     ),
     _intake(
+        "the site's own rate holds",
+        "self._rate.held_to(limits.command_interval_s, limits.commands_per_5_min)",
+        "self._rate",
+        "test_a_site_may_take_more_or_fewer_power_commands",
+    ),
+    _intake(
         "power commands are counted",
         "            self._rate = self._rate.take(now.mono_s)\n",
         "            pass\n",

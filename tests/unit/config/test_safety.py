@@ -114,6 +114,24 @@ def test_all_assets_together_may_have_a_limit_each_way() -> None:
     assert "[limits.site] max_discharge_w = -1: must be 0..10000000000 W" in found
 
 
+def test_the_rate_of_power_commands_has_a_range() -> None:
+    limits = load(GOOD).limits
+    assert (limits.command_interval_s, limits.commands_per_5_min) == (2, 30)
+    line = "ramp_w_per_s = 100000\n"
+    fast = line + "command_interval_s = 4\ncommands_per_5_min = 75\n"
+    limits = load(GOOD.replace(line, fast)).limits
+    assert (limits.command_interval_s, limits.commands_per_5_min) == (4, 75)
+    for old, new, allowed in (
+        ("= 4\n", "= 0.9\n", "command_interval_s = 0.9: must be 1..60 seconds"),
+        ("= 4\n", "= 61\n", "command_interval_s = 61: must be 1..60 seconds"),
+        ("= 75", "= 0", "commands_per_5_min = 0: must be a whole number, 1..150 commands"),
+        ("= 75", "= 151", "must be a whole number, 1..150 commands"),
+        ("= 75", "= 7.5", "must be a whole number, 1..150 commands"),
+    ):
+        (found,) = faults(GOOD.replace(line, fast.replace(old, new)))
+        assert allowed in found
+
+
 def test_approval_and_the_watchdogs_three_times_have_no_default() -> None:
     found = faults('schema = "bess.safety/1"\n[watchdog]\n[limits]\n')
     missing = [line.split(": must")[0] for line in found if "is missing" in line]
