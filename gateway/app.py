@@ -6,6 +6,7 @@ import base64
 import faulthandler
 import functools
 import logging
+import queue
 import secrets
 import signal
 import threading
@@ -18,7 +19,7 @@ from gateway.audit.device import Device
 from gateway.audit.log import AuditLog
 from gateway.checked import Identity, Past
 from gateway.core import Core
-from gateway.errors import ConfigError, StoreError
+from gateway.errors import StoreError
 from gateway.field.dnp3.engine import Engine
 from gateway.field.dnp3.session import Dnp3Session
 from gateway.field.intake import Intake
@@ -28,6 +29,7 @@ from gateway.mqtt.session import Mqtt
 from gateway.ports import Outcome, OutcomeKind
 from gateway.queue.store import Store
 from gateway.site import load
+from gateway.site.judge import SiteJudge
 from gateway.status import health
 from gateway.uplink import messages
 from gateway.uplink.telemetry import Telemetry
@@ -114,6 +116,8 @@ class Gateway:
         self._engine = Engine(post=self._post)
         self._intakes: dict[str, Intake] = {}
         self._sessions: dict[str, Dnp3Session] = {}
+        self._judge = SiteJudge(path, post=self._post)
+        self._swaps: queue.SimpleQueue[effects.ApplySettings] = queue.SimpleQueue()
         self._swapping = threading.Lock()  # held while sessions are replaced, or ended for good
         self._looked_s = self._awake_s = started.mono_s  # of ``_feed``
         self._hurried = False  # written by the core's thread, read by the DNP3 thread
@@ -130,7 +134,7 @@ class Gateway:
             effects.Answer: lambda order: self._server.answer(order.token, order.body),
             effects.Log: journal.write,
             effects.ReportStatus: lambda order: notify.send(STATUS=order.text),
-            effects.ApplySettings: self._apply,
+            effects.ApplySettings: self._swaps.put,
             effects.Hurry: self._hurry,
             effects.FollowEpoch: lambda order: self._uplink.follow(order.epoch),
         }
@@ -139,6 +143,8 @@ class Gateway:
 
     def run(self) -> int:
         """Start everything, turn events into effects until ``Stop``, end everything."""
+        threads.start("judge", self._judge.run, post=self._post)
+        threads.start("reload", self._carry_out_reloads, post=self._post)
         threads.start("signals", self._wait_for_signals, post=self._post)
         self._server.start()
         self._uplink.start()
@@ -209,10 +215,6 @@ class Gateway:
         if intake is not None:
             intake.forget()
 
-    def _apply(self, effect: effects.ApplySettings) -> None:
-        swap = functools.partial(self._swap, effect.site, effect.kept)
-        threads.start("reload", swap, post=self._post)
-
     def _feed(self, at: Now) -> None:
         """Tell systemd that we live, if everything that must move has moved lately."""
         # Where this whole process stood still (SIGSTOP, suspend), nobody else is to blame.
@@ -242,19 +244,20 @@ class Gateway:
     def _wait_for_signals(self) -> None:
         while True:
             number = signal.sigwait(SIGNALS)
-            if number != signal.SIGHUP:
-                self._post(events.StopAsked(signal.Signals(number).name))
-                continue
-            try:
-                site = load.load_site(self._path)
-            except ConfigError as error:
-                self._post(events.ReloadAsked(None, str(error)))
+            if number == signal.SIGHUP:
+                self._judge.ask()
             else:
-                self._post(events.ReloadAsked(site, ""))
+                self._post(events.StopAsked(signal.Signals(number).name))
+
+    def _carry_out_reloads(self) -> None:
+        """A thread that is there before it is needed: no reload fails for want of one."""
+        while True:
+            order = self._swaps.get()
+            self._swap(order.site, order.kept)
 
     def _swap(self, site: Site, kept: frozenset[str]) -> None:
-        """Carry out a reload, on a thread of its own: closing a session takes its time."""
-        with self._swapping:  # one reload after the other
+        """Carry out a reload: closing a session takes its time."""
+        with self._swapping:
             for name in self._sessions.keys() - kept:
                 self._sessions.pop(name).close(within_s=CLOSE_S)
                 del self._intakes[name]
@@ -270,6 +273,7 @@ class Gateway:
 
     def _close(self) -> None:
         """End the field first (it writes to the store), the store last."""
+        self._judge.close()
         self._inbox.close()  # or a thread that waits for room in it would never end
         self._server.close()
         self._swapping.acquire(timeout=CLOSE_S)  # never released: no reload begins any more

@@ -29,6 +29,7 @@ from gateway.effects import (
     Stop,
     StoreBatch,
 )
+from gateway.errors import ConfigError
 from gateway.status import health
 from gateway.status.birth import Announcer
 from gateway.status.runway import Runway
@@ -345,10 +346,13 @@ class Core:
         why = event.error
         if new is not None and _fixed(new.settings) != _fixed(old):
             why, new = "[gateway] id, state_dir and [uplink] prefix need a restart", None
+        if new is not None and new.safety_faults and self._site.safety is not None:
+            # Else a typing error would end what runs under the file that is in force.
+            why, new = str(ConfigError(new.safety_faults)), None
         if new is not None and (busy := self._fleet.refusal(new)):
             why, new = busy, None
         if new is None:
-            text = f"reload refused, the old settings stay: {why}"
+            text = f"reload refused, the old settings stay: {'; '.join(why.splitlines())}"
             self._troubles["reload"] = text  # until a reload or a restart succeeds
             return [Log(logging.ERROR, text, "reload"), ReportStatus(text)]
         self._troubles.pop("reload", None)
@@ -432,8 +436,7 @@ class Core:
         for name in chosen:
             if not self._monitors[name].map_ok:
                 effects += self._monitors[name].clear(event.user, now)
-        effects += self._fleet.reset(chosen, event.user, now)
-        return [*effects, Answer(event.token, {"done": f"{', '.join(chosen)}: reset"})]
+        return effects + self._fleet.reset(chosen, event, now)
 
     def _answer(self, event: events.LocalAsked, now: Now) -> dict[str, object]:
         overview, monitors = self._overview(now), self._monitors

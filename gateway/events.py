@@ -254,7 +254,7 @@ class StopAsked:
 
 @dataclass(frozen=True, slots=True)
 class ReloadAsked:
-    """SIGHUP, read and checked by the shell: the new site, or why there is none."""
+    """SIGHUP, read and checked in another process: the new site, or why there is none."""
 
     site: Site | None
     error: str

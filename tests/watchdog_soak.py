@@ -27,6 +27,7 @@ from gateway.control.watchdog.events import (
     ResetByOperator,
     SetpointWanted,
     StopOrdered,
+    ZeroChosen,
 )
 from gateway.control.watchdog.words import Phase, Terms
 from tests.fixtures.watchdog_site import LIMIT_W, Site, ViolationError
@@ -46,6 +47,7 @@ class Life:
             tolerance_w=1.0,
             reversion=self.chance.random() < 0.5,
             reassert_idle=self.chance.random() < 0.3,
+            zero_band_w=50.0,
         )
         self.site = Site(terms=terms, wall_ms=self.chance.randrange(10**12))
         self.site.latency_s = self.chance.choice((0.25, 0.5, 1.0))
@@ -64,12 +66,15 @@ class Life:
             (4, self.restart_rtac),
             (10, self.toggle_refusal),
             (6, self.toggle_losses),
+            (6, self.toggle_beat),
+            (6, self.change_power),
+            (3, lambda: self.tell(ZeroChosen())),
             (6, self.toggle_interlock),
             (6, self.change_limits),
             (3, self.preempt),
             (3, self.kill),
             (3, self.stop),
-            (2, lambda: self.tell(EstopOrdered("e"))),
+            (4, lambda: self.tell(EstopOrdered("e"))),
             (14, lambda: self.tell(ResetByOperator())),
             (4, lambda: self.tell(IdleOrdered("i"))),
             (2, lambda: self.tell(ControlDisabled())),
@@ -180,6 +185,16 @@ class Life:
         else:
             rtac.loses_answers = not rtac.loses_answers
 
+    def toggle_beat(self) -> None:
+        self.site.rtac.wants_beat = not self.site.rtac.wants_beat
+
+    def change_power(self) -> None:
+        """The battery obeys in the echo alone; the meter is off, or cannot be read."""
+        rtac, chance = self.site.rtac, self.chance
+        rtac.flows_w = chance.choice((None, 0.0, 400.0, -700.0))
+        rtac.offset_w = chance.choice((0.0, 20.0, -90.0))
+        rtac.blind = chance.random() < 0.2
+
     def toggle_interlock(self) -> None:
         self.site.set_interlocks(*(() if self.site.interlocks else ("fault",)))
 
@@ -197,7 +212,7 @@ class Life:
 
     def kill(self) -> None:
         self.site.run(self.chance.choice((0.0, 5.0)))
-        self.site.power_on(enabled=self.chance.random() < 0.9)
+        self.site.power_on(enabled=self.chance.random() < 0.7)
 
     def stop(self) -> None:
         site = self.site
@@ -216,6 +231,8 @@ class Life:
         rtac.refuses_zero = rtac.refuses_power = False
         rtac.loses_requests = rtac.loses_answers = False
         rtac.other_w, rtac.echo_error_w = None, 0.0
+        rtac.flows_w, rtac.offset_w = None, 0.0
+        rtac.wants_beat = rtac.blind = False
         site.set_interlocks()
         site.set_limits(LIMIT_W, LIMIT_W)
         if self.chance.random() < 0.5:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from gateway import events
@@ -73,6 +74,7 @@ class Monitor:
         self._since = now
         self._cause = "not connected yet"
         self.iin: frozenset[str] = frozenset()
+        self._indicated: events.IinReceived | None = None  # the newest
         self._failures: dict[str, str] = {}  # kind of poll -> why its last one failed
         self._repolled_at = self._lost_said_at = float("-inf")
         self._repoll_at = math.inf  # mono_s at which the last loss asks for a poll
@@ -191,7 +193,7 @@ class Monitor:
         ]
 
     def _indications(self, event: events.IinReceived, now: Now) -> list[Effect]:
-        before, self.iin = self.iin, event.names
+        before, self.iin, self._indicated = self.iin, event.names, event
         # Class 1..3 "events available" come and go with every poll: they are no news.
         risen = sorted(name for name in event.names - before if not name.startswith("CLASS"))
         if not risen:
@@ -309,6 +311,18 @@ class Monitor:
     def up(self) -> bool:
         """Whether its session is up."""
         return self._up
+
+    def present(self, now: Now) -> tuple[object, ...]:
+        """What whoever looks on only from now on missed, as events of now; () without a session.
+
+        In the order of a session's start: indications, values, then that it is up.
+        """
+        if not self._up:
+            return ()
+        indicated = () if self._indicated is None else (replace(self._indicated, at=now),)
+        points = self.battery.raw_points()
+        read = events.FragmentStored(self.asset, points, unsolicited=False, at=now)
+        return (*indicated, read, events.SessionUp(self.asset, now))
 
     @property
     def map_ok(self) -> bool:

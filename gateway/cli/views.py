@@ -21,6 +21,7 @@ _TABLES = {
     "watchdog": "watchdog",
     "risk": "risk",
 }
+_KEPT_BY = {"B": "heartbeat", "C": "heartbeat", "D": "reversion timer"}
 _NAMES = {  # of settings: what they are called, unit
     "maxChargeW": ("largest charge", "W"),
     "maxDischargeW": ("largest discharge", "W"),
@@ -38,6 +39,13 @@ _NAMES = {  # of settings: what they are called, unit
     "reversionRefreshS": ("refreshed every", "s"),
     "maxDispatchS": ("longest dispatch", "s"),
     "preempted": ("when pre-empted", ""),
+}
+_PARAMS = {  # of a command, beside its power and duration: what they are called, unit
+    "rampWPerS": ("ramp", "W/s"),
+    "minSoc": ("lowest state of charge", "%"),
+    "maxSoc": ("highest state of charge", "%"),
+    "mode": ("mode", ""),
+    "percent": ("reserve", "%"),
 }
 
 
@@ -105,8 +113,18 @@ def pending(answer: Mapping[str, Any]) -> str:
         lasts = "-" if duration_s is None else f"{duration_s:.0f} s"
         lines.append(
             f"{plain(one['id']):<28}{plain(one['asset']):<14}{plain(one['verb']):<11}{power:>14}"
-            f"{lasts:>10}{one['leftS']:>6.0f} s  {plain(one['issuer'])}, {plain(one['issuedAt'])}"
+            f"{lasts:>10}{one['leftS']:>6.0f} s  {plain(one['issuer'])}, {_when(one['issuedAt'])}"
         )
+        more = [
+            f"{name} {_amount(one[key], unit)}"
+            for key, (name, unit) in _PARAMS.items()
+            if one.get(key) is not None
+        ]
+        if (expires := one.get("expiresAt")) is not None:
+            more.append(f"expires {_when(expires)}")
+        if len(signers := one.get("signers") or ()) > 1:
+            more.append(f"signed by {', '.join(map(plain, signers))}")
+        lines += [f"    {', '.join(more)}"] if more else []
     return "\n".join(lines)
 
 
@@ -130,7 +148,7 @@ def commissioning(asset: str, shown: Mapping[str, Any]) -> str:
         lines += _settings(title, shown.get(key))
     if bounds := shown.get("bounds"):
         lines.append("  a setpoint ends, plus the ramp to zero, at the latest after")
-        lines += [f"    {key} {bounds[key]:g} s: {BOUNDS.get(key, '')}" for key in sorted(bounds)]
+        lines += [f"    {key} {_bound(key, bounds[key])}" for key in sorted(bounds)]
     lines.append(f"  safety file   {_fact(shown['safetyDigest'])}")
     return "\n".join(lines)
 
@@ -183,12 +201,20 @@ def _settings(title: str, values: Mapping[str, Any] | None) -> list[str]:
     lines = [f"  {title}"] if values else []
     for key, value in (values or {}).items():
         name, unit = _NAMES.get(key, (key, ""))
-        if value is None:
-            continue
-        number = isinstance(value, int | float) and not isinstance(value, bool)
-        shown = f"{value:,}" if number else plain(value)
-        lines.append(f"    {name:<24} {shown} {unit}".rstrip())
+        lines += [] if value is None else [f"    {name:<24} {_amount(value, unit)}"]
     return lines
+
+
+def _bound(key: str, seconds: float | None) -> str:
+    what = BOUNDS.get(key, "")
+    if seconds is None:
+        return f"none (the map has no {_KEPT_BY.get(key, 'such means')}): {what}"
+    return f"{seconds:g} s: {what}"
+
+
+def _amount(value: object, unit: str) -> str:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return f"{value:,} {unit}".rstrip() if number else f"{plain(value)} {unit}".rstrip()
 
 
 def _acknowledged(shown: Mapping[str, Any]) -> str:

@@ -232,7 +232,9 @@ def _asset(section: Section) -> AssetSettings:
         grid=grid,
         vendor=section.text("vendor", default="generic"),
         model=section.text("model", default=""),
-        firmware=section.text("firmware", default=""),
+        firmware=section.text(
+            "firmware", default="", pattern=r"(?s).{1,64}", allowed="a text of 1..64 characters"
+        ),
         map=section.text(
             "map", default="", pattern=r"[a-z0-9-]+@\S+", allowed='"id@revision" of a points map'
         ),

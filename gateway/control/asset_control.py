@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from gateway.config.safety import bounds
 from gateway.control.commands.reasons import ResultState
 from gateway.control.commands.spent import fact_of_over, open_commands, seen_commands
+from gateway.control.commissioning.obligation import is_in_force, obligation, was_grouped
 from gateway.control.commissioning.procedure import HOLD_S, Kind, TrialPlan
 from gateway.control.controller import Controller
 from gateway.control.execution.job import TellCloud
@@ -24,9 +25,9 @@ from gateway.control.records import Records
 from gateway.control.rules import readiness
 from gateway.control.trial import Trial
 from gateway.control.watchdog import events as watchdog_events
-from gateway.control.watchdog.state import LASTING
+from gateway.control.watchdog.state import LASTING, Held
 from gateway.control.watchdog.words import Cause, Phase
-from gateway.effects import Answer, Effect, Record
+from gateway.effects import Effect, Record
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -88,12 +89,19 @@ class AssetControl:
         self._tokens = tokens
         self.records = Records(ground.gateway, asset.id, ground.topics, ground.epoch)
         kept, stop_owed = _kept(ground)
+        self._left = open_commands(ground.facts, asset.id)
+        self._obligation = obligation(ground.facts, asset.id)
         start = Start(
             session=ground.session,
             secret=ground.secret,
             enabled=not self._reasons(now),
             kept=kept,
             stop_owed=stop_owed,
+            held=Held(
+                in_force=is_in_force(ground.facts, asset.id) or bool(self._left),
+                last_w=None if self._obligation is None else self._obligation.setpoint_w,
+                grouped=was_grouped(ground.facts, asset.id),
+            ),
             newest=ground.newest,
             challenge_at=ground.challenge_at,
         )
@@ -101,14 +109,12 @@ class AssetControl:
             asset, ground.points_map, monitor, ground.safety, self.records, tokens, start, now
         )
         seen, self._old = seen_commands(ground.facts, asset.id, now)
-        self._left = open_commands(ground.facts, asset.id)
         place = IntakePlace(ground.gateway, ground.session)
         self.intake = CommandIntake(
             place, asset, ground.points_map, self.controller, self.records, tokens, seen
         )
         self._trial: Trial | None = None
         self._proofs: dict[int, str] = {}  # token of a record -> what it proves once durable
-        self._askers: dict[int, int] = {}  # token of a record -> question that it answers
         self._standing_at = now.mono_s
         self.reasons = self._reasons(now)
         self._said: tuple[object, ...] = ()
@@ -161,14 +167,10 @@ class AssetControl:
 
     def recorded(self, event: events.Recorded, now: Now) -> list[Effect]:
         """Something became durable, or did not."""
-        proof, asked = self._proofs.pop(event.token, None), self._askers.pop(event.token, None)
+        proof = self._proofs.pop(event.token, None)
         if proof is not None and event.ok:
             self._prove(proof)
-        out = self.controller.handle(event, now) + self._stand(now) + self._after(now)
-        if asked is not None:
-            body: dict[str, object] = {"error": event.cause}
-            out.append(Answer(asked, {"done": f"{self._name}: acknowledged"} if event.ok else body))
-        return out
+        return self.controller.handle(event, now) + self._stand(now) + self._after(now)
 
     def stop(self, now: Now) -> list[Effect]:
         """SIGTERM: idle, verify; ``controller.may_exit`` says when it is done."""
@@ -238,11 +240,8 @@ class AssetControl:
 
     # --- commissioning -------------------------------------------------------------------------
 
-    def acknowledge(self, digest: str, user: str, asked: int, now: Now) -> tuple[list[Effect], str]:
-        """An operator takes the safety file upon himself; returns also why not.
-
-        Where there is no reason against it, the question ``asked`` is answered once it is durable.
-        """
+    def acknowledge(self, digest: str, user: str, now: Now) -> tuple[list[Effect], str]:
+        """An operator takes the safety file upon himself; returns also why not."""
         if self._safety is None:
             return [], "there is no good safety.toml to acknowledge"
         if digest != self._safety.digest:
@@ -250,7 +249,7 @@ class AssetControl:
         facts = readiness.fact_of_acknowledgement(self._name, digest)
         text = f"safety file {digest} acknowledged"
         token = next(self._tokens)
-        self._proofs[token], self._askers[token] = json.dumps(facts), asked
+        self._proofs[token] = json.dumps(facts)
         body: dict[str, object] = {"act": "acknowledge", "text": text}
         actor = f"operator:{user}"
         return [
@@ -465,6 +464,8 @@ class AssetControl:
         done, ground = self._commissioned, self._ground
         settings = self.controller.safety.settings
         found = bounds(settings.watchdog, response_s=ground.asset.dnp3.response_timeout_s)
+        beats = readiness.dead_man_testable(ground.points_map)
+        timed = readiness.has_reversion(ground.points_map)
         return {
             "safetyDigest": None if self._safety is None else self._safety.digest,
             "mapDigest": ground.points_map.digest,
@@ -480,9 +481,9 @@ class AssetControl:
             "deadmanTest": None if done.deadman_test is None else done.deadman_test.unix_ms,
             "bounds": {
                 "A": found.cloud_dead_s,
-                "B": found.gateway_dead_s,
-                "C": found.refused_s,
-                "D": found.reversion_s,
+                "B": found.gateway_dead_s if beats else None,
+                "C": found.refused_s if beats else None,
+                "D": found.reversion_s if timed else None,
             },
         }
 

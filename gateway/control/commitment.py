@@ -1,8 +1,8 @@
 """What one battery may be putting on what it shares with others. Pure.
 
 A setpoint may be in force from the instant at which it is ordered until another one of ours is
-seen in the echo, or a zero is verified. Until a zero was verified since the start, nobody knows
-what the last run left there.
+seen in the echo, or nothing of ours is in force any more. Until a zero was verified since the
+start, nobody knows what the last run left there, unless it is on record.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from gateway.control.execution.underway import Accepted, Execution
     from gateway.control.watchdog.state import WatchdogState
 
+_STILL = frozenset({Phase.IDLE, Phase.MONITOR})  # the echo reads zero, or nobody orders
 _READ = frozenset({Phase.MONITOR, Phase.LOCAL})  # not ours to order: what is measured is so
 
 
@@ -40,10 +41,11 @@ class InForceMark:
             state: of the watchdog.
             underway: a power output waits, or is on its way.
         """
-        now = replace(self, phase=state.phase)
-        rests = state.phase is Phase.MONITOR and self.phase is Phase.IDLING
-        if rests or state.phase is Phase.IDLE:
-            return replace(now, burden=NOTHING, verified=True)
+        left = state.phase is Phase.MONITOR and self.phase is Phase.IDLING
+        verified = self.verified or left or state.phase is Phase.IDLE
+        now = replace(self, phase=state.phase, verified=verified)
+        if verified and state.phase in _STILL and not state.in_force:
+            return replace(now, burden=NOTHING)
         held = state.dispatch
         if held is None:
             return now
@@ -89,7 +91,8 @@ def commitment(
     rests = state.phase in RESTING
     if measured_w is None or not (rests or state.phase in _READ):
         most = most.beside(Burden.of(state.last_w))  # an RTAC may take it up again
-    if not mark.verified and (measured_w is None or state.phase not in _READ):
+    kept = state.in_force and state.last_w is not None
+    if not (mark.verified or kept) and (measured_w is None or state.phase not in _READ):
         most = most.beside(largest)
     if not rests or measured_w is None or foreign:
         return Commitment(most=most, sure=most)

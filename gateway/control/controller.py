@@ -23,6 +23,7 @@ from gateway import events
 from gateway.control import records as words
 from gateway.control.commands.reasons import ResultState
 from gateway.control.commands.spent import fact_of_over
+from gateway.control.commissioning.obligation import fact_of_force, fact_of_group
 from gateway.control.commitment import InForceMark, commitment
 from gateway.control.execution import frames
 from gateway.control.execution.execute import Executor
@@ -42,6 +43,7 @@ from gateway.control.execution.job import (
     Unsent,
     deadband_w,
 )
+from gateway.control.execution.keeping import kept
 from gateway.control.execution.outcomes import IdleNext, after_idle
 from gateway.control.execution.outputs import Output, Outputs, Rank
 from gateway.control.execution.plan import PlanError
@@ -50,6 +52,7 @@ from gateway.control.execution.progress import JobPhase
 from gateway.control.execution.stopping import HeldStop
 from gateway.control.execution.underway import Execution
 from gateway.control.inward import (
+    Asked,
     ControlWanted,
     JobDurable,
     JudgeDue,
@@ -59,7 +62,7 @@ from gateway.control.inward import (
     TimePassed,
     ToJob,
 )
-from gateway.control.rules.readiness import has_reversion, heartbeat_kind
+from gateway.control.rules.readiness import has_reversion, heartbeat_kind, heartbeat_range
 from gateway.control.rules.shared import Burden
 from gateway.control.sight import Sight
 from gateway.control.watchdog import effects as watchdog_effects
@@ -71,13 +74,14 @@ from gateway.control.watchdog.words import Cause, Phase, WriteKind, WriteResult
 from gateway.effects import Effect, Poll, Record
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from gateway.asset.monitor import Monitor
     from gateway.checked import Safety
     from gateway.clock import Now
     from gateway.config.site import AssetSettings
-    from gateway.control.execution.job import Order
+    from gateway.control.commissioning.obligation import Obligation
+    from gateway.control.execution.job import Job, Order
     from gateway.control.execution.powerless import Told
     from gateway.control.execution.underway import Accepted
     from gateway.control.inward import Start
@@ -121,6 +125,7 @@ class Controller:
             kept=start.kept,
             stop_owed=start.stop_owed,
             secret=start.secret,
+            held=start.held,
         )
         lease = replace(self.state.lease, newest=start.newest)
         self.state = replace(self.state, lease=lease, challenge_at=start.challenge_at)
@@ -133,6 +138,9 @@ class Controller:
         self._orders = PowerlessOrders()
         self._stop = HeldStop()
         self._mark = InForceMark()
+        self._unborn = False  # a command ended before its first frame
+        self._forgetting: set[int] = set()  # tokens of records that nothing is in force
+        self._grouping = 0  # of the record that zero, beat, zero waits for
         self._releasing = False
         self._alarmed = False  # this demand's refusal was told
         self.last: TellCloud | None = None
@@ -151,6 +159,7 @@ class Controller:
             events.Recorded: self._recorded,
             TimePassed: self._passed,
             LookDue: self._look,
+            Asked: self._ask,
             JudgeDue: self._judge,
             LimitDue: self._limit,
             LookOf: self._look_of,
@@ -168,8 +177,12 @@ class Controller:
             self.safety.settings.watchdog,
             response_s=self._asset.dnp3.response_timeout_s,
             heartbeat=heartbeat_kind(self._map),
+            beats=heartbeat_range(self._map),
             reversion=has_reversion(self._map),
             tolerance_w=self.view.tolerance_w(),
+            nameplate_w=self._asset.nameplate_w,
+            dead_band_w=self.view.dead_band_w,
+            ramp_s=self.safety.settings.limits.ramp_to_zero_s,
         )
 
     def become(self, safety: Safety) -> None:
@@ -281,9 +294,24 @@ class Controller:
         """Note how much of the disk is free, %."""
         self._sight.disk_free_pct = disk_free_pct
 
-    def accept(self, accepted: Accepted, token: int) -> None:
-        """Hold a permitted command until ``Recorded`` answers this token."""
+    def accept(self, accepted: Accepted, token: int, now: Now) -> list[Effect]:
+        """Hold a permitted command until ``Recorded`` answers this token.
+
+        From now on a setpoint may be in force: the record says so, if it becomes durable.
+        """
         self._accepted[token] = accepted
+        return self._run(watchdog_events.ForceBegun(accepted.job.power_w), now)
+
+    def obligation(self, job: Job, token: int) -> Obligation:
+        """What the record of ``job`` keeps of it."""
+        return kept(
+            self._asset,
+            self._map,
+            self.state.terms,
+            number=f"{self.state.lease.session}-{token}",
+            of=job.base,
+            setpoint_w=job.power_w,
+        )
 
     def _run(self, event: object, now: Now) -> list[Effect]:
         """Take ``event`` and all that follows from it."""
@@ -331,6 +359,9 @@ class Controller:
             self._then(watchdog_events.SessionLost())
         self._then(LookDue())
 
+    def _ask(self, _: Asked, _now: Now) -> None:
+        self._effects.append(Poll(self._asset.id, "critical"))
+
     def _look_soon(self, now: Now) -> None:
         if now.mono_s >= self._sight.look_at and self.state.phase is not Phase.MONITOR:
             self._then(LookDue())
@@ -364,6 +395,10 @@ class Controller:
     def _leave(self, now: Now) -> None:
         """Nothing waits to be done: let the next control go."""
         held = self.state.dispatch
+        if self._unborn:
+            self._unborn = False
+            self._then(watchdog_events.ForceUnused())
+            return
         if held is not None and self.dispatch is None:  # nobody looks after it any more
             self._then(watchdog_events.DispatchFailed(held.command_id, "superseded in vain"))
             return
@@ -383,7 +418,7 @@ class Controller:
             self._outputs.withhold(output)
             self._withheld(output, refusal[0])
             return
-        by = licence.until(self.state, kind, at)
+        by = licence.until(self.state, WriteKind.HEARTBEAT if output.beats else kind, at)
         if one is not None:
             one.begun = True
             by = min(by, one.executor.now.ends_at)
@@ -443,6 +478,13 @@ class Controller:
             case watchdog_effects.WriteStop():
                 self._stop.hold(order, now.mono_s)
                 self._send_stop(now)
+            case watchdog_effects.KeepGroup(used):
+                self._grouping = self._fact("group", fact_of_group(self._asset.id, used=used))
+            case watchdog_effects.ForgetForce():
+                fact = fact_of_force(self._asset.id, None)
+                self._forgetting.add(self._fact("nothing in force", fact))
+            case watchdog_effects.PowerStays() | watchdog_effects.StopUnknown():
+                self._effects += self._records.trouble(order, now)
             case watchdog_effects.WriteSetpoint(_, command_id, setpoint_w):
                 wanted = self._wanted.pop(command_id, None)
                 if wanted is not None and wanted.power_w == setpoint_w:
@@ -467,8 +509,8 @@ class Controller:
                 self._aborted(command_id, cause)
             case watchdog_effects.Refuse():
                 self._refused(order, now)
-            case watchdog_effects.Carried(command_id):
-                self._tell_all(self._orders.carried(command_id, self.state.phase), now)
+            case watchdog_effects.Carried():
+                self._tell_all(self._orders.carried(order, self.state.phase), now)
             case watchdog_effects.MayExit():
                 self.may_exit = True
 
@@ -499,16 +541,21 @@ class Controller:
         if (stop := self._stop.take(now.mono_s)) is not None:
             self._write(stop, now)
 
-    def _keep(self, phase: Phase | None, *, stop_owed: bool) -> None:
+    def _fact(self, what: str, facts: Mapping[str, str | None]) -> int:
+        """Order a record of the watchdog's own; returns its token."""
         token = next(self._tokens)
-        if phase is Phase.ESTOP and not stop_owed:
-            self._stop.keep(token)
+        body: dict[str, object] = {"what": what}
+        self._effects.append(
+            self._records.audited(words.GATEWAY, "kept", body, token=token, facts=facts)
+        )
+        return token
+
+    def _keep(self, phase: Phase | None, *, stop_owed: bool) -> None:
         fact = {f"{self._asset.id}/phase": words.kept_phase(phase, stop_owed=stop_owed)}
         name = "none" if phase is None else phase.name
-        body: dict[str, object] = {"phase": name, "stopOwed": stop_owed}
-        self._effects.append(
-            self._records.audited(words.GATEWAY, "kept", body, token=token, facts=fact)
-        )
+        token = self._fact(f"phase {name}", fact)
+        if phase is Phase.ESTOP and not stop_owed:
+            self._stop.keep(token)
 
     def _changed(self, change: watchdog_effects.PhaseChanged, now: Now) -> None:
         self._effects += self._records.phase(change, now)
@@ -554,10 +601,16 @@ class Controller:
     def _recorded(self, event: events.Recorded, now: Now) -> None:
         self._stop.recorded(event.token, now.mono_s)
         self._send_stop(now)
+        if event.token in self._forgetting:
+            self._forgetting.discard(event.token)
+            self._then(watchdog_events.ForceForgotten(event.ok))
+        if event.token == self._grouping:
+            self._then(watchdog_events.GroupKept(event.ok))
         accepted = self._accepted.pop(event.token, None)
         if accepted is None:
             return
         if not event.ok:
+            self._unborn = True
             self._over(accepted, now)
             report = TellCloud(ResultState.FAILED, "not_durable", None, None, (event.cause,))
             self._report(accepted, report, now)
@@ -587,6 +640,7 @@ class Controller:
             del self._executions[to.id]
             self._wanted.pop(to.id, None)
             self._outputs.drop(to.id)
+            self._unborn = self._unborn or not one.begun
             self._over(one.accepted, now)
 
     def _carry_out(self, id_: str, orders: tuple[Order, ...], now: Now) -> None:

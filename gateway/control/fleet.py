@@ -14,9 +14,11 @@ from gateway import events
 from gateway.asset import description
 from gateway.audit.chain import TROUBLE
 from gateway.control import operator
+from gateway.control.answers import HeldAnswers
 from gateway.control.asset_control import AssetControl, Ground
 from gateway.control.commands.heartbeat import HeartbeatAnswer, verify_heartbeat
 from gateway.control.inward import LimitDue
+from gateway.control.records import Records
 from gateway.control.rules.limits import FULL_PCT
 from gateway.control.sharing import Sharing
 from gateway.effects import Answer, Effect, Hurry, Publish, Record
@@ -44,6 +46,7 @@ class Fleet:
         self._facts = dict(past.facts)
         self._lost = bool(past.trouble)
         self._tokens = itertools.count(1)
+        self._answers_held = HeldAnswers(self._tokens)
         self._controls: dict[str, AssetControl] = {}
         self._sharing = Sharing()
         self._challenged = 0  # number of the newest challenge published
@@ -102,6 +105,8 @@ class Fleet:
                 beside = next(iter([*kept.values(), *self._controls.values()]), None)
                 begun = self._begin(asset, site, monitors[name], beside, now)
                 self._controls[name] = begun
+                for event in monitors[name].present(now):
+                    out += begun.handle(event, now)
                 out += begun.stop(now) if self._stopping else []
         for name, control in kept.items():
             if self._controls.get(name) is not control:  # what waited there is told of its end
@@ -147,7 +152,7 @@ class Fleet:
     @property
     def wake_at(self) -> float:
         """Monotonic s of the next ``tick``."""
-        return self._due
+        return min(self._due, self._answers_held.wake_at)
 
     def handle(self, event: object, now: Now) -> list[Effect]:
         """Take one event; the monitors have seen it before."""
@@ -157,6 +162,7 @@ class Fleet:
             case events.Recorded():
                 for control in self._controls.values():
                     out += control.recorded(event, now)
+                out += self._answers_held.recorded(event.token, ok=event.ok, cause=event.cause)
             case events.MessageArrived() if event.topic == self._answers:
                 out = self._heartbeat(event, now)
             case events.QueueReported():
@@ -185,7 +191,7 @@ class Fleet:
 
     def tick(self, now: Now) -> list[Effect]:
         """Let time pass, where it is due."""
-        out: list[Effect] = []
+        out = self._answers_held.tick(now)
         self._sharing.look(now)
         due = {name: self._controls[name] for name, at in self._wakes.items() if now.mono_s >= at}
         for control in due.values():
@@ -295,19 +301,27 @@ class Fleet:
         if found is None:
             return None
         out, body = found
-        answer = [] if body is operator.LATER else [Answer(event.token, body)]
-        return [*self._out(out, now), *answer]
+        done = body.get("done")
+        if isinstance(done, str):
+            return self._out(self._answers_held.hold(event.token, done, out, now), now)
+        return [*self._out(out, now), Answer(event.token, body)]
 
-    def reset(self, assets: Iterable[str], user: str, now: Now) -> list[Effect]:
+    def reset(self, assets: Iterable[str], event: events.LocalAsked, now: Now) -> list[Effect]:
         """An operator lets these out of LATCHED and ESTOP, with idle first."""
         out: list[Effect] = []
-        for name in assets:
+        user, names = event.user, tuple(assets)
+        for name in names:
             if name in self._controls:
                 out += self._controls[name].reset(user, now)
+            else:
+                records = Records(self._gateway, name, self._topics, self._epoch)
+                body = {"act": "reset", "text": "the verdict on its map"}
+                out.append(records.audited(f"operator:{user}", "operator", body))
         if self._lost and not any(one.log_lost for one in self._controls.values()):
             self._lost = False
             out.append(Record(0, (), {TROUBLE: None}))
-        return self._out(out, now)
+        done = f"{', '.join(names)}: reset"
+        return self._out(self._answers_held.hold(event.token, done, out, now), now)
 
     # --- how it is described -------------------------------------------------------------------
 

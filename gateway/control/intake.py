@@ -16,6 +16,7 @@ from gateway.control.commands.permit import Conditions, Permitted, offered, perm
 from gateway.control.commands.reasons import Reason, Rejected, ResultState
 from gateway.control.commands.register import Register
 from gateway.control.commands.spent import fact_of_begun
+from gateway.control.commissioning.obligation import fact_of_force
 from gateway.control.execution.job import TellCloud, other_job, power_job
 from gateway.control.execution.plan import PlanError
 from gateway.control.execution.underway import Accepted
@@ -191,16 +192,17 @@ class CommandIntake:
         return [effect for one in held for effect in self._told(one.admitted, report, now)]
 
     def listed(self, now: Now) -> list[dict[str, object]]:
-        """What waits, for the operator's list."""
+        """What waits, for the operator's list: all that was signed."""
         return [
             {
                 "id": one.admitted.command.id,
                 "asset": self._asset.id,
                 "verb": one.admitted.command.verb.value,
-                "powerW": one.admitted.command.power_w,
-                "durationS": one.admitted.command.duration_s,
+                **one.admitted.command.params(),
                 "issuer": one.admitted.issuer.kid,
+                "signers": sorted(issuer.kid for issuer in one.admitted.signers),
                 "issuedAt": one.admitted.command.issued_ms,
+                "expiresAt": one.admitted.command.expires_ms,
                 "leftS": round(one.until - now.mono_s, 1),
             }
             for one in self._pending.held
@@ -225,9 +227,11 @@ class CommandIntake:
             number=token,
             cloud=False,
         )
-        self._controller.accept(accepted, token)
+        out = self._controller.accept(accepted, token, now)
+        facts = fact_of_force(self._asset.id, self._controller.obligation(job, token))
         body: dict[str, object] = {"id": command.id, "powerW": command.power_w}
-        return [self._records.audited("commissioning", "dispatch", body, token=token)]
+        row = self._records.audited("commissioning", "dispatch", body, token=token, facts=facts)
+        return [*out, row]
 
     # --- how it is judged ----------------------------------------------------------------------
 
@@ -352,14 +356,15 @@ class CommandIntake:
             max_soc_pct=command.max_soc_pct,
             number=token,
         )
-        controller.accept(accepted, token)
+        out = controller.accept(accepted, token, now)
         facts: dict[str, str | None] = fact_of_begun(
             self._asset.id, command.id, actor, seq=command.seq, power_w=command.power_w, now=now
         )
         for old in self._register.forgotten():
             facts[f"{self._asset.id}/command/{old}"] = None
+        facts |= fact_of_force(self._asset.id, controller.obligation(job, token))
         body: dict[str, object] = {"id": command.id, "appliedW": permitted.applied_w}
-        return [self._records.audited(actor, "executing", body, token=token, facts=facts)]
+        return [*out, self._records.audited(actor, "executing", body, token=token, facts=facts)]
 
     def _refuse(
         self, rejected: Rejected, id_: str | None, payload: bytes, now: Now

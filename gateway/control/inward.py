@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from gateway.control.execution.job import Event as JobEvent
     from gateway.control.execution.job import SendControl
     from gateway.control.execution.underway import Accepted
+    from gateway.control.watchdog.state import Held
     from gateway.control.watchdog.words import Phase
 
 
@@ -21,6 +22,7 @@ class Start:
     enabled: bool
     kept: Phase | None
     stop_owed: bool
+    held: Held
     newest: int  # challenge that the other assets are at
     challenge_at: float  # monotonic s of the next one
 
@@ -28,6 +30,11 @@ class Start:
 @dataclass(frozen=True, slots=True)
 class TimePassed:
     """Something may be due."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """An event told something that only a static read can say for certain."""
 
 
 @dataclass(frozen=True, slots=True)

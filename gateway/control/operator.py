@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     Found = tuple[list[Effect], Body]
     Act = Callable[[LocalAsked, Mapping[str, AssetControl], tuple[str, ...], Now], Found]
 
-LATER: dict[str, object] = {}  # the answer comes when what was asked is durable
 _LOOKS = ("show", "progress")  # compared, not hashed: an act may be any JSON
 
 
@@ -30,6 +29,8 @@ def ask(
     event: LocalAsked, controls: Mapping[str, AssetControl], assets: tuple[str, ...], now: Now
 ) -> Found | None:
     """Answer ``event``; None where its verb is not about control.
+
+    ``done`` is to be said when what was ordered with it is durable.
 
     Args:
         event: the question.
@@ -103,7 +104,8 @@ def _decide(
                 out, why = one.approve(id_, event.user, now)
             else:
                 out, why = one.intake.reject(id_, event.user, now)
-            return out, _error(why) if why else {"done": f"command {id_}: {event.verb}d"}
+            word = {"approve": "approved", "reject": "rejected"}[event.verb]
+            return out, _error(why) if why else {"done": f"command {id_}: {word}"}
     return [], _error(f"command {id_!r}: does not wait here, or not any more; see `pending`")
 
 
@@ -127,8 +129,8 @@ def _commission(  # noqa: PLR0911 - one return for each act
             return control.abort(event.user, now), {"done": f"{name}: aborted"}
         case "acknowledge":
             digest = str(event.arguments.get("digest"))
-            out, why = control.acknowledge(digest, event.user, event.token, now)
-            return out, _error(why) if why else LATER
+            out, why = control.acknowledge(digest, event.user, now)
+            return out, _error(why) if why else {"done": f"{name}: acknowledged"}
         case Kind.SIGN.value | Kind.DEADMAN.value:
             hold_s = event.arguments.get("holdS")
             if hold_s is not None and not _is_hold(hold_s):

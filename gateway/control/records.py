@@ -7,6 +7,7 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from gateway.control.watchdog.effects import StopUnknown
 from gateway.effects import AuditEntry, Effect, Log, Publish, Record, StoreBatch
 from gateway.uplink import messages
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from gateway.clock import Now
     from gateway.control.commands.reasons import Rejected
     from gateway.control.execution.job import TellCloud
-    from gateway.control.watchdog.effects import PhaseChanged
+    from gateway.control.watchdog.effects import PhaseChanged, PowerStays
     from gateway.control.watchdog.words import Phase
     from gateway.uplink.topics import Topics
 
@@ -101,6 +102,22 @@ class Records:
             self.event("watchdog", severity, text, now, **facts),
             self.audited(GATEWAY, "watchdog", {**facts, "detail": change.detail}),
             self.log(level, text, "watchdog", CONTROL_STATE=after),
+        ]
+
+    def trouble(self, found: PowerStays | StopUnknown, now: Now) -> list[Effect]:
+        """Something that a person must see to, now."""
+        if isinstance(found, StopUnknown):
+            code, text = "stop_unknown", "nobody knows whether the stop operated: look at the site"
+        else:
+            code = "power_unknown" if found.power_w is None else "power_stays"
+            power = "cannot be read" if found.power_w is None else f"is {found.power_w:.0f} W"
+            text = f"zero is in the echo, and measured power {power}: nobody may arm"
+            if found.withheld:
+                text += "; no heartbeat is written, so that the RTAC's dead-man acts"
+        return [
+            self.event("alarm", "critical", text, now, code=code),
+            self.audited(GATEWAY, "alarm", {"code": code, "text": text}),
+            self.log(logging.ERROR, text, "watchdog"),
         ]
 
     def act(self, user: str, act: str, text: str, now: Now, **facts: object) -> list[Effect]:

@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from gateway.control.execution.job import Looked
+from gateway.control.inward import Asked
 from gateway.control.rules.field_view import FieldView
 from gateway.control.rules.limits import Ceiling, SocWindow, site_limits
 from gateway.control.watchdog import events as watchdog_events
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
 LOOK_S = 0.25  # between two looks at the field by time alone
 SOON_S = 0.05  # and between two that fragments ask for, however many they are
+ASK_S = 1.0  # between two reads that events ask for, however many they are
 
 
 class Sight:
@@ -52,6 +54,8 @@ class Sight:
         self._iin: frozenset[str] = frozenset()
         self._ceiling = Ceiling(0.0, 0.0)
         self._looked_at, self.look_at = -math.inf, now.mono_s
+        self._read_at: dict[str, float] = {}  # point -> monotonic s of its last static read
+        self._asked_at = -math.inf
 
     def _adopt(self, settings: SafetySettings) -> None:
         self.site = site_limits(self._asset, settings)
@@ -88,27 +92,48 @@ class Sight:
 
     def fragment(
         self, event: events.FragmentStored, facts: Facts, now: Now
-    ) -> tuple[watchdog_events.Event, ...]:
-        """What a fragment says of authority, echo and the RTAC's own heartbeat."""
+    ) -> tuple[watchdog_events.Event | Asked, ...]:
+        """What a fragment says of authority, echo, power and the RTAC's own heartbeat.
+
+        Only the present counts: an event may be old, whatever its time says. It takes authority
+        away at once; for everything else it only asks for a static read.
+        """
         return tuple(self._fragment(event, facts, now))
 
     def _fragment(
         self, event: events.FragmentStored, facts: Facts, now: Now
-    ) -> Iterator[watchdog_events.Event]:
+    ) -> Iterator[watchdog_events.Event | Asked]:
         view, names = self.view, {raw.point for raw in event.points}
         if names.isdisjoint(view.points):
             return
         self.look_at = min(self.look_at, self._looked_at + SOON_S)
-        if names & view.authority_points:
-            yield from self.authority(facts)
-        if names & view.echo_points:
-            echo_w = view.echo_w(now)
-            if echo_w is not None:
-                yield watchdog_events.EchoRead(echo_w, event.at.mono_s)
+        old = {raw.point for raw in event.points if raw.event}
+        asked_at = event.at.mono_s
+        for seen in self.authority(facts) if names & view.authority_points else ():
+            if isinstance(seen, watchdog_events.LocalSeen) or not old & view.authority_points:
+                yield seen
+        yield from self._read(names - old, asked_at, now)
         if view.beat_point in names:
             beat = view.echoes((view.beat_point,), now)[view.beat_point]
             if beat is not None and isinstance(beat.value, int | float):
                 yield watchdog_events.DerHeartbeatRead(int(beat.value))
+        wanted = view.authority_points | view.echo_points
+        if old & wanted and now.mono_s >= self._asked_at + ASK_S:
+            self._asked_at = now.mono_s
+            yield Asked()
+
+    def _read(
+        self, points: frozenset[str] | set[str], asked_at: float, now: Now
+    ) -> Iterator[watchdog_events.Event]:
+        """What a static read says of echo and power."""
+        view = self.view
+        for point in points:
+            self._read_at[point] = asked_at
+        since = min((self._read_at.get(one, -math.inf) for one in view.echo_points), default=0.0)
+        if points & view.echo_points and (echo_w := view.echo_w(now)) is not None:
+            yield watchdog_events.EchoRead(echo_w, since)
+        if view.power_point in points and (power_w := view.power_w(now)) is not None:
+            yield watchdog_events.PowerRead(power_w, asked_at)
 
     def authority(self, facts: Facts) -> tuple[watchdog_events.Event, ...]:
         """Whose the authority is; nothing where nobody knows."""

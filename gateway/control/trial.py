@@ -12,6 +12,7 @@ from gateway.control.commands.command import Command, Verb
 from gateway.control.commissioning import procedure
 from gateway.control.commissioning.procedure import Commissioning, Kind, TrialPlan, TrialView
 from gateway.control.watchdog import events as watchdog_events
+from gateway.control.watchdog.orders import unsettled
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -87,6 +88,7 @@ class Trial:
             heartbeat_at=controller.beat_at,
             beats=controller.beats,
             cause=controller.cause,
+            unsettled=unsettled(state) or "",
         )
 
     def _do(self, orders: tuple[procedure.Order, ...], now: Now) -> list[Effect]:

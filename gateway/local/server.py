@@ -9,6 +9,7 @@ the core sees user and role and answers.
 
 from __future__ import annotations
 
+import contextlib
 import grp
 import itertools
 import json
@@ -19,7 +20,8 @@ import queue
 import socketserver
 import struct
 import threading
-from socket import SO_PEERCRED, SOL_SOCKET
+import time
+from socket import SO_PEERCRED, SOL_SOCKET, socket
 from typing import TYPE_CHECKING, Any
 
 from gateway.errors import StoreError
@@ -37,9 +39,10 @@ log = logging.getLogger(__name__)
 OPERATORS = "bess-operators"
 ANSWER_S = 5.0  # the core answers in microseconds; longer means that it is stuck
 MAX_LINE = 65_536
-MAX_CALLERS = 64  # connections; a line says so to the next one
-MAX_ASKING = 8  # questions at once; more wait their turn
-IDLE_S = 60.0  # a caller that says nothing for so long is hung up on
+MAX_CALLERS = 16  # connections, each with a thread; a line says so to the next one
+QUESTION_S = (
+    5.0  # for one question, from the connection or the answer before; then it is hung up on
+)
 
 
 class Server:
@@ -100,6 +103,8 @@ class Server:
 
 
 class _Listener(socketserver.ThreadingUnixStreamServer):
+    """One thread a caller, and no thread for one too many."""
+
     daemon_threads = True
     allow_reuse_address = True
     request_queue_size = 128  # a full one fails a caller's connect at once (EAGAIN)
@@ -108,33 +113,66 @@ class _Listener(socketserver.ThreadingUnixStreamServer):
         super().__init__(path, _Conversation)
         self.server_of_ours = server
         self.callers = threading.BoundedSemaphore(MAX_CALLERS)
-        self.asking = threading.BoundedSemaphore(MAX_ASKING)
 
-
-class _Conversation(socketserver.StreamRequestHandler):
-    server: _Listener
-    timeout = IDLE_S
-
-    def handle(self) -> None:
-        if not self.server.callers.acquire(blocking=False):
-            self._say({"error": f"{MAX_CALLERS} callers are connected: must be fewer"})
+    def process_request(self, request: Any, client_address: Any) -> None:  # noqa: ANN401 - as socketserver has it
+        if not self.callers.acquire(blocking=False):
+            self._hang_up(request, f"{MAX_CALLERS} callers are connected: must be fewer")
             return
         try:
-            self._converse()
+            super().process_request(request, client_address)
+        except RuntimeError as error:  # there can be no thread more
+            self.callers.release()
+            self._hang_up(request, f"cannot be answered now: {error}")
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:  # noqa: ANN401 - as above
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self.callers.release()
+
+    def _hang_up(self, request: socket, why: str) -> None:
+        request.setblocking(False)  # noqa: FBT003 - its only argument
+        with contextlib.suppress(OSError):
+            request.sendall(_line({"error": why, "busy": True}))
+        self.shutdown_request(request)
+
+
+class _Conversation(socketserver.BaseRequestHandler):
+    server: _Listener
+    request: socket
+
+    def handle(self) -> None:
+        user, operator = _peer(self.request.getsockopt(SOL_SOCKET, SO_PEERCRED, 12))
+        self._unread = b""
+        try:
+            while line := self._question():
+                body = self.server.server_of_ours.ask(line, user=user, operator=operator)
+                self.request.settimeout(QUESTION_S)
+                self.request.sendall(_line(body))
         except (BrokenPipeError, ConnectionResetError, TimeoutError):
             log.debug("a caller on the control socket left before its answer, or said nothing")
-        finally:
-            self.server.callers.release()
 
-    def _converse(self) -> None:
-        user, operator = _peer(self.connection.getsockopt(SOL_SOCKET, SO_PEERCRED, 12))
-        while line := self.rfile.readline(MAX_LINE):
-            with self.server.asking:  # not for longer: a silent caller must keep nobody out
-                body = self.server.server_of_ours.ask(line, user=user, operator=operator)
-            self._say(body)
+    def _question(self) -> bytes:
+        """One line, or what there is of it at the caller's end; b"" where that is nothing.
 
-    def _say(self, body: dict[str, object]) -> None:
-        self.wfile.write(json.dumps(body, separators=(",", ":")).encode() + b"\n")
+        Raises:
+            TimeoutError: it was not complete in time, however many bytes kept coming.
+        """
+        until_s = time.monotonic() + QUESTION_S
+        while b"\n" not in self._unread and len(self._unread) < MAX_LINE:
+            self.request.settimeout(max(0.001, until_s - time.monotonic()))
+            more = self.request.recv(MAX_LINE)
+            if not more:
+                break
+            self._unread += more
+            if time.monotonic() >= until_s:
+                raise TimeoutError
+        line, end, self._unread = self._unread.partition(b"\n")
+        return line + end
+
+
+def _line(body: dict[str, object]) -> bytes:
+    return json.dumps(body, separators=(",", ":")).encode() + b"\n"
 
 
 def _admit_operators(path: Path) -> None:

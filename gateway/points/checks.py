@@ -1,14 +1,22 @@
-"""Whether the rows of a resolved map make sense, alone and together (M02, M04, M08..M18, M20)."""
+"""Whether the rows of a resolved map make sense, alone and together (M02, M04, M08..M22)."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from gateway.errors import Fault
-from gateway.points.encode import VARIATIONS, encode, round_trip
+from gateway.points.encode import VARIATIONS, beats, encode, round_trip
 from gateway.points.pointmap import CHARGE, DISCHARGE
 from gateway.points.raw import PointType
-from gateway.points.roles import BINARY, OUTPUT, POWER_COMMANDS, ROLES, SIGNED_ROLES, UNITS
+from gateway.points.roles import (
+    BINARY,
+    OUTPUT,
+    POWER_COMMANDS,
+    PULSED_COMMANDS,
+    ROLES,
+    SIGNED_ROLES,
+    UNITS,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,6 +26,14 @@ if TYPE_CHECKING:
     from gateway.points.pointmap import MapPoint
 
 FULL_PCT = 100.0
+# Roles whose writes do not ask for a key: heartbeat and stop are not verified by their echo, and
+# but for the steps of a ramp (and heartbeats, which safety.toml paces) nothing is written often.
+_UNVERIFIED = frozenset({"cmd_heartbeat", "cmd_stop", "cmd_estop", "cmd_disconnect", "cmd_lockout"})
+_UNUSED = {
+    "verify_s": _UNVERIFIED,
+    "tolerance": _UNVERIFIED,
+    "min_interval_s": frozenset(ROLES) - POWER_COMMANDS - {"cmd_heartbeat"},
+}
 Rows = list[tuple["MapPoint", "Table"]]
 
 
@@ -48,6 +64,12 @@ def row_warnings(row: MapPoint, table: Table) -> Iterator[Fault]:
     if row.deadband is not None and row.kind in BINARY:
         text = f"= {table.get('deadband'):g}: a binary has no dead band; it is ignored"
         yield Fault(table.at("deadband"), text, "M20")
+    if row.command:
+        unused = [key for key, roles in _UNUSED.items() if row.role in roles]
+        for key in unused:
+            if not table.lacks(key):
+                text = f"= {table.get(key):g}: nothing is done with it at role {row.role}; ignored"
+                yield Fault(table.at(key), text, "M20")
 
 
 def _role_faults(row: MapPoint, table: Table) -> Iterator[Fault]:
@@ -68,6 +90,12 @@ def _role_faults(row: MapPoint, table: Table) -> Iterator[Fault]:
     if row.unit not in role.units and row.kind is not PointType.OS and "unit" not in table.blamed:
         text = f'= "{row.unit}": role {row.role} must be in {", ".join(role.units)}'
         yield Fault(table.at("unit"), text, "M15")
+    if row.role in PULSED_COMMANDS and row.invert:
+        text = (
+            f"= true: role {row.role} is one pulse, and there is none that means the opposite: "
+            "must be false (an echo that reads inverted is inverted in the row of its feedback)"
+        )
+        yield Fault(table.at("invert"), text, "M22")
     if row.role in SIGNED_ROLES and table.lacks("sign"):
         text = f"is missing: role {row.role} must say {DISCHARGE} or {CHARGE}"
         yield Fault(table.at("sign"), text, "M13")
@@ -130,17 +158,32 @@ def _output_faults(row: MapPoint, table: Table) -> Iterator[Fault]:
             text = f"is missing: must be one of {', '.join(VARIATIONS)}"
             yield Fault(table.at("variation"), text, "M12")
         return
-    ends = _envelope(row)
-    if ends is None:
-        if row.role in POWER_COMMANDS and row.variation.startswith("int"):
-            text = f"needs min and max: what is commanded must fit {row.variation}"
-            yield Fault(table.at("variation"), text, "M12")
+    if row.role == "cmd_heartbeat":
+        yield from _beat_faults(row, table)
         return
+    for key, beyond in (("min", (row.min or 0.0) > 0), ("max", (row.max or 0.0) < 0)):
+        if row.role in POWER_COMMANDS and beyond:
+            at = key if row.sign != CHARGE else {"min": "max", "max": "min"}[key]
+            text = f"= {table.get(at):g}: min to max must hold 0: it is idle"
+            yield Fault(table.at(at), text, "M12")
+            return
+    ends = _envelope(row)
+    if ends is not None:
+        yield from _range_faults(row, table, row.variation, ends)
+    elif row.role in POWER_COMMANDS and row.variation.startswith("int"):
+        text = f"needs min and max: what is commanded must fit {row.variation}"
+        yield Fault(table.at("variation"), text, "M12")
+
+
+def _range_faults(
+    row: MapPoint, table: Table, variation: str, ends: tuple[float, float]
+) -> Iterator[Fault]:
+    """Whether what may be written can be, and comes back; ``ends`` in the canonical unit."""
     unfit = [end for end in ends if encode(end, row) is None]
     if unfit:
-        lo, hi = VARIATIONS[row.variation]
+        lo, hi = VARIATIONS[variation]
         text = (
-            f'= "{row.variation}": {unfit[0]:g} {row.canonical_unit} would be'
+            f'= "{variation}": {unfit[0]:g} {row.canonical_unit} would be'
             f" {(unfit[0] - row.bias) * row.div / row.mul:.10g}: must be {lo:g}..{hi:g}"
         )
         yield Fault(table.at("variation"), text, "M12")
@@ -154,11 +197,21 @@ def _output_faults(row: MapPoint, table: Table) -> Iterator[Fault]:
         back = round_trip(value, row)
         if back is None or abs(back - value) > row.step:
             text = (
-                f'= "{row.variation}": {value:.12g} {row.canonical_unit} arrives as {back:.12g}:'
+                f'= "{variation}": {value:.12g} {row.canonical_unit} arrives as {back:.12g}:'
                 f" must arrive within one step, {row.step:g} {row.canonical_unit}"
             )
             yield Fault(table.at("variation"), text, "M12")
             return
+
+
+def _beat_faults(row: MapPoint, table: Table) -> Iterator[Fault]:
+    """A heartbeat must be able to change."""
+    first, last = beats(row)
+    if first >= last:
+        lo, hi = ("nothing" if end is None else f"{end:g}" for end in (row.min, row.max))
+        text = f"= {lo} with max = {hi}: must leave a heartbeat two raw values or more"
+        key = "min" if "min" in table.cells else "max"
+        yield Fault(table.at(key), text, "M12")
 
 
 def _envelope(row: MapPoint) -> tuple[float, float] | None:

@@ -18,6 +18,9 @@ VARIATIONS: dict[str, tuple[float, float]] = {
     "double": (-1.7976931348623157e308, 1.7976931348623157e308),
 }
 
+BEATS = 30_000
+SLACK = 1e-6  # of a raw value: decimals are not exact
+
 
 def encode(value: float, row: MapPoint) -> float | int | None:
     """Raw value that says ``value``; None if the row's variation cannot hold it.
@@ -42,6 +45,26 @@ def encode(value: float, row: MapPoint) -> float | int | None:
     if row.variation == "float":
         return float(struct.unpack("<f", struct.pack("<f", raw))[0])
     return raw
+
+
+def beats(row: MapPoint) -> tuple[int, int]:
+    """First and last raw value of a counter that is written to ``row``, as a heartbeat.
+
+    Where the row does not say otherwise it begins with 1 and has 30 000 values, for every
+    variation has them. The first is not below the last only where the row holds two values or more.
+    """
+    lo, hi = VARIATIONS["int16"] if row.variation is None else VARIATIONS[row.variation]
+    ends = sorted(
+        (end - row.bias) * row.div / row.mul
+        for end in (
+            -math.inf if row.min is None else row.min,
+            math.inf if row.max is None else row.max,
+        )
+    )
+    least = math.ceil(max(lo, ends[0] - SLACK))
+    most = math.floor(min(hi, ends[1] + SLACK))
+    first = max(least, min(1, most - 1))
+    return first, min(most, first + BEATS - 1)
 
 
 def round_trip(value: float, row: MapPoint) -> float | None:

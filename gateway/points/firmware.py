@@ -4,7 +4,7 @@
 - ``>=2.0,<2.4`` compares versions: 1 to 8 decimal numbers between dots, a leading v ignored,
   missing numbers zero (2.4 is 2.4.0, and 2.10 is above 2.9). A string that is not such a version
   (``2.4-rc1``, ``R104``) is in no range: its place in the order would be a guess.
-- ``re:^R10[0-9]$`` must match the whole string.
+- ``re:^R10[0-9]$`` must match the whole string; ``expression`` says which patterns are taken.
 
 Blanks at both ends of a declared string are ignored; case is not.
 """
@@ -13,6 +13,8 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+
+from gateway.points.expression import Expression, expression
 
 _VERSION = re.compile(r"[vV]?([0-9]{1,10}(?:\.[0-9]{1,10}){0,7})\Z")
 _BOUND = re.compile(r"(>=|>|<=|<)\s*(\S+)\Z")
@@ -57,11 +59,11 @@ class VersionRange:
 class Pattern:
     """Strings that match a regular expression whole."""
 
-    regex: re.Pattern[str]
+    regex: Expression
 
     def accepts(self, firmware: str) -> bool:
         """Whether ``firmware`` (stripped) is meant."""
-        return self.regex.fullmatch(firmware) is not None
+        return self.regex.is_all(firmware)
 
 
 Form = Exact | VersionRange | Pattern
@@ -81,10 +83,11 @@ def read_form(text: str) -> Form:
 
     Raises:
         re.error: the regular expression after ``re:`` does not compile.
+        NotLinearError: it is none that may be used here.
         ValueError: it is none of the forms, or a range that nothing can be in.
     """
     if text.startswith("re:"):
-        return Pattern(re.compile(text[3:]))
+        return Pattern(expression(text[3:]))
     if text.startswith("=") and text[1:].strip():
         return Exact(text[1:].strip())
     lo, hi = _LOWEST, _HIGHEST
@@ -124,7 +127,7 @@ def overlap(a: Form, b: Form) -> bool:
         hi = min(a.hi, b.hi)
         return not _is_empty(VersionRange(lo, hi))
     if isinstance(a, Pattern) and isinstance(b, Pattern):
-        return a.regex.pattern == b.regex.pattern
+        return a.regex.text == b.regex.text
     span, regex = (a, b) if isinstance(a, VersionRange) else (b, a)
     assert isinstance(span, VersionRange)
     return any(regex.accepts(text) and span.accepts(text) for text in _ends(span))

@@ -7,13 +7,13 @@ it counts, is ``fingerprint``'s business. L5, which has a memory of its own, is 
 from __future__ import annotations
 
 import math
-import re
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 from typing import TYPE_CHECKING
 
 from gateway.measured import USABLE, Quality
 from gateway.points.decode import decode, flag_quality
+from gateway.points.expression import expression
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -125,7 +125,7 @@ def attributes(points_map: PointsMap, found: Mapping[int, str]) -> Iterator[Find
         if text is None:
             what = f"device attribute {check.variation} is not reported: {expected}"
             yield Finding(Layer.IDENTITY, Verdict.SUSPECT, "", what)
-        elif re.search(check.regex, text) is None:
+        elif not expression(check.regex).is_in(text):
             what = f'device attribute {check.variation} is "{text}": {expected}'
             yield Finding(Layer.IDENTITY, Verdict.MISMATCH, "", what)
 

@@ -10,7 +10,8 @@ Codes:
 - M12 what is written does not fit the variation or does not come back
 - M13 no sign; M14 percent of nothing; M15 unit and role disagree
 - M16 stored energy on a counter; M17 control lacks something; M18 min above max
-- M19 two maps for one firmware (``choose``); M20 dead band on a binary
+- M19 two maps for one firmware (``choose``); M20 a key without effect
+- M21 a regular expression whose matching might take for ever; M22 an inverted pulse
 
 M10 and M17 cost the map its control and M20 costs nothing; all others fail the load.
 """
@@ -24,6 +25,7 @@ from gateway.errors import ConfigError, Fault
 from gateway.points import firmware
 from gateway.points.checks import map_faults, row_faults, row_warnings
 from gateway.points.draft import read_draft
+from gateway.points.expression import NotLinearError, expression
 from gateway.points.pointmap import (
     CHARGE,
     AttributeCheck,
@@ -124,6 +126,8 @@ def _match(draft: Draft, faults: list[Fault]) -> tuple[str, ...]:
             firmware.read_form(form)
         except re.error as error:
             faults.append(Fault(where, f'"{form}" does not compile: {error}', "M07"))
+        except NotLinearError as error:
+            faults.append(Fault(where, f'"{form}" {error}', "M21"))
         except ValueError:
             faults.append(Fault(where, f'"{form}": must be {firmware.FORMS}', "M06"))
     return tuple(forms)
@@ -151,12 +155,7 @@ def _fingerprint(draft: Draft, by_name: dict[str, MapPoint], faults: list[Fault]
             if name is not None and name not in by_name:
                 text = f'= "{name}": must be the name of a point of this map'
                 faults.append(Fault(item.at("point"), text, "M01"))
-    for item in table.get("attributes", ()):
-        regex = item.get("regex", "")
-        try:
-            re.compile(regex)
-        except re.error as error:
-            faults.append(Fault(item.at("regex"), f'"{regex}" does not compile: {error}', "M07"))
+    faults += [fault for item in table.get("attributes", ()) for fault in _regex_faults(item)]
     for item in table.get("ranges", ()):
         lo, hi = item.get("min"), item.get("max")
         if lo is not None and hi is not None and lo > hi:
@@ -188,6 +187,17 @@ def _fingerprint(draft: Draft, by_name: dict[str, MapPoint], faults: list[Fault]
             for item in table.get("nameplate", ())
         ),
     )
+
+
+def _regex_faults(item: Table) -> list[Fault]:
+    regex = item.get("regex", "")
+    try:
+        expression(regex)
+    except re.error as error:
+        return [Fault(item.at("regex"), f'"{regex}" does not compile: {error}', "M07")]
+    except NotLinearError as error:
+        return [Fault(item.at("regex"), f'"{regex}" {error}', "M21")]
+    return []
 
 
 def _range_check(item: Table, row: MapPoint | None) -> RangeCheck:

@@ -143,6 +143,7 @@ ROLES: dict[str, Role] = {
 SIGNED_ROLES = frozenset(name for name, role in ROLES.items() if role.signed)
 COMMAND_ROLES = frozenset(name for name, role in ROLES.items() if role.command)
 POWER_COMMANDS = frozenset({"cmd_power", "cmd_charge", "cmd_discharge"})
+PULSED_COMMANDS = frozenset({"cmd_stop", "cmd_disconnect", "cmd_estop", "cmd_alarm_reset"})
 
 # Read every 5 s and stale at 15 s; the feedback points of commands join them.
 CRITICAL_ROLES = frozenset(

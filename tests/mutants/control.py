@@ -128,7 +128,8 @@ _LEAVING = (
     ),
     _controller(
         "power leaves before the end of its duration",
-        "        by = licence.until(self.state, kind, at)\n"
+        "        by = licence.until(self.state, WriteKind.HEARTBEAT if output.beats else kind, at)"
+        "\n"
         "        if one is not None:\n"
         "            one.begun = True\n"
         "            by = min(by, one.executor.now.ends_at)\n",
@@ -208,8 +209,8 @@ _DURABLE = (
     ),
     _intake_of_asset(
         "the id is kept across restarts",
-        'return [self._records.audited(actor, "executing", body, token=token, facts=facts)]',
-        'return [self._records.audited(actor, "executing", body, token=token)]',
+        'return [*out, self._records.audited(actor, "executing", body, token=token, facts=facts)]',
+        'return [*out, self._records.audited(actor, "executing", body, token=token)]',
         "test_a_command_that_was_carried_out_before_a_restart_is_not_carried_out_again",
     ),
     _asset(
@@ -335,8 +336,8 @@ _OFF = (
 _FIELD = (
     _sight(
         "local is told to the watchdog",
-        "        if names & view.authority_points:\n            yield from self.authority(facts)\n",
-        "",
+        "for seen in self.authority(facts) if names & view.authority_points else ():",
+        "for seen in ():",
         "test_the_local_switch_idles_and_on_the_way_back_idle_is_first",
     ),
     _sight(

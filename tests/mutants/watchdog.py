@@ -10,6 +10,7 @@ _FIELD = "gateway/control/watchdog/field_events.py"
 _MOVES = "gateway/control/watchdog/moves.py"
 _ORDERS = "gateway/control/watchdog/orders.py"
 _OUTPUTS = "gateway/control/watchdog/due.py"
+_FORCE = "gateway/control/watchdog/force.py"
 _STATE = "gateway/control/watchdog/state.py"
 _SITE = "tests/fixtures/watchdog_site.py"
 
@@ -22,6 +23,10 @@ def _phase(rule: str, file: str, old: str, new: str, test: str) -> Mutant:
     return Mutant(rule, file, old, new, f"tests/unit/control/watchdog/test_phases.py::{test}")
 
 
+def _force(rule: str, file: str, old: str, new: str, test: str) -> Mutant:
+    return Mutant(rule, file, old, new, f"tests/unit/control/watchdog/test_force.py::{test}")
+
+
 def _bound(rule: str, file: str, old: str, new: str, test: str) -> Mutant:
     return Mutant(rule, file, old, new, f"tests/unit/control/watchdog/test_bounds.py::{test}")
 
@@ -30,6 +35,99 @@ def _invariant(rule: str, file: str, old: str, new: str, test: str) -> Mutant:
     return Mutant(rule, file, old, new, f"tests/unit/control/watchdog/test_invariants.py::{test}")
 
 
+_OBLIGATION = (
+    _force(
+        "what is owed does not follow from what is allowed",
+        _MACHINE,
+        "enabled or held.in_force",
+        "enabled",
+        "test_a_start_with_control_off_still_writes_the_zero_that_is_owed",
+    ),
+    _force(
+        "a start is silent",
+        _STATE,
+        "        elif self.silent:\n            return math.inf\n",
+        "",
+        "test_a_crash_loop_does_not_feed_the_dead_man_while_zero_is_refused",
+    ),
+    _force(
+        "local at a start is silent for W and more",
+        _STATE,
+        "self.silent_since + self.terms.deadman_s + self.terms.silence_s",
+        "self.silent_since",
+        "test_local_at_a_start_is_silent_for_w_and_5_s",
+    ),
+    _force(
+        "remote is silent until zero is accepted",
+        _FIELD,
+        "        state = replace(state, silent=True, silent_since=at)\n",
+        "",
+        "test_on_the_way_back_from_local_it_is_silent_until_zero_is_accepted",
+    ),
+    _force(
+        "zero, beat, zero goes once a demand",
+        _FORCE,
+        "if not able or state.grouped or state.ended:",
+        "if not able or state.ended:",
+        "test_a_group_that_did_not_help_is_not_used_again_before_an_operators_word",
+    ),
+    _force(
+        "zero, beat, zero is there",
+        _FIELD,
+        "return force.refused(state, effects) if event.result is WriteResult.REFUSED else state",
+        "return state",
+        "test_zero_beat_zero_goes_as_one_once_a_demand_and_is_kept_before",
+    ),
+    _force(
+        "power must be gone, too",
+        _FORCE,
+        "    if not gone:\n",
+        "    if False:\n",
+        "test_zero_in_the_echo_and_power_that_flows_is_told_and_nobody_arms",
+    ),
+    _force(
+        "what is in force is forgotten on the second read",
+        _FORCE,
+        "    if event.at_s - settling.good_at < terms.apart_s:\n        return state\n",
+        "",
+        "test_what_is_in_force_is_forgotten_when_power_is_gone_and_not_with_the_echo",
+    ),
+    _force(
+        "nobody arms before that is on the disk",
+        _ORDERS,
+        '    if state.in_force:\n        return "that zero',
+        '    if False:\n        return "that zero',
+        "test_until_that_is_on_the_disk_nobody_arms",
+    ),
+    _force(
+        "an offset of the meter does not end the heartbeats",
+        _FORCE,
+        "power_w * last_w > 0 and abs(power_w) > abs(last_w) / 2",
+        "abs(power_w) > 0",
+        "test_a_meters_offset_does_not_end_the_heartbeats",
+    ),
+    _force(
+        "nothing is written by other rows",
+        _STATE,
+        "            and not self.blocked\n",
+        "",
+        "test_where_the_rows_are_others_nothing_is_written_until_an_operator_chooses",
+    ),
+    _force(
+        "a stop in local is owed and not written",
+        _OUTPUTS,
+        "not state.session_up or state.local:",
+        "not state.session_up:",
+        "test_a_stop_in_local_is_owed_and_follows_on_remote",
+    ),
+    _force(
+        "what ended before its first frame is zeroed",
+        _FORCE,
+        "if state.in_force and state.phase is Phase.ARMED:",
+        "if False:",
+        "test_a_dispatch_that_ends_before_its_first_frame_is_zeroed_all_the_same",
+    ),
+)
 _NAMED = (
     _bound(
         "named: the lease runs from the challenge's issue",
@@ -55,8 +153,7 @@ _NAMED = (
     _phase(
         "named: idle on boot",
         _MOVES,
-        "    return to_phase(replace(state, demand=_demand(state, at)), Phase.IDLING, "
-        "cause, effects)",
+        "    return to_phase(state, Phase.IDLING, cause, effects)",
         "    return to_rest(state, cause, effects)",
         "test_the_first_output_after_a_start_is_idle",
     ),
@@ -248,7 +345,7 @@ _EVENTS = (
     _phase(
         "the exit waits for the verified zero",
         _OUTPUTS,
-        " and state.phase is not Phase.IDLING:\n        effects.append(MayExit",
+        " and not _waits(state):\n        effects.append(MayExit",
         ":\n        effects.append(MayExit",
         "test_sigterm_idles_and_verifies_before_the_exit",
     ),
@@ -269,7 +366,7 @@ _EVENTS = (
     _phase(
         "control off at start is MONITOR",
         _MACHINE,
-        "(Phase.STARTUP if enabled else Phase.MONITOR)",
+        "(Phase.STARTUP if enabled or held.in_force else Phase.MONITOR)",
         "Phase.STARTUP",
         "test_control_that_is_off_writes_nothing_not_even_a_heartbeat",
     ),
@@ -395,9 +492,9 @@ _FIELDS = (
     _phase(
         "IDLE idles again when our setpoint returns",
         _FIELD,
-        "    elif ours:\n        return moves.to_idling(state, at, Cause.RESUMED, effects)\n",
-        "",
-        "test_idle_becomes_idling_when_the_field_resumes_our_old_setpoint",
+        "        return moves.to_latched(replace(state, ended=True), effects, Cause.RESUMED)\n",
+        "        return state\n",
+        "test_idle_latches_when_the_field_resumes_our_old_setpoint",
     ),
     _phase(
         "after yielding idle comes first",
@@ -431,8 +528,8 @@ _FIELDS = (
     _phase(
         "only a stop that never left is sent again",
         _FIELD,
-        "never_left = event.result is WriteResult.FAILED and",
-        "never_left =",
+        "if result in (WriteResult.ACCEPTED, WriteResult.UNKNOWN):",
+        "if result is WriteResult.ACCEPTED:",
         "test_a_stop_that_never_left_the_box_is_tried_again_and_one_of_unknown_outcome_is_not",
     ),
 )
@@ -490,29 +587,29 @@ _PHASES = (
     _bound(
         "heartbeats are withheld while yielding",
         _STATE,
-        "not self.session_up or self.yielded:",
-        "not self.session_up:",
+        "not self.session_up or self.yielded or self.ended:",
+        "not self.session_up or self.ended:",
         "test_a_wrong_echo_that_looks_like_another_master_cannot_keep_our_setpoint_in_force",
     ),
     _bound(
         "heartbeats are held for the dead-man test",
         _STATE,
-        "return max(self.beat_at, self.held_until)",
-        "return self.beat_at",
+        "return max(self.beat_at, self.held_until, quiet_until)",
+        "return max(self.beat_at, quiet_until)",
         "test_a_dead_man_test_withholds_heartbeats_with_the_lease_intact",
     ),
     _phase(
         "an echoed heartbeat stands still with the RTAC",
-        _OUTPUTS,
-        "value = state.der_beat",
-        "value = state.der_beat if state.der_beat is None else state.der_beat + state.beat",
+        _FORCE,
+        "return state.der_beat",
+        "return state.der_beat if state.der_beat is None else state.der_beat + state.beat",
         "test_an_echoed_heartbeat_is_the_rtacs_own_and_silent_when_that_stands_still",
     ),
     _phase(
         "LATCHED and ESTOP write nothing while local",
         _STATE,
-        "and self.session_up and not self.local",
-        "and self.session_up",
+        "            and not self.local\n            and not self.blocked",
+        "            and not self.blocked",
         "test_latched_outlasts_local_blindness_arming_and_leases",
     ),
     _phase(
@@ -594,7 +691,7 @@ _ORDERED = (
     _phase(
         "idle is refused where nothing may be written",
         _ORDERS,
-        "if state.phase not in _CALM:",
+        "if state.phase not in _CALM and not (state.phase is Phase.MONITOR and state.in_force):",
         "if False:",
         "test_an_idle_order_is_refused_where_nothing_may_be_written",
     ),
@@ -657,7 +754,7 @@ _ORDERED = (
     _phase(
         "estop writes nothing in MONITOR",
         _ORDERS,
-        "if state.phase is Phase.MONITOR:",
+        "if state.phase is Phase.MONITOR and not state.in_force:",
         "if False:",
         "test_estop_in_monitor_writes_nothing",
     ),
@@ -671,8 +768,8 @@ _ORDERED = (
     _phase(
         "ESTOP is kept before the stop is sent",
         _OUTPUTS,
-        "effects += [KeepPhase(Phase.ESTOP, stop_owed=False), WriteStop(token)]",
-        "effects += [WriteStop(token)]",
+        "        effects.append(KeepPhase(Phase.ESTOP, stop_owed=False))\n",
+        "        pass\n",
         "test_estop_survives_a_reboot_and_is_not_sent_twice",
     ),
     _phase(
@@ -684,16 +781,16 @@ _ORDERED = (
     ),
     _bound(
         "a reset does not feed the dead-man before zero is verified",
-        _ORDERS,
-        "return moves.arrive(replace(state, stop_at=None), at,",
-        "return moves.arrive(replace(state, stop_at=None, demand=None), at,",
+        _FORCE,
+        "return moves.arrive(state, at,",
+        "return moves.arrive(replace(state, demand=None), at,",
         "test_bound_c_holds_though_an_operator_resets_while_zero_is_still_refused",
     ),
     _phase(
         "a reset leads to idle first",
-        _ORDERS,
-        "return moves.arrive(replace(state, stop_at=None), at, Cause.ORDERED, effects)",
-        "return moves.to_rest(replace(state, stop_at=None), Cause.ORDERED, effects)",
+        _FORCE,
+        "return moves.arrive(state, at, Cause.ORDERED, effects)",
+        "return moves.to_rest(state, Cause.ORDERED, effects)",
         "test_an_operators_reset_leads_from_latched_to_idling_and_is_kept",
     ),
     _bound(
@@ -705,4 +802,14 @@ _ORDERED = (
     ),
 )
 
-MUTANTS = (*_NAMED, *_LEASES, *_TIME, *_EVENTS, *_FIELDS, *_PHASES, *_READY, *_ORDERED)
+MUTANTS = (
+    *_NAMED,
+    *_OBLIGATION,
+    *_LEASES,
+    *_TIME,
+    *_EVENTS,
+    *_FIELDS,
+    *_PHASES,
+    *_READY,
+    *_ORDERED,
+)

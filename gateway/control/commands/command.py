@@ -96,6 +96,18 @@ class Command:
     mode: str | None = None
     percent: int | None = None  # reserve, 0..100
 
+    def params(self) -> dict[str, object]:
+        """Every parameter that a verb can have, for people; None: this one has it not."""
+        return {
+            "powerW": self.power_w,
+            "durationS": self.duration_s,
+            "rampWPerS": self.ramp_w_per_s,
+            "minSoc": self.min_soc_pct,
+            "maxSoc": self.max_soc_pct,
+            "mode": self.mode,
+            "percent": self.percent,
+        }
+
 
 class _WrongError(Exception):
     def __init__(self, reason: Reason, text: str) -> None:

@@ -169,6 +169,7 @@ class TrialView:
     heartbeat_at: float | None  # the last heartbeat was written then
     beats: int  # heartbeats written so far
     cause: str = ""  # of the last change of phase but "verified", for people
+    unsettled: str = ""  # why the last zero is not over; "": it is
 
 
 @dataclass(frozen=True, slots=True)
@@ -374,6 +375,8 @@ def _lacking(test: Commissioning, view: TrialView) -> str:
         lacking.append(
             f"{test.plan.arm_after_s:g} s of unbroken lease (so far {view.lease_s:.0f} s)"
         )
+    if view.phase is Phase.IDLE and view.unsettled:
+        lacking.append(view.unsettled)
     if view.interlocks:
         lacking.append(f"interlocks ({'; '.join(view.interlocks)})")
     if view.echo_w is None:

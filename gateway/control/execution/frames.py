@@ -15,7 +15,7 @@ from gateway.control.watchdog.effects import (
     WriteStop,
 )
 from gateway.control.watchdog.words import WriteKind, WriteResult
-from gateway.ports import OutcomeKind
+from gateway.ports import OutcomeKind, Stage
 
 if TYPE_CHECKING:
     from gateway.control.execution.plan import Write
@@ -45,6 +45,7 @@ _RESULTS = {
 }
 KIND_OF = {
     Rank.STOP: WriteKind.STOP,
+    Rank.STOP_AGAIN: WriteKind.STOP,
     Rank.IDLE: WriteKind.IDLE,
     Rank.HEARTBEAT: WriteKind.HEARTBEAT,
     Rank.POWER: WriteKind.SETPOINT,
@@ -71,13 +72,15 @@ def output(
     if not writes:
         return None
     kind = KINDS[type(order)]
+    again = isinstance(order, WriteStop) and order.again
     return Output(
-        rank=_RANKS[kind],
+        rank=Rank.STOP_AGAIN if again else _RANKS[kind],
         owner=kind.name,
         token=order.token,
         controls=tuple((write.control, write.sbo) for write in writes),
         power_w=power_w,
         newest=True,
+        beats=isinstance(order, WriteIdle) and order.beat is not None,
     )
 
 
@@ -85,8 +88,9 @@ def _writes(
     order: WatchdogWrite, points_map: PointsMap, of: Base, *, release: bool, reversion_s: float
 ) -> tuple[Write, ...]:
     match order:
-        case WriteIdle():
-            return plan.idle_writes(points_map, of, release=release)
+        case WriteIdle(_, beat):
+            zero = plan.idle_writes(points_map, of, release=release)
+            return zero if beat is None else (plan.heartbeat_write(points_map, beat), *zero)
         case WriteSetpoint():
             return plan.power_writes(points_map, order.setpoint_w, of)
         case WriteHeartbeat():
@@ -105,6 +109,8 @@ def result(kind: WriteKind, outcome: Outcome) -> WriteResult:
             return WriteResult.ACCEPTED
         if found is IdleNext.LOCAL:
             return WriteResult.LOCAL
+    if kind is WriteKind.STOP and outcome.stage is Stage.SELECT:
+        return WriteResult.REFUSED  # no OPERATE was sent: it certainly did not operate
     if outcome.kind in _RESULTS:
         return _RESULTS[outcome.kind]
     number = outcome.statuses[-1].number if outcome.statuses else None

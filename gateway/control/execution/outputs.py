@@ -35,8 +35,9 @@ class Rank(IntEnum):
 
     STOP = 0
     IDLE = 1
-    HEARTBEAT = 2
-    POWER = 3  # all else: it needs a lease and clear interlocks when it leaves
+    STOP_AGAIN = 2  # one that did not operate
+    HEARTBEAT = 3
+    POWER = 4  # all else: it needs a lease and clear interlocks when it leaves
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +50,7 @@ class Output:
     controls: tuple[tuple[Control, bool], ...]  # one or more, each with: select before operate
     power_w: float | None = None  # setpoint that it makes, W; None: it is no setpoint
     newest: bool = False  # it replaces what waits of its owner
+    beats: bool = False  # its first control feeds the dead-man
     fault: Outcome | None = None  # of a control of this zero that was not accepted
 
 
@@ -134,7 +136,7 @@ class Outputs:
             if out.fault is None and after_idle(outcome) is not IdleNext.VERIFY:
                 out = replace(out, fault=outcome)
         if good and rest:
-            self._waiting.insert(0, replace(out, controls=rest))
+            self._waiting.insert(0, replace(out, controls=rest, beats=False))
             return None
         return out, (outcome if not good or out.fault is None else out.fault)
 

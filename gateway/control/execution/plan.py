@@ -13,9 +13,12 @@ from typing import TYPE_CHECKING
 
 from gateway.control.rules.limits import trusted
 from gateway.control.rules.percent_base import FULL_PCT
+from gateway.control.rules.readiness import heartbeat_kind
+from gateway.control.watchdog.words import HeartbeatForm
 from gateway.measured import Quality
 from gateway.points.encode import encode, round_trip
 from gateway.points.raw import PointType
+from gateway.points.roles import PULSED_COMMANDS
 from gateway.ports import Control, CrobOp, Variation
 
 if TYPE_CHECKING:
@@ -27,7 +30,6 @@ if TYPE_CHECKING:
     from gateway.points.pointmap import PointsMap
 
 REVERSION_S = 60.0
-_PULSED = frozenset({"cmd_stop", "cmd_disconnect", "cmd_estop", "cmd_alarm_reset"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,11 +111,16 @@ def reserve_write(points_map: PointsMap, percent: float) -> Write:
 
 
 def heartbeat_write(points_map: PointsMap, count: int) -> Write:
-    """Feed the RTAC's dead-man with ``count``."""
+    """Feed the RTAC's dead-man with ``count``: raw where we count, else what the RTAC's own says.
+
+    Our own count is raw, so that each value differs from the one before, whatever the scale.
+    """
     row = _row(points_map, "cmd_heartbeat")
     if row.kind is PointType.BO:
         return switch_write(points_map, "cmd_heartbeat", on=bool(count % 2))
-    return _number(points_map, row, float(count), None)
+    counted = heartbeat_kind(points_map) is HeartbeatForm.COUNTER
+    value = count * row.mul / row.div + row.bias if counted else float(count)
+    return _number(points_map, row, value, None)
 
 
 def idle_writes(points_map: PointsMap, of: Base, *, release: bool = False) -> tuple[Write, ...]:
@@ -137,7 +144,7 @@ def stop_writes(points_map: PointsMap) -> tuple[Write, ...]:
 def switch_write(points_map: PointsMap, role: str, *, on: bool) -> Write:
     """Set a binary output: latched, or one pulse where the role is a pulse (then ``on``)."""
     row = _row(points_map, role)
-    pulse = role in _PULSED
+    pulse = role in PULSED_COMMANDS
     raw = on is not row.invert
     operation = CrobOp.PULSE_ON if pulse else (CrobOp.LATCH_ON if raw else CrobOp.LATCH_OFF)
     control = points_map.control

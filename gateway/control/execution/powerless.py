@@ -9,7 +9,7 @@ from gateway.control.execution.job import TellCloud
 from gateway.control.watchdog.words import Cause, Phase
 
 if TYPE_CHECKING:
-    from gateway.control.watchdog.effects import Refuse
+    from gateway.control.watchdog.effects import Carried, Refuse
     from gateway.control.watchdog.state import WatchdogState
 
 Told = tuple[str, str, TellCloud]  # id, actor, what is told
@@ -34,15 +34,17 @@ class PowerlessOrders:
         report = TellCloud(ResultState.REJECTED, refuse.cause.value, None, None, (refuse.detail,))
         return ((refuse.command_id, actor, report),)
 
-    def carried(self, id_: str, phase: Phase) -> tuple[Told, ...]:
+    def carried(self, carried: Carried, phase: Phase) -> tuple[Told, ...]:
         """The watchdog carried it out, and is in ``phase``."""
+        id_ = carried.command_id
         actor = self._given.pop(id_, None)
         if actor is None:
             return ()
         state = ResultState.SUCCEEDED
         if phase is not Phase.ARMED:
             state, self._idling[id_] = ResultState.EXECUTING, actor
-        return ((id_, actor, TellCloud(state, None, None, None, ())),)
+        warnings = (carried.warning,) if carried.warning else ()
+        return ((id_, actor, TellCloud(state, None, None, None, warnings)),)
 
     def settle(self, state: WatchdogState, power_w: float | None) -> tuple[Told, ...]:
         """Those that are over now: an idle succeeds when zero is verified."""

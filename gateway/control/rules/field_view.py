@@ -46,6 +46,9 @@ class FieldView:
         self.authority_points = frozenset(row.point for row in rows if row is not None)
         beat = points_map.row("der_heartbeat")
         self.beat_point = "" if beat is None else beat.point
+        power = points_map.row("power")
+        self.power_point = "" if power is None else power.point
+        self.dead_band_w = (power.deadband if power is not None else None) or 0.0
         self.points = (
             points_map.critical_points | self.echo_points | self.authority_points
         ) | frozenset(

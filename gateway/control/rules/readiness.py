@@ -23,7 +23,9 @@ from gateway.control.commissioning.proofs import (
     fact_of_sign_test,
 )
 from gateway.control.watchdog.words import HeartbeatForm
+from gateway.points.encode import BEATS, beats
 from gateway.points.pointmap import control_refusals
+from gateway.points.raw import PointType
 
 if TYPE_CHECKING:
     from gateway.checked import Safety
@@ -42,6 +44,7 @@ __all__ = [
     "fact_of_sign_test",
     "has_reversion",
     "heartbeat_kind",
+    "heartbeat_range",
     "key_warnings",
     "map_refusals",
     "reasons",
@@ -133,6 +136,12 @@ def heartbeat_kind(points_map: PointsMap) -> HeartbeatForm:
         if echo is not None and echo.role == "der_heartbeat"
         else HeartbeatForm.COUNTER
     )
+
+
+def heartbeat_range(points_map: PointsMap) -> tuple[int, int]:
+    """First and last value of our own count."""
+    row = points_map.row("cmd_heartbeat")
+    return (1, BEATS) if row is None or row.kind is PointType.BO else beats(row)
 
 
 def has_reversion(points_map: PointsMap) -> bool:

@@ -9,6 +9,7 @@ import math
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from gateway.control.watchdog import force
 from gateway.control.watchdog.effects import (
     IssueChallenge,
     KeepPhase,
@@ -20,13 +21,11 @@ from gateway.control.watchdog.effects import (
     WriteStop,
 )
 from gateway.control.watchdog.state import LOSABLE, POWERED
-from gateway.control.watchdog.words import HeartbeatForm, Phase
+from gateway.control.watchdog.words import Phase
 
 if TYPE_CHECKING:
     from gateway.control.watchdog.moves import Effects
     from gateway.control.watchdog.state import WatchdogState
-
-_BEATS = 30_000  # the counter wraps here: it fits every variation
 
 
 def due(state: WatchdogState, at: float, effects: Effects) -> WatchdogState:
@@ -35,10 +34,18 @@ def due(state: WatchdogState, at: float, effects: Effects) -> WatchdogState:
     state = _idle(_stop(state, at, first), at, first)
     effects[:0] = first
     state = _challenge(_power(_beat(state, at, effects), at, effects), at, effects)
-    if state.stopping and not state.exit_told and state.phase is not Phase.IDLING:
+    state = force.due(state, at, effects)
+    if state.stopping and not state.exit_told and not _waits(state):
         effects.append(MayExit(verified=state.phase is Phase.IDLE))
         state = replace(state, exit_told=True)
     return state
+
+
+def _waits(state: WatchdogState) -> bool:
+    """Whether a stop has something to wait for: zero, or that its record goes."""
+    settling = state.settling is not None and not state.settling.told
+    forgets = state.in_force and (settling or state.forgetting)
+    return state.phase is Phase.IDLING or (state.phase is Phase.IDLE and forgets)
 
 
 def wake_at(state: WatchdogState, at: float) -> float:
@@ -59,18 +66,21 @@ def wake_at(state: WatchdogState, at: float) -> float:
             times.append(state.demand.latch_at)
         if state.owes_zero():
             times.append(max(state.demand.write_at, state.demand.busy_until))
-    if state.stop_at is not None and state.session_up:
+    if state.stop_at is not None and state.session_up and not state.local:
         times.append(state.stop_at)
+    times.append(force.wake_at(state))
     return min(times)
 
 
 def _stop(state: WatchdogState, at: float, effects: Effects) -> WatchdogState:
-    if state.stop_at is None or at < state.stop_at or not state.session_up:
+    if state.stop_at is None or at < state.stop_at or not state.session_up or state.local:
         return state
-    token = state.token + 1
-    # Kept before it is sent: after a crash between the two the stop is lost, never sent twice.
-    effects += [KeepPhase(Phase.ESTOP, stop_owed=False), WriteStop(token)]
-    return replace(state, stop_at=None, token=token)
+    token, again = state.token + 1, state.stop_first_at is not None
+    if not again and not state.stop_kept:
+        # Kept before it is sent: after a crash between the two the stop is lost, never sent twice.
+        effects.append(KeepPhase(Phase.ESTOP, stop_owed=False))
+    effects.append(WriteStop(token, again=again))
+    return replace(state, stop_at=None, token=token, stop_first_at=state.stop_first_at or at)
 
 
 def _idle(state: WatchdogState, at: float, effects: Effects) -> WatchdogState:
@@ -96,9 +106,7 @@ def _beat_at(state: WatchdogState, at: float) -> float:
 def _beat(state: WatchdogState, at: float, effects: Effects) -> WatchdogState:
     if at < _beat_at(state, at):
         return state
-    value: int | None = state.beat % _BEATS + 1
-    if state.terms.heartbeat is HeartbeatForm.ECHO:
-        value = state.der_beat
+    value = force.next_beat(state)
     beat_at = at + state.terms.heartbeat_s
     if value is None or value == state.beat:  # nothing new to echo: silence is the truth
         return replace(state, beat_at=beat_at)

@@ -14,6 +14,7 @@ class WriteIdle:
     """Order zero active power; answered by ``WriteDone`` with the token, as every write is."""
 
     token: int
+    beat: int | None = None  # feed the dead-man with it right before, and nothing between
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +43,10 @@ class RefreshReversion:
 
 @dataclass(frozen=True, slots=True)
 class WriteStop:
-    """Stop the battery: a pulse, sent once."""
+    """Stop the battery: a pulse; once more only if it certainly did not operate."""
 
     token: int
+    again: bool = False  # behind a zero that waits
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,10 +64,33 @@ class IssueChallenge:
 
 @dataclass(frozen=True, slots=True)
 class KeepPhase:
-    """Make it durable: ``phase`` is LATCHED, ESTOP, or None to forget them."""
+    """Make it durable: ``phase`` is LATCHED, ESTOP, LOCAL (yielded), or None to forget them."""
 
     phase: Phase | None
     stop_owed: bool  # the stop was not sent yet
+
+
+@dataclass(frozen=True, slots=True)
+class KeepGroup:
+    """Make it durable that zero, beat, zero was ordered as a group; answered by ``GroupKept``.
+
+    ``used`` False: forget it; nobody waits.
+    """
+
+    used: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ForgetForce:
+    """Nothing is in force: make it durable; answered by ``ForceForgotten``."""
+
+
+@dataclass(frozen=True, slots=True)
+class PowerStays:
+    """Zero was accepted and echoed, and measured power is not gone in time."""
+
+    power_w: float | None  # None: it cannot be read
+    withheld: bool  # it looks like our setpoint: no heartbeat feeds it
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +125,12 @@ class Carried:
     """The order ``arm``, ``idle`` or ``estop`` took effect."""
 
     command_id: str
+    warning: str = ""  # what whoever ordered it must know
+
+
+@dataclass(frozen=True, slots=True)
+class StopUnknown:
+    """Nobody knows whether the stop operated; it is not repeated."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +149,10 @@ Effect = (
     | ReadEcho
     | IssueChallenge
     | KeepPhase
+    | KeepGroup
+    | ForgetForce
+    | PowerStays
+    | StopUnknown
     | PhaseChanged
     | Abort
     | Refuse

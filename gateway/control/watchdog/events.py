@@ -48,6 +48,14 @@ class EchoRead:
 
 
 @dataclass(frozen=True, slots=True)
+class PowerRead:
+    """Measured power, W, + discharging, in a static read that was asked for at ``at_s``."""
+
+    value_w: float
+    at_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class DerHeartbeatRead:
     """The RTAC's own counter, for ``Heartbeat.ECHO``."""
 
@@ -118,6 +126,42 @@ class DispatchFailed:
 
 
 @dataclass(frozen=True, slots=True)
+class ForceBegun:
+    """A record was ordered that says that a setpoint may be in force: an obligation from now on."""
+
+    setpoint_w: float | None  # None: a mode or reserve, which may move power as well
+
+
+@dataclass(frozen=True, slots=True)
+class ForceUnused:
+    """The command for which it was recorded ended before its first frame."""
+
+
+@dataclass(frozen=True, slots=True)
+class ForceForgotten:
+    """What became of ``ForgetForce``."""
+
+    ok: bool
+
+
+@dataclass(frozen=True, slots=True)
+class GroupKept:
+    """What became of ``KeepGroup``."""
+
+    ok: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ZeroChosen:
+    """An operator says by which rows zero is written, and so begins the demand anew."""
+
+
+@dataclass(frozen=True, slots=True)
+class ZeroDeclared:
+    """An operator visited the site and declares that nothing is in force."""
+
+
+@dataclass(frozen=True, slots=True)
 class WriteDone:
     """What became of the write with this token."""
 
@@ -173,6 +217,7 @@ Event = (
     | LocalSeen
     | RemoteSeen
     | EchoRead
+    | PowerRead
     | DerHeartbeatRead
     | InterlocksChanged
     | LimitsChanged
@@ -182,6 +227,12 @@ Event = (
     | DispatchAccepted
     | SetpointWanted
     | DispatchFailed
+    | ForceBegun
+    | ForceUnused
+    | ForceForgotten
+    | GroupKept
+    | ZeroChosen
+    | ZeroDeclared
     | WriteDone
     | OtherMasterSeen
     | EstopOrdered

@@ -6,8 +6,8 @@ import math
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from gateway.control.watchdog import moves
-from gateway.control.watchdog.effects import ReadEcho
+from gateway.control.watchdog import force, moves
+from gateway.control.watchdog.effects import KeepGroup, KeepPhase, ReadEcho, StopUnknown
 from gateway.control.watchdog.state import LASTING, LOSABLE, OWING, RESTING
 from gateway.control.watchdog.words import Cause, Phase, WriteKind, WriteResult
 
@@ -43,6 +43,8 @@ def local(
     """Give way to the site; ``told``: only the answer to a write says so, not the switch."""
     state = replace(state, local=True)
     if state.phase is Phase.LOCAL:
+        if state.yielded:
+            effects.append(KeepPhase(None, stop_owed=False))
         return replace(state if told else moves.halted(state, at), yielded=False)
     if state.phase in LOSABLE:
         return moves.to_local(state, at, Cause.LOCAL, effects, told=told)
@@ -55,6 +57,7 @@ def remote(state: WatchdogState, at: float, effects: Effects) -> WatchdogState:
     state = replace(state, local=False)
     if state.phase is Phase.LOCAL and not state.yielded:
         # An RTAC may resume its last remote value when the switch goes back.
+        state = replace(state, silent=True, silent_since=at)
         return moves.to_idling(state, at, Cause.REMOTE, effects)
     if state.phase in LASTING and was_local:
         return moves.to_idling(state, at, Cause.REMOTE, effects)
@@ -86,6 +89,9 @@ def _verify(
     accepted_at = demand.accepted_at
     if state.local or not zero or accepted_at is None or event.at_s < accepted_at:
         return state
+    if state.grouped:
+        effects.append(KeepGroup(used=False))
+    state = force.echoed(replace(state, grouped=False), at)
     if state.phase in LASTING:
         return replace(state, demand=None)
     return moves.to_rest(state, Cause.VERIFIED, effects)
@@ -103,8 +109,9 @@ def _judge(
             return state
     elif zero:
         return replace(state, astray_since=None)
-    elif ours:
-        return moves.to_idling(state, at, Cause.RESUMED, effects)
+    elif ours:  # out of the blue, or a beat of ours revived it: no beat until a person looked
+        state = moves.to_idling(state, at, Cause.RESUMED, effects)
+        return moves.to_latched(replace(state, ended=True), effects, Cause.RESUMED)
     return state if state.astray_since is not None else replace(state, astray_since=at)
 
 
@@ -131,10 +138,31 @@ def written(state: WatchdogState, event: WriteDone, at: float, effects: Effects)
         demand = replace(demand, busy_until=-math.inf)
         if accepted:
             effects.append(ReadEcho())
-            return replace(state, demand=replace(demand, accepted_at=at))
+            return replace(state, silent=False, demand=replace(demand, accepted_at=at))
         write_at = demand.write_at if demand.retried else at
-        return replace(state, demand=replace(demand, write_at=write_at, retried=True))
-    never_left = event.result is WriteResult.FAILED and state.phase is Phase.ESTOP
-    if event.kind is WriteKind.STOP and never_left:
-        return replace(state, stop_at=at + state.terms.idle_repeat_s)
+        state = replace(state, demand=replace(demand, write_at=write_at, retried=True))
+        return force.refused(state, effects) if event.result is WriteResult.REFUSED else state
+    if event.kind is WriteKind.STOP and state.phase is Phase.ESTOP:
+        return _stopped(state, event.result, at, effects)
     return state
+
+
+def _stopped(
+    state: WatchdogState, result: WriteResult, at: float, effects: Effects
+) -> WatchdogState:
+    """A stop that certainly did not operate is sent again; one that nobody knows of is not."""
+    if result in (WriteResult.ACCEPTED, WriteResult.UNKNOWN):
+        if state.stop_kept:
+            effects.append(KeepPhase(Phase.ESTOP, stop_owed=False))
+        if result is WriteResult.UNKNOWN:
+            effects.append(StopUnknown())
+        return replace(state, stop_kept=False, stop_unknown=result is WriteResult.UNKNOWN)
+    if not state.stop_kept:
+        effects.append(KeepPhase(Phase.ESTOP, stop_owed=True))
+    terms, first_at = state.terms, at if state.stop_first_at is None else state.stop_first_at
+    young = at - first_at < terms.idle_verify_s
+    return replace(
+        state,
+        stop_at=at + (terms.idle_repeat_s if young else terms.stop_repeat_s),
+        stop_kept=True,
+    )

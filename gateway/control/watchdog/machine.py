@@ -3,6 +3,7 @@
 | from | on | to |
 |---|---|---|
 | MONITOR | control enabled: no session / session / session, local | STARTUP / IDLING / LOCAL |
+| MONITOR | idle, while something may be in force | IDLING |
 | STARTUP | session: remote / local | IDLING / LOCAL |
 | IDLING | a zero written after the demand was accepted, then an echo of zero | IDLE |
 | IDLING | the same, control off | MONITOR |
@@ -13,7 +14,9 @@
 | ACTIVE | another dispatch accepted (the old one is superseded) | ACTIVE |
 | ARMED, ACTIVE | lease expiry, interlock, idle, disarm, release, SIGTERM, control off | IDLING |
 | ACTIVE | end of duration, refused or unknown outcome, unverified, field set it to 0 | IDLING |
-| IDLE, ARMED, ACTIVE | IIN1.7; echo shows our old setpoint | IDLING |
+| IDLE, ARMED, ACTIVE | IIN1.7 | IDLING |
+| IDLE, ARMED | echo shows our old setpoint: a beat of ours may have revived it | LATCHED |
+| ARMED | a dispatch ended before its first frame | IDLING |
 | IDLE, ARMED, ACTIVE | echo elsewhere for 3 s; 9, 15, 17: yield / reassert | LOCAL / IDLING |
 | IDLE, ARMED, ACTIVE | session back within 10 s, but echo not read since or not equal | IDLING |
 | IDLE | idle ordered: zero is written and verified again | IDLING |
@@ -21,7 +24,7 @@
 | LOCAL | remote (where it yielded: the echo lets go) | IDLING |
 | IDLING, IDLE, ARMED, ACTIVE, LOCAL | session lost for 10 s | BLIND |
 | BLIND | session: remote / local | IDLING / LOCAL |
-| all but MONITOR | estop | ESTOP |
+| all but MONITOR with nothing in force | estop | ESTOP |
 | LATCHED, ESTOP | operator's reset: session / local / none | IDLING / LOCAL / BLIND |
 
 What a reader would get wrong: nothing is ever resumed, so every way back leads through IDLING.
@@ -39,7 +42,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from gateway.control.watchdog import due, field_events, moves, orders
+from gateway.control.watchdog import due, field_events, force, moves, orders
 from gateway.control.watchdog.events import (
     ArmOrdered,
     ControlDisabled,
@@ -50,6 +53,10 @@ from gateway.control.watchdog.events import (
     EchoRead,
     EstopOrdered,
     Event,
+    ForceBegun,
+    ForceForgotten,
+    ForceUnused,
+    GroupKept,
     HeartbeatsHeld,
     HeartbeatVerified,
     IdleOrdered,
@@ -57,6 +64,7 @@ from gateway.control.watchdog.events import (
     LimitsChanged,
     LocalSeen,
     OtherMasterSeen,
+    PowerRead,
     RemoteSeen,
     ResetByOperator,
     Restarted,
@@ -66,9 +74,11 @@ from gateway.control.watchdog.events import (
     StopOrdered,
     Tick,
     WriteDone,
+    ZeroChosen,
+    ZeroDeclared,
 )
 from gateway.control.watchdog.lease import Lease
-from gateway.control.watchdog.state import LOSABLE, OWING, POWERED, RESTING, WatchdogState
+from gateway.control.watchdog.state import LOSABLE, OWING, POWERED, RESTING, Held, WatchdogState
 from gateway.control.watchdog.words import Cause, Phase, Terms
 
 if TYPE_CHECKING:
@@ -86,19 +96,25 @@ def start(
     kept: Phase | None = None,
     stop_owed: bool = False,
     secret: bytes = b"",
+    held: Held | None = None,
 ) -> WatchdogState:
     """Begin after a start of the gateway. What is in force is unknown: idle will be first.
+
+    It is silent until a zero is accepted: were our setpoint in force and zero refused, a process
+    that is started again and again would feed the dead-man for ever.
 
     Args:
         terms: of this asset.
         now: both clocks; only the monotonic one is used.
         session: boot nonce, new at every start.
         enabled: everything that control requires is there.
-        kept: the phase of the last ``KeepPhase``: LATCHED, ESTOP or None.
+        kept: the phase of the last ``KeepPhase``: LATCHED, ESTOP, LOCAL (yielded) or None.
         stop_owed: of the last ``KeepPhase``.
         secret: of this boot, so that nobody can tell the next challenge.
+        held: what the disk says of a setpoint of ours.
     """
-    phase = kept or (Phase.STARTUP if enabled else Phase.MONITOR)
+    held = held or Held()
+    phase = kept or (Phase.STARTUP if enabled or held.in_force else Phase.MONITOR)
     return WatchdogState(
         terms=terms,
         phase=phase,
@@ -106,6 +122,14 @@ def start(
         challenge_at=now.mono_s,
         enabled=enabled,
         stop_at=now.mono_s if stop_owed else None,
+        stop_kept=stop_owed,
+        yielded=kept is Phase.LOCAL,
+        in_force=held.in_force,
+        last_w=held.last_w,
+        blocked=held.blocked,
+        grouped=held.grouped,
+        declared=held.declared,
+        silent_since=now.mono_s,
         wake_at=now.mono_s,
     )
 
@@ -136,6 +160,7 @@ def _elapsed(state: WatchdogState, at: float, effects: Effects) -> WatchdogState
         state = moves.to_idling(state, at, Cause.DURATION, effects)
     if state.astray_since is not None and at - state.astray_since >= terms.astray_s:
         state = field_events.preempted(state, at, effects)
+    state = force.late(state, at, effects)
     demand = state.demand
     if state.phase is Phase.IDLING and demand is not None and at >= demand.latch_at:
         state = moves.to_latched(state, effects)
@@ -159,6 +184,20 @@ def _happened(state: WatchdogState, event: Event, at: float, effects: Effects) -
             return field_events.remote(state, at, effects)
         case EchoRead():
             return field_events.echo(state, event, at, effects)
+        case PowerRead():
+            return force.power(state, event, at, effects)
+        case ForceBegun():
+            return force.begun(state, event)
+        case ForceUnused():
+            return force.unused(state, at, effects)
+        case ForceForgotten(ok):
+            return force.forgotten(state, at, ok=ok)
+        case GroupKept(ok):
+            return force.group(state, at, effects) if ok else state
+        case ZeroChosen():
+            return force.anew(state, at, effects)
+        case ZeroDeclared():
+            return force.declared(state, effects)
         case DerHeartbeatRead(value):
             return replace(state, der_beat=value)
         case InterlocksChanged(reasons):
@@ -213,7 +252,7 @@ def _enabled(state: WatchdogState, at: float, effects: Effects) -> WatchdogState
 
 
 def _disabled(state: WatchdogState, at: float, effects: Effects) -> WatchdogState:
-    if state.phase in (Phase.STARTUP, Phase.IDLE):
+    if state.phase is Phase.IDLE or (state.phase is Phase.STARTUP and not state.in_force):
         return moves.to_rest(state, Cause.DISABLED, effects)
     if state.phase in POWERED:
         return moves.to_idling(state, at, Cause.DISABLED, effects)

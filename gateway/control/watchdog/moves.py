@@ -22,6 +22,8 @@ def to_phase(
     """Enter ``phase``; a dispatch lives only in ACTIVE, a foreign echo is judged afresh."""
     if state.dispatch is not None:
         effects.append(Abort(state.dispatch.command_id, cause))
+    if state.yielded and phase not in LASTING:
+        effects.append(KeepPhase(None, stop_owed=False))
     if phase is not state.phase:
         effects.append(PhaseChanged(state.phase, phase, cause, detail))
     return replace(state, phase=phase, dispatch=None, astray_since=None, yielded=False)
@@ -33,7 +35,8 @@ def to_idling(
     """Demand zero, at once. A lasting phase stays what it is and demands it all the same."""
     phase = state.phase if state.phase in LASTING else Phase.IDLING
     demand = _demand(state, at)
-    state = to_phase(replace(state, demand=demand), phase, cause, effects, detail=detail)
+    state = replace(state, demand=demand, settling=None, drifts_since=None)
+    state = to_phase(state, phase, cause, effects, detail=detail)
     over = (
         phase is Phase.IDLING and at >= demand.latch_at
     )  # V ran out where only an answer said LOCAL
@@ -57,6 +60,8 @@ def to_local(
     if not told:
         state = halted(state, at)
     state = to_phase(state, Phase.LOCAL, cause, effects)
+    if yielded:
+        effects.append(KeepPhase(Phase.LOCAL, stop_owed=False))
     return replace(state, yielded=yielded)
 
 
@@ -75,13 +80,16 @@ def halted(state: WatchdogState, at: float) -> WatchdogState:
 def to_blind(state: WatchdogState, at: float, effects: Effects) -> WatchdogState:
     """The session is lost. V runs on: a session that comes and goes must not stretch it."""
     demand = replace(_demand(state, at), write_at=math.inf)
-    return to_phase(replace(state, demand=demand), Phase.BLIND, Cause.SESSION, effects)
+    state = replace(state, demand=demand, settling=None, drifts_since=None)
+    return to_phase(state, Phase.BLIND, Cause.SESSION, effects)
 
 
-def to_latched(state: WatchdogState, effects: Effects) -> WatchdogState:
+def to_latched(
+    state: WatchdogState, effects: Effects, cause: Cause = Cause.UNVERIFIED
+) -> WatchdogState:
     """V is over: withhold the heartbeat, so that the RTAC's dead-man acts."""
     effects.append(KeepPhase(Phase.LATCHED, stop_owed=False))
-    return to_phase(state, Phase.LATCHED, Cause.UNVERIFIED, effects)
+    return to_phase(state, Phase.LATCHED, cause, effects)
 
 
 def arrive(state: WatchdogState, at: float, cause: Cause, effects: Effects) -> WatchdogState:
@@ -90,7 +98,8 @@ def arrive(state: WatchdogState, at: float, cause: Cause, effects: Effects) -> W
         return to_blind(state, at, effects)
     if state.local:
         return to_local(state, at, Cause.LOCAL, effects)
-    return to_phase(replace(state, demand=_demand(state, at)), Phase.IDLING, cause, effects)
+    state = replace(state, demand=_demand(state, at), settling=None, drifts_since=None)
+    return to_phase(state, Phase.IDLING, cause, effects)
 
 
 def to_rest(state: WatchdogState, cause: Cause, effects: Effects) -> WatchdogState:

@@ -6,7 +6,7 @@ import math
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from gateway.control.watchdog import moves
+from gateway.control.watchdog import force, moves
 from gateway.control.watchdog.effects import Abort, Carried, KeepPhase, Refuse, WriteSetpoint
 from gateway.control.watchdog.state import LASTING, ActiveDispatch
 from gateway.control.watchdog.words import Cause, Phase
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from gateway.control.watchdog.moves import Effects
     from gateway.control.watchdog.state import WatchdogState
 
+LOCAL_STOP = "the site has control: use the hard-wired stop; ours follows on remote"
 _CALM = frozenset({Phase.IDLING, Phase.IDLE, Phase.ARMED, Phase.ACTIVE, *LASTING})
 
 
@@ -39,14 +40,29 @@ def arm_refusal(state: WatchdogState, at: float) -> tuple[Cause, str] | None:
     held_s, wanted_s = state.lease.unbroken_s(at), state.terms.arm_after_s
     if held_s < wanted_s:
         return Cause.LEASE, f"lease unbroken for {held_s:.1f} s, must be {wanted_s:g} s"
+    if (why := unsettled(state)) is not None:
+        return Cause.STATE, why
     if state.echo_w is None or not state.is_zero(state.echo_w):
         return Cause.STATE, f"echo reads {state.echo_w} W, must be 0"
     return None
 
 
+def unsettled(state: WatchdogState) -> str | None:
+    """Why the last zero is not over; None: nothing of ours is in force, and power is gone."""
+    power = "unknown" if state.power_w is None else f"{state.power_w:.0f} W"
+    if state.settling is not None or state.drifts_since is not None:
+        apart = f"on two reads {state.terms.apart_s:g} s apart"
+        return f"measured power is {power}, must be at zero {apart}"
+    if state.in_force:
+        return "that zero is verified is not on the disk yet"
+    if state.declared:
+        return "zero was declared by an operator and is not verified yet"
+    return None
+
+
 def idle(state: WatchdogState, command_id: str, at: float, effects: Effects) -> WatchdogState:
     """Zero, written and verified afresh; needs neither lease nor arming."""
-    if state.phase not in _CALM:
+    if state.phase not in _CALM and not (state.phase is Phase.MONITOR and state.in_force):
         effects.append(Refuse(command_id, Cause.STATE, f"{state.phase.name} writes nothing"))
         return state
     effects.append(Carried(command_id))
@@ -122,24 +138,25 @@ def _write(state: WatchdogState, setpoint_w: float, effects: Effects) -> Watchdo
 
 def estop(state: WatchdogState, command_id: str, at: float, effects: Effects) -> WatchdogState:
     """Stop, and stay stopped; needs neither lease nor arming, but control."""
-    if state.phase is Phase.MONITOR:
-        effects.append(Refuse(command_id, Cause.STATE, "MONITOR writes nothing"))
+    if state.phase is Phase.MONITOR and not state.in_force:
+        text = "control is off and nothing is in force: use the hard-wired stop"
+        effects.append(Refuse(command_id, Cause.STATE, text))
         return state
-    effects.append(Carried(command_id))
+    effects.append(Carried(command_id, warning=LOCAL_STOP if state.local else ""))
     if state.phase is Phase.ESTOP:
         return state
-    if not state.session_up:  # else it is kept together with the stop, see outputs
+    owed = not state.session_up or state.local
+    if owed:  # else it is kept together with the stop, see outputs
         effects.append(KeepPhase(Phase.ESTOP, stop_owed=True))
-    state = moves.to_phase(replace(state, stop_at=at), Phase.ESTOP, Cause.ORDERED, effects)
+    state = replace(state, stop_at=at, stop_first_at=None, stop_kept=owed, stop_unknown=False)
+    state = moves.to_phase(state, Phase.ESTOP, Cause.ORDERED, effects)
     return moves.to_idling(state, at, Cause.ORDERED, effects)
 
 
 def reset(state: WatchdogState, at: float, effects: Effects) -> WatchdogState:
     """Out of LATCHED and ESTOP, or back from yielding: with idle first."""
-    if state.yielded:
-        return moves.to_idling(state, at, Cause.ORDERED, effects)
-    if state.phase not in LASTING:
+    if not (state.yielded or state.ended or state.phase in LASTING):
         return state
-    effects.append(KeepPhase(None, stop_owed=False))
     # An unverified demand stays: no heartbeat feeds the RTAC's dead-man until zero is verified.
-    return moves.arrive(replace(state, stop_at=None), at, Cause.ORDERED, effects)
+    state = replace(state, stop_at=None, stop_kept=False, stop_unknown=False)
+    return force.anew(state, at, effects, leaves=True)

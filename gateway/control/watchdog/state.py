@@ -35,6 +35,27 @@ class Demand:
 
 
 @dataclass(frozen=True, slots=True)
+class Held:
+    """What the disk says at a start of a setpoint of ours."""
+
+    in_force: bool = False
+    last_w: float | None = None  # the last one that was signed
+    blocked: bool = False  # by other rows, or at another endpoint
+    grouped: bool = False  # this demand's zero, beat, zero was used
+    declared: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Settling:
+    """Zero is in the echo; is power gone as well?"""
+
+    late_at: float  # monotonic s: ramp + 30 s after the zero was accepted
+    read_at: float  # when a read is asked for, beside the polls
+    good_at: float | None = None  # the first of two reads that show it
+    told: bool = False  # that power stays
+
+
+@dataclass(frozen=True, slots=True)
 class ActiveDispatch:
     """A power command in force."""
 
@@ -69,7 +90,23 @@ class WatchdogState:
     demand: Demand | None = None
     dispatch: ActiveDispatch | None = None
     last_w: float | None = None  # our last setpoint that was not zero
+    in_force: bool = False  # durable: a setpoint of ours may be in force
+    forgetting: bool = False  # that it is not is being made durable
+    forget_at: float = math.inf  # when that is tried again
+    blocked: bool = False  # it was written to another endpoint, or by other rows: no zero is
+    declared: bool = False  # only an operator says that nothing is in force
+    silent: bool = True  # no zero was accepted since the start, or since the site was local
+    silent_since: float = -math.inf
+    grouped: bool = False  # zero, beat, zero was ordered: once a demand
+    ended: bool = False  # beats revived power: none until an operator's reset
+    settling: Settling | None = None
+    power_w: float | None = None  # measured
+    power_at: float = -math.inf
+    drifts_since: float | None = None  # power is not at zero in IDLE
     stop_at: float | None = None  # the stop is owed, and due then
+    stop_first_at: float | None = None  # when it was sent first
+    stop_kept: bool = False  # the disk says that it is owed
+    stop_unknown: bool = False  # nobody knows whether it operated
     token: int = 0  # of the newest write
     beat: int = 0
     beat_at: float = -math.inf
@@ -114,7 +151,11 @@ class WatchdogState:
     def owes_zero(self) -> bool:
         """A zero shall be written, as soon as its time has come."""
         return (
-            self.demand is not None and self.phase in OWING and self.session_up and not self.local
+            self.demand is not None
+            and self.phase in OWING
+            and self.session_up
+            and not self.local
+            and not self.blocked
         )
 
     def may_beat(self, at: float) -> bool:
@@ -124,8 +165,13 @@ class WatchdogState:
 
     def beats_from(self) -> float:
         """From when on the RTAC heartbeat may be written (monotonic s); inf: withheld."""
-        if self.phase not in BEATING or not self.session_up or self.yielded:
+        if self.phase not in BEATING or not self.session_up or self.yielded or self.ended:
             return math.inf
         if self.terms.heartbeat is HeartbeatForm.NONE:
             return math.inf
-        return max(self.beat_at, self.held_until)
+        quiet_until = -math.inf
+        if self.silent and self.phase is Phase.LOCAL:
+            quiet_until = self.silent_since + self.terms.deadman_s + self.terms.silence_s
+        elif self.silent:
+            return math.inf
+        return max(self.beat_at, self.held_until, quiet_until)

@@ -9,14 +9,21 @@ from gateway.control.watchdog.words import HeartbeatForm, Terms
 if TYPE_CHECKING:
     from gateway.config.safety import WatchdogSettings
 
+ZERO_SHARE = 0.05  # of nameplate: what an idle battery may take or give
+SETTLE_S = 30.0  # beyond the ramp, until power must be gone
 
-def terms(
+
+def terms(  # noqa: PLR0913 - all that holds at one asset goes in
     settings: WatchdogSettings,
     *,
     response_s: float,
     heartbeat: HeartbeatForm,
     reversion: bool,
     tolerance_w: float,
+    nameplate_w: float,
+    dead_band_w: float,
+    ramp_s: float,
+    beats: tuple[int, int] = (1, 30_000),
 ) -> Terms:
     """Put together what holds at one asset.
 
@@ -26,6 +33,10 @@ def terms(
         heartbeat: how the map feeds the RTAC's dead-man.
         reversion: the map has a reversion timer.
         tolerance_w: of the setpoint's echo, W >= 0.
+        nameplate_w: of the battery.
+        dead_band_w: of the measured power.
+        ramp_s: of the RTAC, from the site's limit to zero.
+        beats: first and last value of our own counter.
     """
     return Terms(
         lease_s=settings.lease_s,
@@ -36,7 +47,11 @@ def terms(
         refresh_s=settings.reversion_refresh_s,
         max_dispatch_s=settings.max_dispatch_s,
         heartbeat=heartbeat,
+        beats=beats,
         reversion=reversion,
         tolerance_w=tolerance_w,
+        zero_band_w=max(ZERO_SHARE * nameplate_w, 2 * dead_band_w),
+        settle_s=ramp_s + SETTLE_S,
+        deadman_s=settings.rtac_deadman_s,
         reassert_idle=settings.preempted == "reassert_idle",
     )

@@ -6,6 +6,7 @@ among them: a jump of it cannot move a lease or a duration.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from enum import Enum, StrEnum, auto
 
@@ -43,6 +44,7 @@ class Cause(StrEnum):
     RESUMED = "resumed"  # the field took up a setpoint of ours again
     FIELD_ENDED = "field_ended"  # dead-man, reversion timer or the site set it to zero
     PREEMPTED = "preempted"  # somebody else's setpoint is in force
+    UNBORN = "unborn"  # a dispatch ended before its first frame: it counts as in force
     SUPERSEDED = "superseded"
     DUPLICATE = "duplicate"
     EXPIRED = "expired"
@@ -91,15 +93,24 @@ class Terms:
     challenge_s: float = 5.0
     response_s: float = 3.0  # r: the session's response timeout
     heartbeat_s: float = 2.0
+    deadman_s: float = 15.0  # W, of the RTAC's logic
     idle_verify_s: float = 30.0  # V
     refresh_s: float = 20.0
     max_dispatch_s: float = 14_400.0
     heartbeat: HeartbeatForm = HeartbeatForm.COUNTER
+    beats: tuple[int, int] = (1, 30_000)  # first and last value of our own counter
     reversion: bool = False  # the map has a reversion timer
     tolerance_w: float = 0.0  # of the setpoint's echo
+    idle_w: float = 0.0  # measured power of a battery that is idle, as commissioning found it
+    zero_band_w: float = math.inf  # around it
+    settle_s: float = 30.0  # from an accepted zero until power is gone: ramp + 30
     reassert_idle: bool = False  # when pre-empted; else yield to the other master
     # Below: section 7's own figures, arguments only so that a small machine can be explored whole.
     arm_after_s: float = 30.0  # of unbroken lease
     blind_after_s: float = 10.0
     idle_repeat_s: float = 2.0
+    stop_repeat_s: float = 30.0  # of a stop that did not operate for V
     astray_s: float = 3.0
+    silence_s: float = 5.0  # beyond W: how long a dead-man may take
+    apart_s: float = 5.0  # between two reads that show that power is gone
+    keep_again_s: float = 10.0  # until what could not be made durable is tried again

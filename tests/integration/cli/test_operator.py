@@ -34,7 +34,7 @@ SHOWN = {
     "acknowledged": None,
     "signTest": None,
     "deadmanTest": 1_795_324_200_250,
-    "bounds": {"A": 36.25, "B": 16.0, "C": 75.25, "D": 60.0},
+    "bounds": {"A": 36.25, "B": 16.0, "C": 75.25, "D": None},
     "limits": {"maxChargeW": 1_500_000, "minSocPct": 10, "rampWPerS": 100_000},
     "watchdog": {"leaseS": 30, "rtacDeadmanS": 15, "idleVerifyS": 30},
 }
@@ -45,9 +45,17 @@ PENDING = {
     "powerW": -500_000,
     "durationS": 900,
     "issuer": "ops\x1b[31m",
-    "issuedAt": "2026-11-22T05:10:00.250Z",
+    "rampWPerS": 250_000,
+    "minSoc": 0,
+    "maxSoc": 100,
+    "mode": None,
+    "percent": None,
+    "signers": ["boss-1", "ops\x1b[31m"],
+    "issuedAt": 1_795_324_200_250,
+    "expiresAt": 1_795_324_300_250,
     "leftS": 93.2,
 }
+OLDER = ("id", "asset", "verb", "powerW", "durationS", "issuer", "issuedAt", "leftS")
 Answer = dict[str, object]
 
 
@@ -172,9 +180,23 @@ def test_pending_shows_what_waits_and_steers_no_terminal(
     assert "01JABC" in shown
     assert "-500,000 W" in shown
     assert "93 s" in shown
+    assert "2026-11-22T05:10:00.250Z" in shown
+    assert "ramp 250,000 W/s, lowest state of charge 0 %, highest state of charge 100 %" in shown
+    assert "expires 2026-11-22T05:11:40.250Z, signed by boss-1, ops?[31m" in shown
     assert "\x1b" not in shown
     assert run(site, "pending", "--json") == 0
     assert json.loads(capsys.readouterr().out) == {"pending": [PENDING]}
+    reserve = {"verb": "reserve", "percent": 0, "powerW": None, "durationS": None}
+    mode = {"verb": "mode", "mode": "self\x1bconsumption", "powerW": None, "durationS": None}
+    for waits, said in ((reserve, "    reserve 0 %, "), (mode, "    mode self?consumption, ")):
+        row = {**PENDING, "rampWPerS": None, "minSoc": None, "maxSoc": None, **waits}
+        desk.answers["pending"] = lambda _, row=row: {"pending": [row]}  # type: ignore[assignment, misc]
+        assert run(site, "pending") == 0
+        assert f"{said}expires" in capsys.readouterr().out
+    older = {key: value for key, value in PENDING.items() if key in OLDER}
+    desk.answers["pending"] = lambda _: {"pending": [older]}
+    assert run(site, "pending") == 0
+    assert len(capsys.readouterr().out.splitlines()) == 2
     desk.answers["pending"] = lambda _: {"pending": []}
     assert run(site, "pending") == 0
     assert capsys.readouterr().out == "nothing waits for approval\n"
@@ -251,6 +273,7 @@ def test_what_control_requires_is_shown(
     shown = capsys.readouterr().out
     for text in (DIGEST, "SIGN_TEST_MISSING", "dual, above +250,000 W", "A 36.25 s: cloud dead"):
         assert text in shown
+    assert "D none (the map has no reversion timer): no RTAC logic, link dead" in shown
     assert "sign test     no" in shown
     assert "dead-man test 2026-11-22T05:10:00.250Z" in shown
     assert run(site, "commission", "show", "--json") == 0

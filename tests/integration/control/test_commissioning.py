@@ -171,6 +171,27 @@ def test_an_operator_disables_control_with_idle_and_enables_it_again(site: Contr
     site.until_phase({"IDLE"})
 
 
+def test_an_act_that_is_not_on_disk_takes_effect_and_is_told_so(site: ControlSite) -> None:
+    database = sqlite3.connect(site.daemon.state / "control.db", isolation_level=None, timeout=20)
+    with contextlib.closing(database) as other:
+        other.execute("BEGIN IMMEDIATE")  # as a backup may
+        done = site.cli("disable-control")
+        assert done.returncode == 1
+        assert "bess-1: control is off, but not on disk: " in done.stderr
+        assert "locked" in done.stderr
+        assert site.control()["reasons"] == ["DISABLED_BY_OPERATOR"]
+        site.until_phase({"MONITOR"})
+        mark = len(site.daemon.log)
+        other.execute("ROLLBACK")
+    site.daemon.logged("commits succeed again", after=mark)
+    site.daemon.kill()
+    site.daemon.start()
+    site.daemon.up()
+    assert site.control()["reasons"] == ["DISABLED_BY_OPERATOR"]  # it was written all the same
+    site.act("enable-control")
+    site.until_phase({"IDLE"})
+
+
 def test_an_operators_estop_stops_and_lasts_until_his_reset(site: ControlSite) -> None:
     site.act("estop")
     site.until_phase({"ESTOP"})

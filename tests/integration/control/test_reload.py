@@ -14,6 +14,7 @@ from gateway.site.load import load_site
 from tests.fixtures.commanded_site import ASSET, ControlSite
 from tests.fixtures.control_rig import keep, who
 from tests.fixtures.deadline import DEADLINE_S
+from tests.fixtures.hanging import pipe_in_place_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -111,16 +112,35 @@ def test_a_key_that_a_reload_made_a_dispatchers_is_one_after_the_acknowledgement
     site.power(200_000)
 
 
-def test_a_broken_safety_file_turns_control_off_with_idle_and_telemetry_goes_on(
+def test_a_broken_safety_file_leaves_the_old_one_in_force_until_the_next_start(
     site: ControlSite,
 ) -> None:
     if site.control()["state"] != "ACTIVE":
         site.arm().power(200_000)
-    good = site.daemon.site.with_name("safety.toml").read_text()
+    id_ = site.control()["dispatch"]["id"]
+    path = site.daemon.site.with_name("safety.toml")
+    good = path.read_text()
     site.rewrite_safety(lambda text: text.replace("lease_s = 10.0", "lease_s = 4"))
+    line = 1 + path.read_text()[: path.read_text().index("lease_s = 4")].count("\n")
+    reloaded(site, f"reload refused, the old settings stay: {path}:{line}: [watchdog] lease_s")
+    assert any(f"{path}:{line}" in one for one in site.daemon.ask("status")["reasons"])
+    assert site.control()["dispatch"]["id"] == id_
+    site.rewrite_safety(lambda _: good)
+    reloaded(site, "settings reloaded")
+    assert site.control()["dispatch"]["id"] == id_
+
+
+def test_a_safety_file_taken_away_turns_control_off_with_idle_and_telemetry_goes_on(
+    site: ControlSite,
+) -> None:
+    if site.control()["state"] != "ACTIVE":
+        site.arm().power(200_000)
+    path = site.daemon.site.with_name("safety.toml")
+    good = path.read_text()
+    path.unlink()
     site.daemon.reload()
     site.until_phase({"MONITOR"})
-    assert site.control()["reasons"] == ["SAFETY_CONFIG_INVALID"]
+    assert site.control()["reasons"] == ["SAFETY_CONFIG_MISSING"]
     assert site.sim.state()["setpoint_w"] == 0
     mark = len(site.dispatcher.received)
     site.dispatcher.wait_until(
@@ -128,9 +148,25 @@ def test_a_broken_safety_file_turns_control_off_with_idle_and_telemetry_goes_on(
         within_s=DEADLINE_S,
         what="state",
     )
-    site.rewrite_safety(lambda _: good)
+    path.write_text(good)
     site.daemon.reload()
     site.until_phase({"IDLE"})  # it is the file that was acknowledged
+
+
+def test_a_stop_that_comes_while_a_reload_hangs_idles_the_battery_and_ends_the_gateway(
+    site: ControlSite,
+) -> None:
+    if site.control()["state"] != "ACTIVE":
+        site.arm().power(200_000)
+    with pipe_in_place_of(site.daemon.site) as hangs:
+        site.daemon.reload()
+        hangs()
+        assert site.control()["state"] == "ACTIVE"
+        assert site.daemon.stop() == 0
+    assert site.sim.state()["setpoint_w"] == 0
+    assert site.sim.state()["last_trip"] != "deadman"
+    site.daemon.start()
+    site.daemon.up()
 
 
 def test_another_map_must_be_tested_anew(site: ControlSite) -> None:

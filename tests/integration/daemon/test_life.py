@@ -9,20 +9,21 @@ import signal
 import socket
 import stat
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 import pytest
 
 from gateway.local.client import ask
+from gateway.local.server import MAX_CALLERS, QUESTION_S
 from gateway.sim.launch import SimProcess
 from tests.fixtures import accounts
-from tests.fixtures.daemon import Asset, Daemon, bess_gateway, run_python
+from tests.fixtures.daemon import DEADLINE_S, Asset, Daemon, bess_gateway, run_python
 from tests.fixtures.rig import Rig
 from tests.fixtures.tcp import Peer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     from gateway.demo.pki import Pki
 
@@ -346,22 +347,54 @@ def test_nonsense_on_the_control_socket_is_answered_and_hurts_nobody(
     assert rig.daemon.ask("status")["gateway"] == "gw-17"
 
 
-def test_callers_that_never_ask_keep_nobody_out(rig: Rig) -> None:
+def test_callers_that_never_ask_keep_nobody_out_for_long(rig: Rig) -> None:
     with contextlib.ExitStack() as stack:
-        for _ in range(20):
-            caller = stack.enter_context(socket.socket(socket.AF_UNIX))
-            caller.connect(str(rig.daemon.socket))
-        with socket.socket(socket.AF_UNIX) as hasty:
-            hasty.connect(str(rig.daemon.socket))
+        for _ in range(MAX_CALLERS):
+            stack.enter_context(connected(rig))
+        with connected(rig) as hasty:
             hasty.sendall(b'{"verb": "status"}\n')
-        assert ask(rig.daemon.socket, "status", wait_s=10)["gateway"] == "gw-17"
+        # Asked again and again, until the silent ones were hung up on.
+        assert ask(rig.daemon.socket, "status", wait_s=DEADLINE_S)["gateway"] == "gw-17"
 
 
-def test_too_many_callers_are_told_so_and_the_next_is_welcome_when_they_leave(rig: Rig) -> None:
+def test_a_caller_that_says_a_letter_now_and_then_is_hung_up_on_all_the_same(rig: Rig) -> None:
+    with connected(rig) as slow:
+        slow.settimeout(0.2)
+        said = 0
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            while said < DEADLINE_S / 0.2:
+                slow.sendall(b" ")
+                said += 1
+                with contextlib.suppress(TimeoutError):
+                    if slow.recv(1) == b"":
+                        break
+        assert said < 2 * QUESTION_S / 0.2
+
+
+def test_a_caller_may_ask_several_questions_and_gets_the_answers_in_their_order(rig: Rig) -> None:
+    with connected(rig) as caller, caller.makefile("rb") as answers:
+        caller.sendall(b'{"verb": "status"}\n{"verb": "dance"}\n{"verb"')
+        assert json.loads(answers.readline())["gateway"] == "gw-17"
+        assert "must be one of" in json.loads(answers.readline())["error"]
+        caller.sendall(b': "queue"}\n')
+        assert "streams" in json.loads(answers.readline())
+
+
+def test_too_many_callers_are_told_so_and_cost_no_thread(rig: Rig) -> None:
+    threads = Path(f"/proc/{rig.daemon.pid}/task")
+    rig.daemon.until(lambda: len(list(threads.iterdir())) < 20, "those of earlier callers are gone")
+    before = len(list(threads.iterdir()))
     with contextlib.ExitStack() as stack:
-        for _ in range(100):
-            caller = stack.enter_context(socket.socket(socket.AF_UNIX))
-            caller.connect(str(rig.daemon.socket))
-        refused = ask(rig.daemon.socket, "status", wait_s=10)
-        assert refused == {"error": "64 callers are connected: must be fewer"}
+        callers = [stack.enter_context(connected(rig)) for _ in range(100)]
+        refused = json.loads(callers[-1].makefile("rb").readline())
+        assert refused == {"error": "16 callers are connected: must be fewer", "busy": True}
+        assert len(list(threads.iterdir())) <= before + MAX_CALLERS
     rig.daemon.status_when(lambda now: now["gateway"] == "gw-17", "nobody is answered any more")
+
+
+def connected(rig: Rig) -> socket.socket:
+    """A caller on the control socket."""
+    caller = socket.socket(socket.AF_UNIX)
+    caller.settimeout(20)
+    caller.connect(str(rig.daemon.socket))
+    return caller

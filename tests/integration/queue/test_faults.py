@@ -9,6 +9,7 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -25,7 +26,6 @@ from tests.fixtures.queues import Shelf, batch, gaps
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
 ROWS = 60
 N = 500
@@ -320,28 +320,26 @@ except StoreError as error:
 
 
 @pytest.mark.parametrize(("name", "mode"), [("queue.db", 0o444), ("", 0o555)])
-def test_a_read_only_file_or_folder_is_a_clear_error(name: str, mode: int, tmp_path: Path) -> None:
+def test_a_read_only_file_or_folder_is_a_clear_error(name: str, mode: int) -> None:
     if os.geteuid():
         pytest.skip("needs root to become another user")
-    folder = tmp_path / "q"
-    folder.mkdir()
-    filled(folder, rows=1)
-    for path in tmp_path.parents:
-        if str(path) == tempfile.gettempdir():
-            break
-        path.chmod(0o755)
-    tmp_path.chmod(0o755)
-    folder.chmod(0o777)
-    for path in folder.iterdir():
-        path.chmod(0o666)
-    (folder / name).chmod(mode)
-    done = subprocess.run(
-        [sys.executable, "-c", START, str(folder)],
-        capture_output=True, text=True, check=False, timeout=60,
-    )  # fmt: skip
-    assert done.returncode == 74, done
-    assert "is read-only for user 65534" in done.stdout
-    assert str(folder / name) in done.stdout
+    # Not below ``tmp_path``: any other pytest of root that begins closes its parent to others.
+    with tempfile.TemporaryDirectory() as above:
+        Path(above).chmod(0o755)
+        folder = Path(above) / "q"
+        folder.mkdir()
+        filled(folder, rows=1)
+        folder.chmod(0o777)
+        for path in folder.iterdir():
+            path.chmod(0o666)
+        (folder / name).chmod(mode)
+        done = subprocess.run(
+            [sys.executable, "-c", START, str(folder)],
+            capture_output=True, text=True, check=False, timeout=60,
+        )  # fmt: skip
+        assert done.returncode == 74, done
+        assert "is read-only for user 65534" in done.stdout
+        assert str(folder / name) in done.stdout
 
 
 def test_salvage_without_room_for_a_copy_still_starts(tmp_path: Path) -> None:

@@ -231,6 +231,14 @@ def test_the_digest_covers_every_setting_and_every_key_but_not_where_the_file_li
 
 def test_the_watchdogs_terms_are_put_together_from_file_and_map() -> None:
     settings = load(GOOD).watchdog
-    assert terms(
-        settings, response_s=3.0, heartbeat=HeartbeatForm.COUNTER, reversion=True, tolerance_w=9.0
-    ) == Terms(reversion=True, tolerance_w=9.0)
+    found = terms(
+        settings,
+        response_s=3.0,
+        heartbeat=HeartbeatForm.COUNTER,
+        reversion=True,
+        tolerance_w=9.0,
+        nameplate_w=2e6,
+        dead_band_w=5e3,
+        ramp_s=15.0,
+    )
+    assert found == Terms(reversion=True, tolerance_w=9.0, zero_band_w=1e5, settle_s=45.0)

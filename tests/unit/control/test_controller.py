@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,9 +16,9 @@ from gateway import events
 from gateway.control.watchdog.words import Phase
 from gateway.points.parse import parse_map
 from gateway.ports import CrobOp
-from tests.fixtures.control_site import WATCHDOG, ControlSite, site
+from tests.fixtures.control_site import MAP, WATCHDOG, ControlSite, site
 from tests.fixtures.execution import refused
-from tests.fixtures.shippedmaps import FOLDER
+from tests.fixtures.shippedmaps import FOLDER, shipped
 
 if TYPE_CHECKING:
     from gateway.points.pointmap import PointsMap
@@ -197,6 +198,21 @@ def test_idle_goes_ahead_of_power_that_waits() -> None:
     made.run(15)
     assert made.written("AO0", since=at)[0] == 0
     assert made.rtac.remote_w == 0
+
+
+def test_a_heartbeat_that_may_count_to_60_begins_anew_and_the_dispatch_goes_on() -> None:
+    shipped_map = shipped(MAP)
+    rows = [
+        replace(row, max=60.0) if row.role == "cmd_heartbeat" else row for row in shipped_map.points
+    ]
+    made = ControlSite(site(map_ref=replace(shipped_map, points=tuple(rows))))
+    made.activate(durationS=600)
+    made.run(200)
+    assert made.phase() is Phase.ACTIVE
+    assert made.rtac.remote_w == 500_000
+    beats = made.written("AO1")
+    assert (min(beats), max(beats)) == (1, 60)
+    assert all(one != other for one, other in itertools.pairwise(beats))
 
 
 # --- executor and watchdog agree ------------------------------------------------------------------
@@ -384,8 +400,8 @@ def test_zero_is_sent_at_once_again_and_then_every_2_s_until_it_is_verified() ->
     at = made.at
     made.run(10)
     times = [when for when, _, point, _ in made.outputs if point == "AO0" and when >= at]
-    assert times[1] - times[0] < 1
-    gaps = [b - a for a, b in itertools.pairwise(times[1:])]
+    assert times[2] - times[0] < 1  # again, and once right behind a heartbeat
+    gaps = [b - a for a, b in itertools.pairwise(times[3:])]
     assert all(1.9 <= gap <= 2.6 for gap in gaps), gaps
 
 

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import pytest
 
 from gateway import events
 from gateway.control.watchdog.words import Phase
+from gateway.errors import Fault, Where
 from tests.fixtures.commands import STRANGER, heartbeat
-from tests.fixtures.control_site import PREFIX, ControlSite, site
+from tests.fixtures.control_site import PREFIX, ControlSite, commissioned, site
+
+if TYPE_CHECKING:
+    from gateway.checked import Site
 
 
 def published(made: ControlSite) -> list[int]:
@@ -124,6 +130,107 @@ def test_an_asset_that_leaves_with_a_reload_is_written_to_no_more() -> None:
     at = made.at
     made.run(20)
     assert {asset for when, asset, _, _ in made.outputs if when > at} == {"bess-2"}
+
+
+def monitoring() -> ControlSite:
+    """A site that was commissioned once, and started without its safety.toml."""
+    made = ControlSite(site(safe=False), ready=False)
+    made.disk.facts |= commissioned(site())
+    made.power_on()
+    return made
+
+
+def test_a_safety_file_that_comes_with_a_reload_idles_the_battery_whose_session_is_up() -> None:
+    made = monitoring()
+    made.run(5)
+    made.reload(site())
+    made.run(2)  # nothing comes from the session meanwhile: it was up before
+    assert made.phase() is Phase.IDLE
+    assert made.written("AO0")[0] == 0
+    made.run(35)
+    made.activate()
+
+
+def test_a_safety_file_acknowledged_after_the_reload_that_brought_it_idles_the_battery() -> None:
+    made = ControlSite(site(safe=False), ready=False)
+    made.run(5)
+    made.reload(site())
+    assert made.phase() is Phase.MONITOR
+    digest = made.ask("commission", act="show")["safetyDigest"]
+    made.ask("commission", act="acknowledge", digest=digest)
+    made.run(1)
+    assert made.control().reasons == ("SIGN_TEST_MISSING", "DEADMAN_TEST_MISSING")
+    made.ask("commission", act="sign-test")
+    made.until(lambda: made.phase() is Phase.IDLE, within_s=10)
+
+
+def test_control_that_a_reload_begins_knows_of_the_local_switch_and_writes_no_zero() -> None:
+    made = monitoring()
+    made.rtac.local = True
+    made.run(6)
+    made.reload(site())
+    assert made.phase() is Phase.LOCAL
+    made.run(10)
+    assert not made.written("AO0")
+    made.rtac.local = False
+    made.until(lambda: made.phase() is Phase.IDLE, within_s=20)
+
+
+def test_control_that_a_reload_begins_without_a_session_waits_for_one() -> None:
+    made = monitoring()
+    made.run(5)
+    made.cut()
+    made.run(2)
+    made.reload(site())
+    made.run(5)
+    assert made.phase() is Phase.STARTUP
+    made.mend()
+    made.until(lambda: made.phase() is Phase.IDLE, within_s=20)
+
+
+FAULT = Fault(Where("safety.toml", "watchdog", "lease_s", 12), "= 4: must be 10..300 seconds")
+
+
+def faulty(found: Site) -> Site:
+    """The same with a safety.toml that has a fault."""
+    return replace(found, safety=None, safety_faults=(FAULT,))
+
+
+def test_a_faulty_safety_file_at_a_reload_ends_no_dispatch_and_the_status_names_the_line() -> None:
+    made = ControlSite()
+    made.activate()
+    made.reload(faulty(site("bess-1", "bess-2")))
+    made.run(20)
+    assert made.phase() is Phase.ACTIVE
+    assert made.control().reasons == ()
+    answer = made.ask("status")
+    assert not answer["healthy"]
+    (said,) = [one for one in answer["reasons"] if "safety.toml:12" in one]
+    assert "reload refused, the old settings stay" in said
+    assert "must be 10..300 seconds" in said
+    assert set(answer["assets"]) == {"bess-1"}  # nothing of a refused reload is taken
+    made.reload(site())
+    assert made.ask("status")["healthy"]
+    assert made.phase() is Phase.ACTIVE
+
+
+def test_a_safety_file_that_was_taken_away_turns_control_off_with_idle() -> None:
+    made = ControlSite()
+    made.activate()
+    made.reload(site(safe=False))
+    made.until(lambda: made.phase() is Phase.MONITOR)
+    assert made.rtac.remote_w == 0
+    assert made.control().reasons == ("SAFETY_CONFIG_MISSING",)
+
+
+def test_a_faulty_safety_file_keeps_no_site_from_being_reloaded_that_has_no_control() -> None:
+    made = ControlSite(faulty(site()), ready=False)
+    made.run(2)
+    made.reload(faulty(site("bess-1", "bess-2")))
+    made.run(2)
+    answer = made.ask("status")
+    assert set(answer["assets"]) == {"bess-1", "bess-2"}
+    assert answer["assets"]["bess-2"]["control"]["reasons"] == ["SAFETY_CONFIG_INVALID"]
 
 
 def test_a_stop_reaches_an_asset_that_a_reload_adds_meanwhile() -> None:

@@ -101,7 +101,10 @@ def outputs(found: Iterable[object]) -> list[effects.Operate]:
 def ask(made: Core, verb: str, arguments: dict[str, Any], *, operator: bool) -> dict[str, Any]:
     """What the control socket would carry back."""
     asked = events.LocalAsked(7, verb, arguments, "eve", operator)
-    (answer,) = [one for one in made.handle(asked, later(1)) if isinstance(one, effects.Answer)]
+    found = made.handle(asked, later(1))
+    for one in [one for one in found if isinstance(one, effects.Record)]:
+        found += made.handle(events.Recorded(one.token, ok=True, cause=""), later(1))
+    (answer,) = [one for one in found if isinstance(one, effects.Answer)]
     body: dict[str, Any] = json.loads(json.dumps(answer.body))
     return body
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,8 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.control import operator
+from gateway.control.answers import DURABLE_S
+from gateway.control.commands.command import Command
 from gateway.control.watchdog.words import Phase
-from tests.fixtures.control_site import ControlSite, site
+from gateway.local.server import ANSWER_S
+from tests.fixtures.control_site import MAP, ControlSite, site
+from tests.fixtures.shippedmaps import shipped
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
@@ -89,8 +95,137 @@ def test_an_operator_approves_or_rejects_what_waits() -> None:
     made = ControlSite(site(approval="local")).ready()
     yes, no = made.command("arm"), made.command("arm")
     assert [row["id"] for row in made.ask("pending")["pending"]] == [yes, no]
-    assert "rejected" in str(made.ask("reject", id=no)) or made.ends(no) == "rejected"
-    assert "done" in made.ask("approve", id=yes)
+    assert made.act("reject", id=no) == {"done": f"command {no}: rejected"}
+    assert made.act("approve", id=yes) == {"done": f"command {yes}: approved"}
     assert made.phase() is Phase.ARMED
     assert made.ends(no) == "rejected"
     assert "error" in made.ask("approve", id=yes)
+
+
+ACTS = ("estop", "reset", "disable-control", "enable-control", "acknowledge", "approve", "reject")
+
+
+def begun(act: str, made: ControlSite) -> tuple[int, str]:
+    """Order an act; the question's number, and what is to be told when it is done."""
+    arguments: dict[str, Any] = {"asset": "bess-1"}
+    verb, done = act, f"bess-1: {act}"
+    if act in ("approve", "reject"):
+        verb, arguments = act, {"id": made.command("arm")}
+        done = f"command {arguments['id']}: {act}"
+    elif act == "acknowledge":
+        digest = made.ask("commission", act="show")["safetyDigest"]
+        verb, arguments = "commission", {"act": act, "digest": digest}
+    else:
+        words = {"estop": "stop ordered", "disable-control": "control is off"}
+        words |= {"enable-control": "no longer disabled", "reset": "reset"}
+        done = f"bess-1: {words[act]}"
+    assert made.ask(verb, **arguments) == {}  # nothing is said yet
+    return made.questions, done
+
+
+@pytest.mark.parametrize("act", ACTS)
+def test_an_act_is_told_done_when_its_records_are_durable_and_not_before(act: str) -> None:
+    made = ControlSite(site(approval="local")).ready()
+    made.disk.delay_s = 1.0
+    number, done = begun(act, made)
+    made.run(0.75)
+    assert number not in made.answers
+    made.run(0.5)
+    assert made.answers[number]["done"].startswith(done)
+    wanted = "commissioning" if act == "acknowledge" else "operator"
+    assert wanted in [row.event for row in made.disk.rows]
+
+
+@pytest.mark.parametrize("act", ACTS)
+def test_an_act_whose_record_the_disk_does_not_take_is_told_so_with_the_cause(act: str) -> None:
+    made = ControlSite(site(approval="local")).ready()
+    made.disk.refuses = True
+    number, done = begun(act, made)
+    made.run(0.5)
+    answer = made.answers[number]
+    assert answer["error"].startswith(done)
+    assert "not on disk: disk full" in answer["error"]
+
+
+@pytest.mark.parametrize("act", ACTS)
+def test_a_disk_that_does_not_answer_is_not_waited_for_longer_than_whoever_asked(act: str) -> None:
+    made = ControlSite(site(approval="local")).ready()
+    made.disk.silent = True
+    number, done = begun(act, made)
+    made.run(DURABLE_S - 0.25)
+    assert number not in made.answers
+    made.run(0.5)
+    assert made.answers[number]["error"].startswith(done)
+    assert "not on disk yet" in made.answers[number]["error"]
+    made.disk.silent = False
+    made.run(0.5)
+    assert "error" in made.answers[number]  # one answer to one question
+
+
+def test_an_answer_is_given_before_whoever_asked_hangs_up() -> None:
+    assert DURABLE_S < ANSWER_S
+
+
+def test_what_an_operator_orders_takes_effect_whatever_the_disk_does() -> None:
+    made = ControlSite()
+    made.activate()
+    made.disk.silent = True
+    made.ask("disable-control")
+    assert made.phase() is Phase.IDLING
+    made.run(1)
+    assert made.rtac.remote_w == 0
+    assert made.control().reasons == ("DISABLED_BY_OPERATOR",)
+    made.ask("estop")  # in MONITOR
+    made = ControlSite()
+    made.activate()
+    made.disk.silent = True
+    made.ask("estop")
+    assert made.phase() is Phase.ESTOP
+
+
+def test_acts_on_several_batteries_are_done_when_the_record_of_each_is_durable() -> None:
+    made = ControlSite(site("bess-1", "bess-2")).ready("bess-1").ready("bess-2")
+    assert made.act("disable-control")["done"] == "bess-1, bess-2: control is off"
+    assert {f"{name}/disabled" for name in ("bess-1", "bess-2")} <= made.disk.facts.keys()
+
+
+def test_the_verdict_on_a_map_is_cleared_with_a_record_also_where_there_is_no_control() -> None:
+    made = ControlSite(site(safe=False), ready=False)
+    made.run(2)
+    assert made.act("reset") == {"done": "bess-1: reset"}
+    (row,) = [row for row in made.disk.rows if row.event == "operator"]
+    assert (row.actor, row.asset) == ("operator:anna", "bess-1")
+
+
+def test_what_waits_is_shown_with_every_parameter_that_was_signed() -> None:
+    made = ControlSite(site(approval="local")).ready()
+    made.act("approve", id=made.command("arm"))
+    power: dict[str, Any] = {"powerW": 500_000, "durationS": 14_400, "rampWPerS": 1}
+    power |= {"minSoc": 0, "maxSoc": 100}
+    for verb, params in (("setpoint", power), ("reserve", {"percent": 0})):
+        id_ = made.command(verb, lives_s=60, **params)
+        (row,) = [row for row in made.ask("pending")["pending"] if row["id"] == id_]
+        assert {key: row[key] for key in params} == params
+        others = {"powerW", "durationS", "rampWPerS", "minSoc", "maxSoc", "mode", "percent"}
+        assert {row[key] for key in others - params.keys()} == {None}
+        assert row["verb"] == verb
+        assert row["expiresAt"] - row["issuedAt"] == 60_000
+        assert row["signers"] == [row["issuer"]]
+
+
+def test_no_parameter_of_a_command_is_left_out_of_what_a_person_is_shown() -> None:
+    claims = {"id", "gateway", "asset", "session", "challenge", "seq", "issued_ms", "expires_ms"}
+    claims |= {"map_digest", "safety_digest", "verb"}  # shown beside, or checked by the gateway
+    fields = {one.name for one in dataclasses.fields(Command)} - claims
+    found = Command(**dict.fromkeys(claims, 0), **{name: name for name in fields})  # type: ignore[arg-type]
+    assert set(found.params().values()) == fields
+
+
+def test_a_bound_without_what_keeps_it_is_told_as_none() -> None:
+    found = ControlSite().ask("commission", act="show")["bounds"]
+    assert found == {"A": 36.25, "B": 16.0, "C": 75.25, "D": None}  # no reversion timer
+    whole = shipped(MAP)
+    silent = tuple(row for row in whole.points if row.role != "cmd_heartbeat")
+    mute = ControlSite(site(map_ref=replace(whole, points=silent)))
+    found = mute.ask("commission", act="show")["bounds"]
+    assert found == {"A": 36.25, "B": None, "C": None, "D": None}

@@ -271,6 +271,21 @@ def test_nothing_is_granted_beside_a_battery_of_which_nothing_was_ever_seen() ->
     assert made.in_force_w() == [0.0, 0.0]
 
 
+def test_what_the_last_run_has_on_record_counts_after_a_restart() -> None:
+    made = under_the_site().ready_all()
+    made.command("discharge", asset="bess-1", powerW=1_200_000)
+    made.run(20)
+    made.plants["bess-1"].rtac.has_deadman = False
+    made.cut("bess-1")
+    made.run(1)
+    made.power_on()
+    made.ready("bess-2")
+    made.command("arm", asset="bess-2")
+    made.command("discharge", asset="bess-2", powerW=1_500_000)
+    made.run(20)
+    assert made.plants["bess-2"].rtac.in_force_w == 0.8e6
+
+
 def test_headroom_that_shrinks_is_taken_from_the_younger_command_and_not_given_back() -> None:
     made = at_one_transformer().ready_all()
     made.command("discharge", asset="bess-2", powerW=1_000_000)

@@ -28,6 +28,7 @@ from gateway.control.commissioning.procedure import (
     TrialView,
 )
 from gateway.control.watchdog import effects, events, machine
+from gateway.control.watchdog.orders import unsettled
 from gateway.control.watchdog.words import Cause, Phase, Terms, WriteKind, WriteResult
 
 TICK_S = 0.25
@@ -127,6 +128,7 @@ class Site:
             heartbeat_at=self.heartbeat_at,
             beats=self.beats,
             cause=self.cause,
+            unsettled=unsettled(self.dog) or "",
         )
 
     def obey(self, order: Order) -> None:
@@ -155,6 +157,8 @@ class Site:
         if self.power_w is not None:
             self.power_w = self.remote_w * self.factor
         self.tell(events.EchoRead(self.remote_w, self.now_s))
+        if self.power_w is not None:
+            self.tell(events.PowerRead(self.power_w, self.now_s))
         self.step_test()
 
     def step_test(self) -> None:

@@ -22,6 +22,7 @@ from gateway.control.execution.plan import (
 )
 from gateway.control.rules.limits import Ceiling
 from gateway.control.rules.percent_base import Base, base, writable
+from gateway.control.rules.readiness import heartbeat_range
 from gateway.measured import Quality
 from gateway.points.encode import round_trip
 from gateway.ports import Control, CrobOp, Variation
@@ -227,3 +228,15 @@ def test_the_expected_echo_is_what_the_controller_understands() -> None:
 def test_a_dispatch_starts_the_reversion_timer_with_the_sites_time() -> None:
     (write,) = preparing_writes(FULL, ramp_w_per_s=None, of=OF, reversion_s=15.0)["reversion"]
     assert write.expected == 15.0
+
+
+@pytest.mark.parametrize("scale", [0.1, 1.0, 2.0, 3.0])
+def test_our_own_heartbeat_counts_raw_so_that_each_differs_whatever_the_scale(
+    scale: float,
+) -> None:
+    beat = row("AO1", "cmd_heartbeat", unit="count", scale=scale, max=90.0, variation="int16")
+    mapped = control_map(POWER, replace(beat, feedback="local"))
+    first, last = heartbeat_range(mapped)
+    raws = [heartbeat_write(mapped, count).control.value for count in range(first, last + 1)]
+    assert raws == list(range(first, last + 1))
+    assert last == int(90 / scale)

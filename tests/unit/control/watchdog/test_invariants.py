@@ -167,7 +167,7 @@ test_no_invariant_breaks_whatever_happens_in_any_order = pytest.mark.filterwarni
 
 @pytest.mark.parametrize("wanted", [30_000, pytest.param(2_000_000, marks=pytest.mark.long)])
 def test_random_ticks_break_no_invariant(wanted: int) -> None:
-    ticks, seen, violations = soak(wanted, seed=3)
+    ticks, seen, violations = soak(wanted, seed=4)
     assert violations == []
     assert ticks >= wanted
     assert set(seen) == {phase.name for phase in Phase}, "a phase was never reached"
@@ -259,7 +259,7 @@ def test_i4_a_command_id_begins_at_most_once() -> None:
     site.activate()
     site.dispatch("c1", 400.0)
     site.tell(IdleOrdered("i"))
-    site.run(5)
+    site.run(15)
     site.tell(ArmOrdered("a"))
     assert site.state.phase is Phase.ARMED
     site.dispatch("c1", 400.0)

@@ -194,6 +194,7 @@ def test_an_echo_that_is_overtaken_by_a_newer_one_does_not_count(active: Site) -
 
 def test_a_refused_idle_is_repeated_at_once_and_then_every_2_s_without_limit(active: Site) -> None:
     active.rtac.refuses_zero = True
+    active.state = replace(active.state, grouped=True)  # zero, beat, zero is a test of its own
     active.tell(IdleOrdered("i"))
     active.run(600)
     assert active.log is not None
@@ -236,16 +237,18 @@ def test_an_idle_order_in_idle_is_written_and_verified_afresh(idle: Site) -> Non
     assert phase(idle) is Phase.IDLE
 
 
-def test_idle_becomes_idling_when_the_field_resumes_our_old_setpoint(active: Site) -> None:
+def test_idle_latches_when_the_field_resumes_our_old_setpoint(active: Site) -> None:
     active.tell(IdleOrdered("i"))
     active.run(5)
     assert phase(active) is Phase.IDLE
     active.log = []
     active.rtac.remote_w = 500.0
     active.tell(EchoRead(500.0, active.at))
-    assert changes(active) == [(Phase.IDLING, Cause.RESUMED)]
-    active.run(3)
+    resumed = [(Phase.IDLING, Cause.RESUMED), (Phase.LATCHED, Cause.RESUMED)]
+    assert changes(active) == resumed
+    active.run(30)
     assert active.rtac.remote_w == 0
+    assert of(active, WriteHeartbeat) == []  # a beat may be what revived it
 
 
 @pytest.mark.parametrize("name", ["idle", "armed", "active"])
@@ -899,7 +902,7 @@ def test_sigterm_idles_and_verifies_before_the_exit(
     site.tell(StopOrdered())
     assert of(site, MayExit) == []
     assert isinstance(of(site, *OUTPUTS)[0], WriteIdle)
-    site.run(5)
+    site.run(5 if name == "armed" else 15)  # what was in force is over when its power is gone, too
     assert of(site, MayExit) == [MayExit(verified=True)]
     assert site.rtac.remote_w == 0
 
@@ -1017,3 +1020,11 @@ def test_latched_is_not_verified_by_the_zero_that_the_site_shows_while_local(
     latched.tell(LocalSeen())
     latched.tell(EchoRead(0.0, latched.at))
     assert latched.state.demand is not None
+
+
+def test_the_rtac_heartbeat_begins_anew_at_the_last_value_that_the_map_allows() -> None:
+    site = logged(Site(terms=default_terms(beats=(5, 8))))
+    site.run(20)
+    values = [one.value for one in of(site, WriteHeartbeat) if isinstance(one, WriteHeartbeat)]
+    assert values[:6] == [5, 6, 7, 8, 5, 6]
+    assert set(values) == {5, 6, 7, 8}

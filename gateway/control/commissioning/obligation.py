@@ -1,0 +1,111 @@
+"""What is kept of a setpoint that may be in force: all that its zero needs. Pure.
+
+It is committed with the record that precedes the first frame, and goes only with a verified zero or
+an operator's declaration: never because a safety file, a digest, the clock or a key changed. So it
+holds the figures and the rows, and is read without any of them. What cannot be read counts as in
+force.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+from gateway.control.strictjson import StrictJsonError, parse_object
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+@dataclass(frozen=True, slots=True)
+class KeptRow:
+    """One control of zero, in the outstation's raw words, and the echo that shows it."""
+
+    point: str
+    value: float | str  # a number, or a CROB operation
+    variation: str
+    sbo: bool
+    echo: str
+    raw: float  # what the echo then reads
+    slack: float  # and how far it may be off
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Obligation:
+    """A setpoint of ours may be in force at this endpoint."""
+
+    number: str  # who takes it away names it
+    host: str
+    port: int
+    outstation: int
+    master: int
+    map_digest: str
+    rows: tuple[KeptRow, ...]  # of zero
+    setpoint_w: float | None  # the last one signed; None: a mode or a reserve
+    nameplate_w: float
+    lease_s: float
+    verify_s: float  # V
+    deadman_s: float  # W
+    heartbeat_s: float
+    response_s: float  # r
+    declared: str = ""  # by whom, and why: it is only said that nothing is in force
+
+    @property
+    def endpoint(self) -> str:
+        """For people."""
+        return f"{self.host}:{self.port}, outstation {self.outstation}, master {self.master}"
+
+    def differs(self, other: Obligation) -> str:
+        """What of ``other`` makes its zero another one; "" if it is the same."""
+        if self.endpoint != other.endpoint:
+            return f"it was written to {self.endpoint}, and the site now names {other.endpoint}"
+        if self.rows != other.rows:
+            return f"it was written by map {self.map_digest}, and the map is now {other.map_digest}"
+        return ""
+
+
+def fact_of_force(asset: str, found: Obligation | None) -> dict[str, str | None]:
+    """A setpoint may be in force; None: nothing is."""
+    text = None if found is None else json.dumps(asdict(found), sort_keys=True)
+    return {f"{asset}/in-force": text}
+
+
+def fact_of_group(asset: str, *, used: bool) -> dict[str, str | None]:
+    """Zero, beat, zero was used for this demand."""
+    return {f"{asset}/group": json.dumps({"used": True}) if used else None}
+
+
+def obligation(facts: Mapping[str, str], asset: str) -> Obligation | None:
+    """What ``facts`` say is in force; None also where they cannot be read: see ``is_in_force``."""
+    try:
+        body = parse_object(facts.get(f"{asset}/in-force", "").encode())
+        rows = body.pop("rows")
+        assert isinstance(rows, list)
+        kept = tuple(KeptRow(**row) for row in rows)
+        found = Obligation(rows=kept, **body)  # type: ignore[arg-type]  # judged below
+        return _sound(found)
+    except (StrictJsonError, TypeError, KeyError, AssertionError):
+        return None
+
+
+def _sound(found: Obligation) -> Obligation | None:
+    """None where a figure is none: such a comparison also raises ``TypeError``."""
+    times = (found.lease_s, found.verify_s, found.deadman_s, found.heartbeat_s, found.response_s)
+    numbers = (*times, 1.0 if found.setpoint_w is None else abs(found.setpoint_w) + 1.0)
+    return found if all(one > 0 for one in numbers) else None
+
+
+def is_in_force(facts: Mapping[str, str], asset: str) -> bool:
+    """Whether anything may be in force."""
+    return f"{asset}/in-force" in facts
+
+
+def was_grouped(facts: Mapping[str, str], asset: str) -> bool:
+    """Whether zero, beat, zero was used for the demand that is open."""
+    return f"{asset}/group" in facts
+
+
+def assets_in_force(facts: Mapping[str, str]) -> frozenset[str]:
+    """Every asset of which something may be in force, in site.toml or not."""
+    return frozenset(key.removesuffix("/in-force") for key in facts if key.endswith("/in-force"))

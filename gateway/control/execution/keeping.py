@@ -1,0 +1,76 @@
+"""What is kept of a job before its first frame: how its zero is written, and to whom. Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gateway.control.commissioning.obligation import KeptRow, Obligation
+from gateway.control.execution.plan import PlanError, idle_writes
+from gateway.points.encode import encode
+
+if TYPE_CHECKING:
+    from gateway.config.site import AssetSettings
+    from gateway.control.rules.percent_base import Base
+    from gateway.control.watchdog.words import Terms
+    from gateway.points.pointmap import PointsMap
+
+
+def kept(
+    asset: AssetSettings,
+    points_map: PointsMap,
+    terms: Terms,
+    *,
+    number: str,
+    of: Base,
+    setpoint_w: float | None,
+) -> Obligation:
+    """Put together what zero needs, whatever the files say later.
+
+    Args:
+        asset: whose.
+        points_map: how zero is said.
+        terms: of the watchdog.
+        number: whoever takes it away names it.
+        of: what percent are of.
+        setpoint_w: that is about to be written; None: a mode or a reserve.
+    """
+    link = asset.dnp3
+    return Obligation(
+        number=number,
+        host=link.host,
+        port=link.port,
+        outstation=link.outstation_address,
+        master=link.master_address,
+        map_digest=points_map.digest,
+        rows=_rows(points_map, of),
+        setpoint_w=setpoint_w,
+        nameplate_w=asset.nameplate_w,
+        lease_s=terms.lease_s,
+        verify_s=terms.idle_verify_s,
+        deadman_s=terms.deadman_s,
+        heartbeat_s=terms.heartbeat_s,
+        response_s=terms.response_s,
+    )
+
+
+def _rows(points_map: PointsMap, of: Base) -> tuple[KeptRow, ...]:
+    try:
+        writes = idle_writes(points_map, of)
+    except PlanError:
+        return ()
+    found = []
+    for write in writes:
+        echo = points_map.by_point.get(write.echo)
+        raw, step = 0.0, 0.0
+        if echo is not None and not isinstance(write.expected, bool):
+            raw, step = float(encode(write.expected, echo) or 0.0), echo.step
+        elif isinstance(write.expected, bool):
+            raw = float(write.expected is not (echo is not None and echo.invert))
+        control = write.control
+        value = control.value if isinstance(control.value, str) else float(control.value)
+        slack = write.tolerance / step if step else 0.0
+        row = KeptRow(
+            control.point, value, control.variation.value, write.sbo, write.echo, raw, slack
+        )
+        found.append(row)
+    return tuple(found)
