@@ -123,21 +123,64 @@ class SafetySettings:
 
 
 @dataclass(frozen=True, slots=True)
+class ZeroPath:
+    """What the bounds take from an asset's map and session: how zero gets to its RTAC."""
+
+    response_s: float  # r, the session's response timeout
+    controls: int = 1  # n, up to the one that carries power
+    sbo: bool = False  # each is selected before it is operated
+    reads: int = 1  # q, requests of one critical read
+    dead_man: bool = True  # the RTAC hears a heartbeat of ours
+    reversion: bool = False  # the device has a timer of its own
+
+    @property
+    def text(self) -> str:
+        """For people: what a zero is made of."""
+        controls = "1 control" if self.controls == 1 else f"{self.controls} controls"
+        return f"{controls}, {'select before operate' if self.sbo else 'direct operate'}"
+
+    @property
+    def control_s(self) -> float:
+        """S r: of one control, from its first request to its last answer."""
+        return (2 if self.sbo else 1) * self.response_s
+
+    @property
+    def zero_s(self) -> float:
+        """N s r: of a zero, up to the control that carries power."""
+        return self.controls * self.control_s
+
+    @property
+    def underway_s(self) -> float:
+        """U: what may be under way before it, a control of ours."""
+        return self.control_s
+
+    @property
+    def least_verify_s(self) -> float:
+        """The least V: what is under way, zero, its echo read; and zero once more."""
+        return self.underway_s + 2 * self.zero_s + (1 + self.reads) * self.response_s
+
+
+@dataclass(frozen=True, slots=True)
 class Bounds:
-    """How long a setpoint of ours can outlive its cause, s, the ramp to zero not counted."""
+    """How long a setpoint of ours can outlive its cause, s, the ramp to zero not counted.
+
+    None where the map has nothing that could keep the bound.
+    """
 
     cloud_dead_s: float  # A: the cloud is dead, the RTAC obeys
-    gateway_dead_s: float  # B: gateway, host, power or link is dead
-    refused_s: float  # C: the RTAC answers but refuses zero
-    reversion_s: float  # D: no RTAC logic and the link is dead
+    gateway_dead_s: float | None  # B: gateway, host, power or link is dead
+    refused_s: float | None  # C: the RTAC answers but refuses zero
+    reversion_s: float | None  # D: no RTAC logic and the link is dead
 
 
-def bounds(watchdog: WatchdogSettings, *, response_s: float) -> Bounds:
-    """Bounds A to D for an asset whose session's response timeout is ``response_s`` (s)."""
+def bounds(watchdog: WatchdogSettings, path: ZeroPath) -> Bounds:
+    """Bounds A to D of an asset. Source: the table of section 7, "Bounds"."""
+    response_s = path.response_s
     told_s = watchdog.lease_s + TICK_S
+    silent_s = response_s + watchdog.rtac_deadman_s + RTAC_SCAN_S  # r: the last beat may be late
     return Bounds(
-        cloud_dead_s=told_s + 2 * response_s,
-        gateway_dead_s=watchdog.rtac_deadman_s + RTAC_SCAN_S,
-        refused_s=told_s + watchdog.idle_verify_s + watchdog.rtac_deadman_s,
-        reversion_s=watchdog.reversion_s,
+        cloud_dead_s=told_s + path.underway_s + path.zero_s,
+        gateway_dead_s=silent_s if path.dead_man else None,
+        refused_s=told_s + watchdog.idle_verify_s + silent_s if path.dead_man else None,
+        reversion_s=watchdog.reversion_s + response_s if path.reversion else None,
     )

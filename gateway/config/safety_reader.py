@@ -24,6 +24,7 @@ from gateway.errors import ConfigError, Fault, Where
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from gateway.config.safety import ZeroPath
     from gateway.config.toml import Document, Section
 
 _KID = r"[A-Za-z0-9._-]{1,64}"
@@ -32,7 +33,11 @@ _Table = TypeVar("_Table")
 
 
 def safety_settings(
-    document: Document, *, folder: str, response_timeouts_s: Mapping[str, float]
+    document: Document,
+    *,
+    folder: str,
+    response_timeouts_s: Mapping[str, float],
+    paths: Mapping[str, ZeroPath] | None = None,
 ) -> SafetySettings:
     """Read and check the whole document.
 
@@ -40,6 +45,7 @@ def safety_settings(
         document: the parsed safety.toml.
         folder: the folder of the file; relative paths in it start there.
         response_timeouts_s: of every asset's session, s, by asset id.
+        paths: how zero gets to each asset whose map allows control, by asset id.
 
     Raises:
         ConfigError: with every fault of the file.
@@ -66,7 +72,8 @@ def safety_settings(
     keys = tuple(_key(section, folder) for section in document.sections("trusted_key"))
     risk = _read(document, "risk_acceptance", _risk) if "risk_acceptance" in top.values else None
     if watchdog is not None:
-        check_times(document, watchdog, limits, response_timeouts_s)
+        zeroed = {} if approval == "monitor" else paths or {}
+        check_times(document, watchdog, limits, response_timeouts_s, zeroed)
     check_keys(document, keys, approval)
     if document.faults or watchdog is None or limits is None:
         raise ConfigError(sorted(document.faults, key=lambda fault: fault.where.line))

@@ -23,6 +23,7 @@ from gateway.control.intake import CommandIntake, IntakePlace
 from gateway.control.inward import Start
 from gateway.control.records import Records
 from gateway.control.rules import readiness
+from gateway.control.rules.zero_path import zero_path
 from gateway.control.trial import Trial
 from gateway.control.watchdog import events as watchdog_events
 from gateway.control.watchdog.state import LASTING, Held
@@ -463,9 +464,8 @@ class AssetControl:
         """For ``commission show``."""
         done, ground = self._commissioned, self._ground
         settings = self.controller.safety.settings
-        found = bounds(settings.watchdog, response_s=ground.asset.dnp3.response_timeout_s)
-        beats = readiness.dead_man_testable(ground.points_map)
-        timed = readiness.has_reversion(ground.points_map)
+        path = zero_path(ground.points_map, ground.asset.dnp3.response_timeout_s)
+        found = bounds(settings.watchdog, path)
         return {
             "safetyDigest": None if self._safety is None else self._safety.digest,
             "mapDigest": ground.points_map.digest,
@@ -481,9 +481,9 @@ class AssetControl:
             "deadmanTest": None if done.deadman_test is None else done.deadman_test.unix_ms,
             "bounds": {
                 "A": found.cloud_dead_s,
-                "B": found.gateway_dead_s if beats else None,
-                "C": found.refused_s if beats else None,
-                "D": found.reversion_s if timed else None,
+                "B": found.gateway_dead_s,
+                "C": found.refused_s,
+                "D": found.reversion_s,
             },
         }
 

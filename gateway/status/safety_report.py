@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from gateway.config.safety import bounds
 from gateway.control.rules import readiness
 from gateway.control.rules.limits import site_limits
+from gateway.control.rules.zero_path import zero_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -104,15 +105,20 @@ def _layers(site: Site, settings: SafetySettings, asset: AssetSettings) -> Itera
         yield "no reversion timer"
     if settings.risk is not None and not beats and not timed:
         yield f"risk accepted by {settings.risk.name} on {settings.risk.date}"
-    found = bounds(watchdog, response_s=asset.dnp3.response_timeout_s)
+    path = zero_path(points_map, asset.dnp3.response_timeout_s)
+    found = bounds(watchdog, path)
+    yield f"bounds at the response timeout, {path.response_s:g} s; zero is {path.text}"
     ramp = f"plus {settings.limits.ramp_to_zero_s:g} s of ramp"
     yield f"bound A {found.cloud_dead_s:g} s {ramp}: the cloud is dead, the RTAC obeys"
-    nothing = "none (the map has no heartbeat)"
-    gateway_dead = f"{found.gateway_dead_s:g} s" if beats else nothing
+    gateway_dead = _seconds(found.gateway_dead_s, "heartbeat")
     yield f"bound B {gateway_dead}: gateway, host, power or link is dead"
-    yield f"bound C {f'{found.refused_s:g} s' if beats else nothing}: the RTAC refuses zero"
-    reverted = f"{found.reversion_s:g} s" if timed else "none (the map has no reversion timer)"
+    yield f"bound C {_seconds(found.refused_s, 'heartbeat')}: the RTAC refuses zero"
+    reverted = _seconds(found.reversion_s, "reversion timer")
     yield f"bound D {reverted}: no RTAC logic, and the link is dead"
+
+
+def _seconds(found_s: float | None, means: str) -> str:
+    return f"none (the map has no {means})" if found_s is None else f"{found_s:g} s"
 
 
 def _commissioned(

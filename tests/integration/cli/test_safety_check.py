@@ -149,9 +149,10 @@ def test_check_says_who_may_sign_and_how_long_a_setpoint_can_last(
         "  bess-1: at most -1500000 W (charging) to 1200000 W (discharging), 10 to 95 %",
         "  bess-1: heartbeat counter, every 2 s",
         "  bess-1: no reversion timer",
+        "  bess-1: bounds at the response timeout, 3 s; zero is 1 control, direct operate",
         "  bess-1: bound A 36.25 s plus 15 s of ramp: the cloud is dead, the RTAC obeys",
-        "  bess-1: bound B 16 s: gateway, host, power or link is dead",
-        "  bess-1: bound C 75.25 s: the RTAC refuses zero",
+        "  bess-1: bound B 19 s: gateway, host, power or link is dead",
+        "  bess-1: bound C 79.25 s: the RTAC refuses zero",
         (
             "  bess-1: bound D none (the map has no reversion timer): "
             "no RTAC logic, and the link is dead"
@@ -159,6 +160,26 @@ def test_check_says_who_may_sign_and_how_long_a_setpoint_can_last(
         "  bess-1: the map allows control",
         "  bess-1: control needs the commissioning: acknowledge, sign-test, deadman-test",
     ]
+
+
+def test_v_that_is_too_short_for_a_map_that_allows_control_is_a_fault(
+    site: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    quick = GOOD.replace("ramp_w_per_s = 100000", "ramp_w_per_s = 1000000")
+    write_safety(site.parent, quick.replace("idle_verify_s = 30", "idle_verify_s = 14"))
+    code, _, err = check(site, capsys)
+    assert code == EX_CONFIG
+    assert err == [
+        (
+            "safety.toml:7: [watchdog] idle_verify_s = 14: must be at least 15 seconds for asset "
+            "'bess-1', what may be under way (3 s), zero twice (each 3 s: 1 control, direct "
+            "operate), and 2 response timeouts (3 s) for its echo: bound C would latch a battery "
+            "that obeys"
+        )
+    ]
+    site.write_text(site.read_text().replace('firmware = "1.4.2"', 'map = "raw@1.0.0"'))
+    code, _, err = check(site, capsys)
+    assert (code, err) == (0, [])
 
 
 def test_a_map_that_refuses_control_is_said_with_its_reasons(

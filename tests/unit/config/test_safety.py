@@ -7,7 +7,13 @@ from dataclasses import replace
 
 import pytest
 
-from gateway.config.safety import Bounds, SafetySettings, SharedLimitSettings, bounds
+from gateway.config.safety import (
+    Bounds,
+    SafetySettings,
+    SharedLimitSettings,
+    ZeroPath,
+    bounds,
+)
 from gateway.config.safety_reader import safety_settings
 from gateway.config.toml import parse
 from gateway.control.watchdog.terms import terms
@@ -49,15 +55,20 @@ revoked = false
 KEYS = {"ops-1": b"one", "boss-1": b"two"}
 
 
-def load(text: str, *, response_s: float = 3.0) -> SafetySettings:
+def load(
+    text: str, *, response_s: float = 3.0, paths: dict[str, ZeroPath] | None = None
+) -> SafetySettings:
     document = parse(text.encode(), file="safety.toml")
+    timeouts_s = {"bess-1": response_s}
     folder = "/etc/bess-gateway"
-    return safety_settings(document, folder=folder, response_timeouts_s={"bess-1": response_s})
+    return safety_settings(document, folder=folder, response_timeouts_s=timeouts_s, paths=paths)
 
 
-def faults(text: str, *, response_s: float = 3.0) -> list[str]:
+def faults(
+    text: str, *, response_s: float = 3.0, paths: dict[str, ZeroPath] | None = None
+) -> list[str]:
     with pytest.raises(ConfigError) as caught:
-        load(text, response_s=response_s)
+        load(text, response_s=response_s, paths=paths)
     return str(caught.value).splitlines()
 
 
@@ -92,8 +103,53 @@ def test_a_risk_acceptance_is_named_and_dated() -> None:
     ]
 
 
-def test_the_bounds_of_the_defaults_are_36_16_75_and_60_s() -> None:
-    assert bounds(load(GOOD).watchdog, response_s=3.0) == Bounds(36.25, 16, 75.25, 60)
+@pytest.mark.parametrize(
+    ("path", "cloud_dead_s"),
+    [
+        (ZeroPath(3.0), 36.25),
+        (ZeroPath(3.0, controls=2), 39.25),
+        (ZeroPath(3.0, sbo=True), 42.25),
+        (ZeroPath(3.0, controls=2, sbo=True), 48.25),
+        (ZeroPath(0.5, controls=2, sbo=True), 33.25),
+    ],
+)
+def test_the_bounds_follow_from_how_zero_gets_to_the_rtac(
+    path: ZeroPath, cloud_dead_s: float
+) -> None:
+    found = bounds(load(GOOD).watchdog, replace(path, reversion=True))
+    r = path.response_s
+    assert found == Bounds(cloud_dead_s, 16 + r, 76.25 + r, 60 + r)
+
+
+def test_what_the_map_has_no_means_for_has_no_bound() -> None:
+    found = bounds(load(GOOD).watchdog, ZeroPath(3.0, dead_man=False))
+    assert found == Bounds(36.25, None, None, None)
+
+
+@pytest.mark.parametrize(
+    ("path", "least_s"),
+    [
+        (ZeroPath(3.0), 15),
+        (ZeroPath(3.0, reads=3), 21),
+        (ZeroPath(3.0, controls=2), 21),
+        (ZeroPath(3.0, sbo=True), 24),
+        (ZeroPath(3.0, controls=2, sbo=True), 36),
+    ],
+)
+def test_v_must_be_enough_for_the_map_of_each_asset(path: ZeroPath, least_s: float) -> None:
+    assert path.least_verify_s == least_s
+    quick = GOOD.replace("ramp_w_per_s = 100000", "ramp_w_per_s = 1000000")
+    enough = quick.replace("idle_verify_s = 30", f"idle_verify_s = {least_s}")
+    assert load(enough, paths={"bess-1": path}).watchdog.idle_verify_s == least_s
+    short = quick.replace("idle_verify_s = 30", f"idle_verify_s = {least_s - 0.1:g}")
+    (found,) = faults(short, paths={"bess-1": path})
+    assert found.startswith(
+        f"safety.toml:7: [watchdog] idle_verify_s = {least_s - 0.1:g}: must be at least "
+        f"{least_s} seconds for asset 'bess-1'"
+    )
+    assert path.text in found
+    assert "bound C" in found
+    assert load(short.replace('"dual"', '"monitor"'), paths={"bess-1": path})
 
 
 def test_all_assets_together_may_have_a_limit_each_way() -> None:
