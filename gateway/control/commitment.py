@@ -54,6 +54,23 @@ class InForceMark:
             return replace(now, burden=burden)
         return replace(now, burden=self.burden.beside(burden))
 
+    def carries_w(self, last_w: float | None, measured_w: float | None) -> float:
+        """Which way power may be flowing, by its sign: the point that carries it is zeroed first.
+
+        By the setpoint that may be in force; where it may be one each way, or none is known, by
+        the measured power, or else the last setpoint; 0: nobody knows.
+
+        Args:
+            last_w: the last setpoint of ours that was not zero, W; None: not known.
+            measured_w: power, + discharging; None: not known.
+        """
+        charge_w, discharge_w = self.burden.charge_w, self.burden.discharge_w
+        if bool(charge_w) is not bool(discharge_w):
+            return discharge_w - charge_w
+        if charge_w:
+            return measured_w or last_w or 0.0
+        return last_w or measured_w or 0.0
+
 
 def commitment(
     mark: InForceMark,

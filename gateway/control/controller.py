@@ -523,6 +523,7 @@ class Controller:
                 self.view.base(now),
                 release=self._releasing,
                 reversion_s=self.safety.settings.watchdog.reversion_s,
+                carries_w=self._mark.carries_w(self.state.last_w, self.view.power_w(now)),
             )
         except PlanError as error:
             text = f"{kind.name.lower()}: {error}"

@@ -498,6 +498,24 @@ _TOGETHER = (
         "        pass\n",
         "test_a_battery_that_runs_away_is_taken_off_at_once",
     ),
+    _in("execution/plan", "execution/plan")(
+        "the point that carries power is zeroed first",
+        "by_charge = carries_w < 0 if power_w == 0 else power_w > 0",
+        "by_charge = power_w >= 0",
+        "test_of_a_split_zero_the_point_that_carries_power_is_written_first_and_both_are",
+    ),
+    _in("commitment")(
+        "a setpoint is in force until another is seen",
+        "if held.settled and not underway:",
+        "if True:",
+        "test_a_setpoint_may_be_in_force_until_another_one_is_seen",
+    ),
+    _in("commitment")(
+        "a setpoint is in force until power is gone",
+        "if verified and state.phase in _STILL and not state.in_force:",
+        "if verified and state.phase in _STILL:",
+        "test_nothing_is_in_force_once_echo_and_power_are_zero",
+    ),
     _shared(
         "opposite signs do not net",
         "return cls(max(0.0, -power_w), max(0.0, power_w))",

@@ -137,6 +137,24 @@ def test_split_zeroes_the_other_direction_first_in_each_of_the_four_variations(
     assert site.sims[asset].state()["setpoint_w"] == 0
 
 
+@pytest.mark.parametrize("asset", ["bess-2", "bess-3"])
+def test_of_a_split_zero_the_point_that_carries_power_is_written_first(
+    site: ControlSite, asset: str
+) -> None:
+    for watts, points in ((-300_000, ["AO10", "AO11"]), (300_000, ["AO11", "AO10"])):
+        if site.control(asset)["state"] != "ARMED":
+            site.calm(asset).arm(asset)
+        site.power(watts, asset)
+        began = now().mono_s
+        site.told(site.send("idle", asset), {"succeeded"})
+        zeros = [
+            one["point"]
+            for one in site.writes(asset, after=began)
+            if one["role"] in ("cmd_charge", "cmd_discharge") and one["function"] != "SELECT"
+        ]
+        assert zeros[:2] == points
+
+
 def test_the_ramp_goes_to_the_rtac_where_it_ramps_and_one_setpoint_follows(
     site: ControlSite,
 ) -> None:
