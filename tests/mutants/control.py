@@ -504,6 +504,12 @@ _TOGETHER = (
         "by_charge = power_w >= 0",
         "test_of_a_split_zero_the_point_that_carries_power_is_written_first_and_both_are",
     ),
+    _in("execution/job", "execution/execute")(
+        "ramp points carry the site's ramp",
+        "points_map, ramp_w_per_s=site, of=of,",
+        "points_map, ramp_w_per_s=ramp, of=of,",
+        "test_ramp_points_carry_the_sites_ramp_and_a_slower_one_is_stepped",
+    ),
     _in("commitment")(
         "a setpoint is in force until another is seen",
         "if held.settled and not underway:",

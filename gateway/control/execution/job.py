@@ -93,12 +93,14 @@ def power_job(  # noqa: PLR0913 - a job is complete, so everything goes in
     Raises:
         PlanError: the map cannot say it.
     """
-    ramp = min(ceiling_ramp_w_per_s, command.ramp_w_per_s or ceiling_ramp_w_per_s)
+    site = ceiling_ramp_w_per_s
+    ramp = min(site, command.ramp_w_per_s or site)
     control = points_map.control
     order = control.order if control is not None else ("setpoint",)
-    ready = preparing_writes(points_map, ramp_w_per_s=ramp, of=of, reversion_s=reversion_s)
+    ready = preparing_writes(points_map, ramp_w_per_s=site, of=of, reversion_s=reversion_s)
     at = order.index("setpoint") if "setpoint" in order else len(order)
-    by_rtac = "ramp" in order and "ramp" in ready
+    # Its points carry the site's ramp, for zero follows them: a slower one is made of steps.
+    by_rtac = "ramp" in order and "ramp" in ready and ramp == site
     return Job(
         id=command.id,
         points_map=points_map,

@@ -161,13 +161,20 @@ def test_the_ramp_goes_to_the_rtac_where_it_ramps_and_one_setpoint_follows(
     asset = "bess-4"
     site.calm(asset).arm(asset)
     began = now().mono_s
-    id_ = site.send("setpoint", asset, power_w=600_000, duration_s=600, ramp_w_per_s=150_000)
+    id_ = site.send("setpoint", asset, power_w=600_000, duration_s=600)
     site.told(id_, {"succeeded"})
     (ramp,) = site.writes(asset, role="cmd_ramp", after=began)
-    assert ramp["raw"] == 150_000
+    assert ramp["raw"] == 1_000_000  # the site's
     (power,) = site.writes(asset, role="cmd_discharge", after=began)
     assert power["value"] == 600_000
     assert ramp["mono_s"] < power["mono_s"]
+    began = now().mono_s
+    id_ = site.send("setpoint", asset, power_w=300_000, duration_s=600, ramp_w_per_s=50_000)
+    site.told(id_, {"succeeded"})
+    (ramp,) = site.writes(asset, role="cmd_ramp", after=began)
+    assert ramp["raw"] == 1_000_000
+    steps = [one["value"] for one in site.writes(asset, role="cmd_discharge", after=began)]
+    assert steps == [500_000, 400_000, 300_000]
 
 
 def test_a_pulse_goes_once(site: ControlSite) -> None:
