@@ -138,6 +138,8 @@ class Controller:
         self._orders = PowerlessOrders()
         self._stop = HeldStop()
         self._mark = InForceMark()
+        self._runs = False  # a pass is under way
+        self._taken: tuple[float, Commitment] | None = None  # monotonic s, of what is shared
         self._unborn = False  # a command ended before its first frame
         self._forgetting: set[int] = set()  # tokens of records that nothing is in force
         self._grouping = 0  # of the record that zero, beat, zero waits for
@@ -238,8 +240,10 @@ class Controller:
 
     def commitment(self, now: Now) -> Commitment:
         """What it takes of what it shares with others."""
+        if self._taken is not None and self._taken[0] == now.mono_s:
+            return self._taken[1]  # all that share ask, at the same instant
         asset = self._asset
-        return commitment(
+        found = commitment(
             self._mark,
             self.state,
             self._accepted.values(),
@@ -248,6 +252,9 @@ class Controller:
             largest=Burden(asset.max_charge_w, asset.max_discharge_w),
             deadband_w=deadband_w(self._map, asset.nameplate_w),
         )
+        if not self._runs:
+            self._taken = now.mono_s, found
+        return found
 
     @property
     def dispatch(self) -> Execution | None:
@@ -317,6 +324,7 @@ class Controller:
         """Take ``event`` and all that follows from it."""
         queue = deque((event,))
         self._judged = False
+        self._runs, self._taken = True, None
         while queue:
             one = queue.popleft()
             self._handlers[type(one)](one, now)
@@ -327,6 +335,7 @@ class Controller:
         self._tell_all(self._orders.settle(self.state, self.view.power_w(now)), now)
         self._mark = self._mark.handle(self.state, underway=self._outputs.powering)
         found, self._effects = self._effects, []
+        self._runs = False
         return found
 
     def _then(self, *found: object) -> None:

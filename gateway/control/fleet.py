@@ -179,10 +179,10 @@ class Fleet:
         return self._out(out, now)
 
     def _beside(self, out: list[Effect], now: Now, names: set[str]) -> list[Effect]:
-        """Let those see it that share something with ``names``, where they have power of ours."""
+        """Let those judge their limits that share something with ``names``, and have power."""
         others = {
             name
-            for name in self._sharing.beside(names)
+            for name in self._sharing.disturbed(names, now)
             if self._controls[name].controller.dispatch is not None
         }
         for name in sorted(others):

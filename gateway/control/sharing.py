@@ -93,6 +93,9 @@ class Sharing:
         self._transformers: dict[str, SharedTransformer] = {}
         self._members: dict[str, tuple[str, ...]] = {}  # of each transformer
         self._site = _UNBOUNDED  # of all assets together
+        self._shared: set[str] = set()  # assets that share anything
+        self._sure: dict[str, Burden] = {}  # what each was known to go on taking
+        self._figures: dict[str, tuple[Ceiling, Burden]] = {}  # of each transformer, likewise
 
     def become(self, site: Site, controllers: Mapping[str, Controller]) -> None:
         """Follow these controllers: at the start, and on a reload."""
@@ -112,6 +115,9 @@ class Sharing:
             self._transformers[id_] = found
             self._members[id_] = tuple(one.id for one in assets)
         together = {name for names in self._members.values() for name in names}
+        every = self._site != _UNBOUNDED
+        self._shared = {name for name in controllers if every or name in together}
+        self._sure, self._figures = {}, {}
         for name, controller in self._controllers.items():
             controller.take_share(partial(self.share, name), alone=name not in together)
 
@@ -143,14 +149,22 @@ class Sharing:
         found = [one.commitment(now) for one in members.values()]
         return share(list(members).index(name), found, limit, others=taken)
 
-    def beside(self, names: Iterable[str]) -> set[str]:
-        """All that share anything with one of these, less these."""
-        asked = set(names)
-        groups = [set(self._members[id_]) for id_ in self._transformers]
-        if self._site != _UNBOUNDED:
-            groups.append(set(self._controllers))
-        found = {name for group in groups if group & asked for name in group}
-        return (found & self._controllers.keys()) - asked
+    def disturbed(self, names: Iterable[str], now: Now) -> set[str]:
+        """Who may have to give way, since something happened to ``names``."""
+        moved = set()
+        for name in self._shared.intersection(names):
+            sure = self._controllers[name].commitment(now).sure
+            if self._sure.get(name) != sure:
+                self._sure[name] = sure
+                moved.add(name)
+        found = set(self._controllers) if moved and self._site != _UNBOUNDED else set[str]()
+        for id_, one in self._transformers.items():
+            members = self._of(self._members[id_])
+            figures = one.limit(members, now), one.seen.span()[1]
+            if self._figures.get(id_) != figures or moved & members.keys():
+                self._figures[id_] = figures
+                found |= members.keys()
+        return found
 
     def _of(self, names: Iterable[str]) -> dict[str, Controller]:
         return {name: self._controllers[name] for name in names if name in self._controllers}

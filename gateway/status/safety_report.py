@@ -64,8 +64,12 @@ def _of_asset(site: Site, safety: Safety, asset: AssetSettings, now_ms: int) -> 
         f"{limits.contract_w(1.0):.15g} W (discharging), "
         f"{limits.min_soc_pct:g} to {limits.max_soc_pct:g} %"
     )
-    if others := _at_one_transformer(site, asset):
+    others = _at_one_transformer(site, asset)
+    if others:
         yield f"shares transformer {asset.grid['transformer']} with {', '.join(others)}"
+    together = safety.settings.limits.site is not None and len(site.settings.assets) > 1
+    if (others or together) and points_map.row("power") is None:
+        yield "WARNING: the map has no measured power: at what is shared it counts with all it can"
     yield from _layers(site, safety.settings, asset)
     refusals = readiness.map_refusals(points_map)
     for text in refusals:

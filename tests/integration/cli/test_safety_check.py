@@ -102,6 +102,11 @@ def test_batteries_at_one_transformer_are_named(
     assert code == 0
     assert "  bess-1: shares transformer T1 with bess-2" in out
     assert "  bess-2: shares transformer T1 with bess-1" in out
+    assert not any("no measured power" in line for line in out)
+    site.write_text(site.read_text().replace('firmware = "1.4.2"', 'map = "raw@1.0.0"', 1))
+    _, out, _ = check(site, capsys)
+    (told,) = [line for line in out if "no measured power" in line]
+    assert told.startswith("  bess-1: WARNING: the map has no measured power: at what is shared")
 
 
 def test_every_key_of_the_example_and_of_the_settings_is_in_the_man_page() -> None:
