@@ -15,6 +15,12 @@ BOUNDS = {
     "C": "the RTAC answers but refuses zero",
     "D": "no RTAC logic, link dead",
 }
+_TABLES = {
+    "limits": "limits",
+    "siteLimits": "limits of all assets together",
+    "watchdog": "watchdog",
+    "risk": "risk",
+}
 _KEPT_BY = {"B": "heartbeat", "C": "heartbeat", "D": "reversion timer"}
 _NAMES = {  # of settings: what they are called, unit
     "maxChargeW": ("largest charge", "W"),
@@ -22,6 +28,8 @@ _NAMES = {  # of settings: what they are called, unit
     "minSocPct": ("lowest state of charge", "%"),
     "maxSocPct": ("highest state of charge", "%"),
     "rampWPerS": ("ramp", "W/s"),
+    "commandIntervalS": ("one power command per", "s"),
+    "commandsPer5Min": ("power commands in 5 min", ""),
     "leaseS": ("lease L", "s"),
     "challengeS": ("challenge every", "s"),
     "heartbeatS": ("RTAC heartbeat every", "s"),
@@ -149,8 +157,8 @@ def commissioning(asset: str, shown: Mapping[str, Any]) -> str:
     ]
     if shown["safetyDigest"] and not shown.get("limits"):
         lines.append("  limits        not told by this daemon: read safety.toml before you agree")
-    for title in ("limits", "watchdog", "risk"):
-        lines += _settings(title, shown.get(title))
+    for key, title in _TABLES.items():
+        lines += _settings(title, shown.get(key))
     if bounds := shown.get("bounds"):
         lines.append("  a setpoint ends, plus the ramp to zero, at the latest after")
         lines += [f"    {key} {_bound(key, bounds[key])}" for key in sorted(bounds)]
@@ -206,7 +214,7 @@ def _settings(title: str, values: Mapping[str, Any] | None) -> list[str]:
     lines = [f"  {title}"] if values else []
     for key, value in (values or {}).items():
         name, unit = _NAMES.get(key, (key, ""))
-        lines.append(f"    {name:<24} {_amount(value, unit)}")
+        lines += [] if value is None else [f"    {name:<24} {_amount(value, unit)}"]
     return lines
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
@@ -39,14 +40,32 @@ class WatchdogSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class SharedLimitSettings:
+    """``[limits.site]``: what all assets together may take."""
+
+    max_charge_w: float | None  # None: no limit this way
+    max_discharge_w: float | None
+
+    @property
+    def most_w(self) -> tuple[float, float]:
+        """Charging and discharging, W; inf without a limit."""
+        both = (self.max_charge_w, self.max_discharge_w)
+        charge_w, discharge_w = (math.inf if one is None else one for one in both)
+        return charge_w, discharge_w
+
+
+@dataclass(frozen=True, slots=True)
 class LimitSettings:
-    """``[limits]`` of the site."""
+    """``[limits]``: of each asset, and of all of them together."""
 
     max_charge_w: float
     max_discharge_w: float
     min_soc_pct: float
     max_soc_pct: float
     ramp_w_per_s: float
+    command_interval_s: float = 2.0  # between two power commands of one asset, at least
+    commands_per_5_min: int = 30  # of power, of one asset, at most
+    site: SharedLimitSettings | None = None
 
     @property
     def ramp_to_zero_s(self) -> float:
@@ -104,21 +123,64 @@ class SafetySettings:
 
 
 @dataclass(frozen=True, slots=True)
+class ZeroPath:
+    """What the bounds take from an asset's map and session: how zero gets to its RTAC."""
+
+    response_s: float  # r, the session's response timeout
+    controls: int = 1  # n, up to the one that carries power
+    sbo: bool = False  # each is selected before it is operated
+    reads: int = 1  # q, requests of one critical read
+    dead_man: bool = True  # the RTAC hears a heartbeat of ours
+    reversion: bool = False  # the device has a timer of its own
+
+    @property
+    def text(self) -> str:
+        """For people: what a zero is made of."""
+        controls = "1 control" if self.controls == 1 else f"{self.controls} controls"
+        return f"{controls}, {'select before operate' if self.sbo else 'direct operate'}"
+
+    @property
+    def control_s(self) -> float:
+        """S r: of one control, from its first request to its last answer."""
+        return (2 if self.sbo else 1) * self.response_s
+
+    @property
+    def zero_s(self) -> float:
+        """N s r: of a zero, up to the control that carries power."""
+        return self.controls * self.control_s
+
+    @property
+    def underway_s(self) -> float:
+        """U: what may be under way before it, a control of ours."""
+        return self.control_s
+
+    @property
+    def least_verify_s(self) -> float:
+        """The least V: what is under way, zero, its echo read; and zero once more."""
+        return self.underway_s + 2 * self.zero_s + (1 + self.reads) * self.response_s
+
+
+@dataclass(frozen=True, slots=True)
 class Bounds:
-    """How long a setpoint of ours can outlive its cause, s, the ramp to zero not counted."""
+    """How long a setpoint of ours can outlive its cause, s, the ramp to zero not counted.
+
+    None where the map has nothing that could keep the bound.
+    """
 
     cloud_dead_s: float  # A: the cloud is dead, the RTAC obeys
-    gateway_dead_s: float  # B: gateway, host, power or link is dead
-    refused_s: float  # C: the RTAC answers but refuses zero
-    reversion_s: float  # D: no RTAC logic and the link is dead
+    gateway_dead_s: float | None  # B: gateway, host, power or link is dead
+    refused_s: float | None  # C: the RTAC answers but refuses zero
+    reversion_s: float | None  # D: no RTAC logic and the link is dead
 
 
-def bounds(watchdog: WatchdogSettings, *, response_s: float) -> Bounds:
-    """Bounds A to D for an asset whose session's response timeout is ``response_s`` (s)."""
+def bounds(watchdog: WatchdogSettings, path: ZeroPath) -> Bounds:
+    """Bounds A to D of an asset. Source: the table of section 7, "Bounds"."""
+    response_s = path.response_s
     told_s = watchdog.lease_s + TICK_S
+    silent_s = response_s + watchdog.rtac_deadman_s + RTAC_SCAN_S  # r: the last beat may be late
     return Bounds(
-        cloud_dead_s=told_s + 2 * response_s,
-        gateway_dead_s=watchdog.rtac_deadman_s + RTAC_SCAN_S,
-        refused_s=told_s + watchdog.idle_verify_s + watchdog.rtac_deadman_s,
-        reversion_s=watchdog.reversion_s,
+        cloud_dead_s=told_s + path.underway_s + path.zero_s,
+        gateway_dead_s=silent_s if path.dead_man else None,
+        refused_s=told_s + watchdog.idle_verify_s + silent_s if path.dead_man else None,
+        reversion_s=watchdog.reversion_s + response_s if path.reversion else None,
     )

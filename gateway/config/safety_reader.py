@@ -14,6 +14,7 @@ from gateway.config.safety import (
     LimitSettings,
     RiskAcceptance,
     SafetySettings,
+    SharedLimitSettings,
     TrustedKeySettings,
     WatchdogSettings,
 )
@@ -23,6 +24,7 @@ from gateway.errors import ConfigError, Fault, Where
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from gateway.config.safety import ZeroPath
     from gateway.config.toml import Document, Section
 
 _KID = r"[A-Za-z0-9._-]{1,64}"
@@ -31,7 +33,11 @@ _Table = TypeVar("_Table")
 
 
 def safety_settings(
-    document: Document, *, folder: str, response_timeouts_s: Mapping[str, float]
+    document: Document,
+    *,
+    folder: str,
+    response_timeouts_s: Mapping[str, float],
+    paths: Mapping[str, ZeroPath] | None = None,
 ) -> SafetySettings:
     """Read and check the whole document.
 
@@ -39,6 +45,7 @@ def safety_settings(
         document: the parsed safety.toml.
         folder: the folder of the file; relative paths in it start there.
         response_timeouts_s: of every asset's session, s, by asset id.
+        paths: how zero gets to each asset whose map allows control, by asset id.
 
     Raises:
         ConfigError: with every fault of the file.
@@ -65,7 +72,8 @@ def safety_settings(
     keys = tuple(_key(section, folder) for section in document.sections("trusted_key"))
     risk = _read(document, "risk_acceptance", _risk) if "risk_acceptance" in top.values else None
     if watchdog is not None:
-        check_times(document, watchdog, limits, response_timeouts_s)
+        zeroed = {} if approval == "monitor" else paths or {}
+        check_times(document, watchdog, limits, response_timeouts_s, zeroed)
     check_keys(document, keys, approval)
     if document.faults or watchdog is None or limits is None:
         raise ConfigError(sorted(document.faults, key=lambda fault: fault.where.line))
@@ -112,7 +120,30 @@ def _limits(section: Section) -> LimitSettings:
         min_soc_pct=min_soc_pct,
         max_soc_pct=max_soc_pct,
         ramp_w_per_s=section.number("ramp_w_per_s", lo=1, hi=1e10, unit="W/s"),
+        command_interval_s=section.number(
+            "command_interval_s", lo=1, hi=60, unit="seconds", default=2
+        ),
+        commands_per_5_min=section.integer(
+            "commands_per_5_min", lo=1, hi=150, unit="commands", default=30
+        ),
+        site=_shared(section),
     )
+
+
+def _shared(limits: Section) -> SharedLimitSettings | None:
+    section = limits.below("site")
+    if section is None:
+        return None
+    keys = SharedLimitSettings.__slots__
+    section.reject_unknown(keys)
+    if not section.values:
+        section.fault("", "max_charge_w, max_discharge_w, or both")
+
+    def watts(key: str) -> float:
+        return section.number(key, lo=0, hi=1e10, unit="W")
+
+    charge_w, discharge_w = (section.optional(key, watts) for key in keys)
+    return SharedLimitSettings(charge_w, discharge_w)
 
 
 def _key(section: Section, folder: str) -> TrustedKeySettings:

@@ -1,6 +1,6 @@
 """The rules between the settings of safety.toml: what no single key can say.
 
-Source: the parameter table and the bounds A to D of SPECIFICATION.md, section 7, as they are today.
+Source: the parameter table and the bounds A to D of SPECIFICATION.md, section 7.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from gateway.config.safety import LimitSettings, TrustedKeySettings, WatchdogSettings
+    from gateway.config.safety import LimitSettings, TrustedKeySettings, WatchdogSettings, ZeroPath
     from gateway.config.toml import Document
 
 _NEEDS = {
@@ -25,6 +25,7 @@ def check_times(
     watchdog: WatchdogSettings,
     limits: LimitSettings | None,
     response_timeouts_s: Mapping[str, float],
+    paths: Mapping[str, ZeroPath],
 ) -> None:
     """The rules between the times; each fault names the bound that would break."""
 
@@ -34,9 +35,9 @@ def check_times(
             document.fault("watchdog", key, text)
 
     third_s, silent_s = watchdog.lease_s / 3, watchdog.rtac_deadman_s / 3
-    why = "lease_s / 3: bound A (lease + tick + 2 response timeouts) must survive two lost answers"
+    why = "lease_s / 3: bound A (lease + tick + what zero takes) must survive two lost answers"
     at_most("challenge_s", watchdog.challenge_s, third_s, why)
-    why = "rtac_deadman_s / 3: bound B (dead-man + scan) must survive two lost heartbeats"
+    why = "rtac_deadman_s / 3: bound B (dead-man + scan + r) must survive two lost heartbeats"
     at_most("heartbeat_s", watchdog.heartbeat_s, silent_s, why)
     why = "reversion_s / 3: bound D (reversion timer) must survive two lost refreshes"
     at_most("reversion_refresh_s", watchdog.reversion_refresh_s, watchdog.reversion_s / 3, why)
@@ -51,6 +52,20 @@ def check_times(
             text += f"response timeout of asset {asset!r} ({response_s:g} s) plus the ramp to zero "
             text += f"({ramp_s:g} s): bound C (lease + tick + V + dead-man) would latch a battery "
             document.fault("watchdog", "idle_verify_s", text + "that obeys")
+
+    for asset, path in sorted(paths.items()):
+        if watchdog.idle_verify_s < path.least_verify_s:
+            document.fault("watchdog", "idle_verify_s", _short(watchdog.idle_verify_s, asset, path))
+
+
+def _short(found_s: float, asset: str, path: ZeroPath) -> str:
+    """V is too short for the map of ``asset``, with all that its least value is made of."""
+    return (
+        f"= {found_s:g}: must be at least {path.least_verify_s:g} seconds for asset {asset!r}, "
+        f"what may be under way ({path.underway_s:g} s), zero twice (each {path.zero_s:g} s: "
+        f"{path.text}), and {1 + path.reads} response timeouts ({path.response_s:g} s) for its "
+        "echo: bound C would latch a battery that obeys"
+    )
 
 
 def check_keys(document: Document, keys: tuple[TrustedKeySettings, ...], approval: str) -> None:

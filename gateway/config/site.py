@@ -126,6 +126,7 @@ def site_settings(document: Document, *, folder: str) -> SiteSettings:
     if not document.tree.get("asset", []):  # absent, or an empty array: nothing to do
         document.fault("", "asset", "is missing: must be one [[asset]] or more")
     _reject_twins(document, assets)
+    _reject_ratings(document, assets)
     settings = None
     if gateway is not None and uplink is not None:
         gateway.reject_unknown(("id", "state_dir"))
@@ -307,6 +308,23 @@ def _reject_twins(document: Document, assets: tuple[AssetSettings, ...]) -> None
                 f"reads, at {first.dnp3.host}:{port} in line {line}: must be another one"
             )
             document.fault(f"asset[{at}].dnp3", "outstation_address", text)
+
+
+def _reject_ratings(document: Document, assets: tuple[AssetSettings, ...]) -> None:
+    """One transformer has one rating, whichever asset names it."""
+    first: dict[str, int] = {}
+    for at, asset in enumerate(assets):
+        id_ = asset.grid.get("transformer")
+        if id_ is None or asset.transformer is None:
+            continue
+        other = assets[first.setdefault(id_, at)]
+        assert other.transformer is not None
+        wanted_kva, found_kva = other.transformer.rating_kva, asset.transformer.rating_kva
+        if found_kva != wanted_kva:
+            line = document.where(f"asset[{first[id_]}].transformer", "rating_kva").line
+            text = f"= {found_kva:.15g}: must be {wanted_kva:.15g} kVA, which asset {other.id!r} "
+            text += f"gives transformer {id_!r} in line {line}"
+            document.fault(f"asset[{at}].transformer", "rating_kva", text)
 
 
 _NO_DNP3 = Dnp3Settings("", 0, 0, 0, 3, 2, 300, 10, unsolicited=True, time_sync="none")

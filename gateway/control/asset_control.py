@@ -25,6 +25,7 @@ from gateway.control.intake import CommandIntake, IntakePlace
 from gateway.control.inward import Start
 from gateway.control.records import Records
 from gateway.control.rules import readiness
+from gateway.control.rules.zero_path import zero_path
 from gateway.control.trial import Trial
 from gateway.control.watchdog import events as watchdog_events
 from gateway.control.watchdog.force import is_ours
@@ -40,7 +41,12 @@ if TYPE_CHECKING:
     from gateway.asset.monitor import Monitor
     from gateway.checked import Safety
     from gateway.clock import Now
-    from gateway.config.safety import LimitSettings, RiskAcceptance, WatchdogSettings
+    from gateway.config.safety import (
+        LimitSettings,
+        RiskAcceptance,
+        SharedLimitSettings,
+        WatchdogSettings,
+    )
     from gateway.config.site import AssetSettings
     from gateway.control.commissioning.obligation import Obligation
     from gateway.points.pointmap import PointsMap
@@ -535,9 +541,8 @@ class AssetControl:
         """For ``commission show``."""
         done, ground = self._commissioned, self._ground
         settings = self.controller.safety.settings
-        found = bounds(settings.watchdog, response_s=ground.asset.dnp3.response_timeout_s)
-        beats = readiness.dead_man_testable(ground.points_map)
-        timed = readiness.has_reversion(ground.points_map)
+        path = zero_path(ground.points_map, ground.asset.dnp3.response_timeout_s)
+        found = bounds(settings.watchdog, path)
         return {
             "safetyDigest": None if self._safety is None else self._safety.digest,
             "mapDigest": ground.points_map.digest,
@@ -545,6 +550,7 @@ class AssetControl:
             "approval": settings.approval,
             "approvalThresholdW": settings.approval_threshold_w,
             "limits": _camel(settings.limits),
+            "siteLimits": None if settings.limits.site is None else _camel(settings.limits.site),
             "watchdog": _camel(settings.watchdog),
             "risk": None if settings.risk is None else _camel(settings.risk),
             "acknowledged": done.acknowledged,
@@ -552,18 +558,21 @@ class AssetControl:
             "deadmanTest": None if done.deadman_test is None else done.deadman_test.unix_ms,
             "bounds": {
                 "A": found.cloud_dead_s,
-                "B": found.gateway_dead_s if beats else None,
-                "C": found.refused_s if beats else None,
-                "D": found.reversion_s if timed else None,
+                "B": found.gateway_dead_s,
+                "C": found.refused_s,
+                "D": found.reversion_s,
             },
         }
 
 
-def _camel(table: LimitSettings | WatchdogSettings | RiskAcceptance) -> dict[str, object]:
+def _camel(
+    table: LimitSettings | SharedLimitSettings | WatchdogSettings | RiskAcceptance,
+) -> dict[str, object]:
     """A table of safety.toml with the names that go over the socket: max_charge_w is maxChargeW."""
     return {
         first + "".join(word.capitalize() for word in rest): getattr(table, name)
         for name in table.__slots__
+        if name != "site"  # a table of its own
         for first, *rest in [name.split("_")]
     }
 

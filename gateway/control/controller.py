@@ -24,6 +24,7 @@ from gateway.control import records as words
 from gateway.control.commands.reasons import ResultState
 from gateway.control.commands.spent import fact_of_over
 from gateway.control.commissioning.obligation import fact_of_force, fact_of_group
+from gateway.control.commitment import InForceMark, commitment
 from gateway.control.execution import frames
 from gateway.control.execution.execute import Executor
 from gateway.control.execution.job import (
@@ -40,6 +41,7 @@ from gateway.control.execution.job import (
     SendControl,
     TellCloud,
     Unsent,
+    deadband_w,
 )
 from gateway.control.execution.keeping import kept
 from gateway.control.execution.outcomes import IdleNext, after_idle
@@ -61,6 +63,7 @@ from gateway.control.inward import (
     ToJob,
 )
 from gateway.control.rules.readiness import has_reversion, heartbeat_kind, heartbeat_range
+from gateway.control.rules.shared import Burden
 from gateway.control.sight import Sight
 from gateway.control.watchdog import effects as watchdog_effects
 from gateway.control.watchdog import events as watchdog_events
@@ -87,6 +90,7 @@ if TYPE_CHECKING:
     from gateway.control.rules.interlocks import Facts
     from gateway.control.rules.limits import Ceiling, SiteLimits, SocWindow
     from gateway.control.rules.percent_base import Base
+    from gateway.control.rules.shared import Commitment
     from gateway.control.watchdog.state import WatchdogState
     from gateway.control.watchdog.words import Terms
     from gateway.points.pointmap import PointsMap
@@ -136,6 +140,9 @@ class Controller:
         self._orders = PowerlessOrders()
         self._stop = HeldStop()
         self._declared = "" if start.owed is None else start.owed.declared
+        self._mark = InForceMark()
+        self._runs = False  # a pass is under way
+        self._taken: tuple[float, Commitment] | None = None  # monotonic s, of what is shared
         self._unborn = False  # a command ended before its first frame
         self._forgetting: set[int] = set()  # tokens of records that nothing is in force
         self._grouping = 0  # of the record that zero, beat, zero waits for
@@ -238,6 +245,28 @@ class Controller:
         """What may be applied now."""
         return self._sight.ceiling(now)
 
+    def take_share(self, share: Callable[[Now], Ceiling], *, alone: bool) -> None:
+        """Be held to what others leave of what is shared; ``alone`` at its transformer."""
+        self._sight.share, self.view.alone = share, alone
+
+    def commitment(self, now: Now) -> Commitment:
+        """What it takes of what it shares with others."""
+        if self._taken is not None and self._taken[0] == now.mono_s:
+            return self._taken[1]  # all that share ask, at the same instant
+        asset = self._asset
+        found = commitment(
+            self._mark,
+            self.state,
+            self._accepted.values(),
+            self._executions.values(),
+            measured_w=self.view.power_w(now),
+            largest=Burden(asset.max_charge_w, asset.max_discharge_w),
+            deadband_w=deadband_w(self._map, asset.nameplate_w),
+        )
+        if not self._runs:
+            self._taken = now.mono_s, found
+        return found
+
     @property
     def dispatch(self) -> Execution | None:
         """The power command that is being carried out or in force."""
@@ -325,6 +354,7 @@ class Controller:
         """Take ``event`` and all that follows from it."""
         queue = deque((event,))
         self._judged = False
+        self._runs, self._taken = True, None
         while queue:
             one = queue.popleft()
             self._handlers[type(one)](one, now)
@@ -333,7 +363,9 @@ class Controller:
             queue.extendleft(reversed(self._next))  # what follows goes before what waits
             self._next.clear()
         self._tell_all(self._orders.settle(self.state, self.view.power_w(now)), now)
+        self._mark = self._mark.handle(self.state, underway=self._outputs.powering)
         found, self._effects = self._effects, []
+        self._runs = False
         return found
 
     def _then(self, *found: object) -> None:
@@ -535,6 +567,7 @@ class Controller:
                 release=self._releasing,
                 reversion_s=self.safety.settings.watchdog.reversion_s,
                 rows=self._sight.rows,
+                carries_w=self._mark.carries_w(self.state.last_w, self.view.power_w(now)),
             )
         except PlanError as error:
             text = f"{kind.name.lower()}: {error}"

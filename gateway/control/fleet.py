@@ -19,8 +19,10 @@ from gateway.control.asset_control import AssetControl, Ground
 from gateway.control.commands.heartbeat import HeartbeatAnswer, verify_heartbeat
 from gateway.control.commands.spent import open_commands
 from gateway.control.commissioning.obligation import assets_in_force
+from gateway.control.inward import LimitDue
 from gateway.control.records import Records
 from gateway.control.rules.limits import FULL_PCT
+from gateway.control.sharing import Sharing
 from gateway.effects import Answer, Effect, Hurry, Publish, Record
 from gateway.uplink import messages
 from gateway.uplink.allowance import Allowance
@@ -48,6 +50,7 @@ class Fleet:
         self._tokens = itertools.count(1)
         self._answers_held = HeldAnswers(self._tokens)
         self._controls: dict[str, AssetControl] = {}
+        self._sharing = Sharing()
         self._challenged = 0  # number of the newest challenge published
         self._wakes: dict[str, float] = {}  # when each asset wants its tick
         self._due = math.inf  # the least of them
@@ -110,6 +113,8 @@ class Fleet:
         for name, control in kept.items():
             if self._controls.get(name) is not control:  # what waited there is told of its end
                 out += control.intake.stop(now)
+        controllers = {name: control.controller for name, control in self._controls.items()}
+        self._sharing.become(site, controllers)
         return self._out(out, now)
 
     def _begin(
@@ -164,6 +169,7 @@ class Fleet:
     def handle(self, event: object, now: Now) -> list[Effect]:
         """Take one event; the monitors have seen it before."""
         out: list[Effect] = []
+        self._sharing.look(now)
         match event:
             case events.Recorded():
                 for control in self._controls.values():
@@ -180,16 +186,29 @@ class Fleet:
                 asset = getattr(event, "asset", None)
                 if asset not in self._controls:
                     return []
-                return self._out(self._controls[asset].handle(event, now), now, (asset,))
+                out = self._controls[asset].handle(event, now)
+                return self._beside(out, now, {asset})
         return self._out(out, now)
+
+    def _beside(self, out: list[Effect], now: Now, names: set[str]) -> list[Effect]:
+        """Let those judge their limits that share something with ``names``, and have power."""
+        others = {
+            name
+            for name in self._sharing.disturbed(names, now)
+            if self._controls[name].controller.dispatch is not None
+        }
+        for name in sorted(others):
+            out = out + self._controls[name].controller.handle(LimitDue(), now)
+        return self._out(out, now, names | others)
 
     def tick(self, now: Now) -> list[Effect]:
         """Let time pass, where it is due."""
         out = self._answers_held.tick(now)
-        due = [name for name, at in self._wakes.items() if now.mono_s >= at]
-        for name in due:
-            out += self._controls[name].tick(now)
-        return self._out(out, now, due)
+        self._sharing.look(now)
+        due = {name: self._controls[name] for name, at in self._wakes.items() if now.mono_s >= at}
+        for control in due.values():
+            out += control.tick(now)
+        return self._beside(out, now, set(due))
 
     def command(self, event: events.MessageArrived, now: Now) -> list[Effect] | None:
         """Take a message of a command topic; None where that asset has no control."""

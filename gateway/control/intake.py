@@ -217,15 +217,16 @@ class CommandIntake:
             job = self._power(command, power_w, now.mono_s + 30.0, (), now)
         except PlanError as error:
             return str(error)
+        token = next(self._tokens)
         accepted = Accepted(
             job=job,
             actor="commissioning",
             requested_w=command.power_w,
             min_soc_pct=None,
             max_soc_pct=None,
+            number=token,
             cloud=False,
         )
-        token = next(self._tokens)
         out = self._controller.accept(accepted, token, now)
         facts = fact_of_force(self._asset.id, self._controller.begin(job, token))
         body: dict[str, object] = {"id": command.id, "powerW": command.power_w}
@@ -250,7 +251,7 @@ class CommandIntake:
     def _conditions(self, now: Now, disabled: tuple[str, ...]) -> Conditions:
         controller = self._controller
         settings, state = controller.safety.settings, controller.state
-        refusal = arm_refusal(state, now.mono_s)
+        refusal, limits = arm_refusal(state, now.mono_s), settings.limits
         return Conditions(
             disabled=disabled,
             verbs=self.verbs,
@@ -261,7 +262,7 @@ class CommandIntake:
             facts=controller.facts(now),
             site=controller.site,
             ceiling=controller.ceiling(now),
-            rate=self._rate,
+            rate=self._rate.held_to(limits.command_interval_s, limits.commands_per_5_min),
         )
 
     def _job(self, permitted: Permitted, now: Now) -> Job | Rejected | None:
@@ -346,14 +347,15 @@ class CommandIntake:
         assert not isinstance(job, Rejected), job  # it was made a moment ago, in the same pass
         if command.power_w is not None:
             self._rate = self._rate.take(now.mono_s)
+        token = next(self._tokens)
         accepted = Accepted(
             job=job,
             actor=actor,
             requested_w=command.power_w,
             min_soc_pct=command.min_soc_pct,
             max_soc_pct=command.max_soc_pct,
+            number=token,
         )
-        token = next(self._tokens)
         out = controller.accept(accepted, token, now)
         facts: dict[str, str | None] = fact_of_begun(
             self._asset.id, command.id, actor, seq=command.seq, power_w=command.power_w, now=now

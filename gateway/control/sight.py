@@ -17,7 +17,7 @@ from gateway.control.rules.limits import Ceiling, SocWindow, site_limits
 from gateway.control.watchdog import events as watchdog_events
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from gateway import events
     from gateway.asset.monitor import Monitor
@@ -51,6 +51,7 @@ class Sight:
         self.view = FieldView(asset, points_map, monitor)
         self._adopt(settings)
         self.disk_free_pct = 0.0
+        self.share: Callable[[Now], Ceiling] | None = None  # of what others take part in
         self._iin: frozenset[str] = frozenset()
         self._ceiling = Ceiling(0.0, 0.0)
         self._looked_at, self.look_at = -math.inf, now.mono_s
@@ -76,7 +77,8 @@ class Sight:
 
     def ceiling(self, now: Now) -> Ceiling:
         """What may be applied now."""
-        return self.view.ceiling(self.site, now)
+        found = self.view.ceiling(self.site, now)
+        return found if self.share is None else found.within(self.share(now))
 
     def looked(self, one: Execution, now: Now) -> Looked:
         """What an executor sees."""

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     Until = Callable[[Callable[[], object], float, str], bool]
 
-LEASE_S, DEADMAN_S, VERIFY_S, RESPONSE_S = 10.0, 6.0, 8.0, 3.0
+LEASE_S, DEADMAN_S, VERIFY_S, RESPONSE_S = 10.0, 6.0, 15.0, 3.0
 BOUND_S = LEASE_S + TICK_S + 2 * RESPONSE_S  # A: the cloud is dead, the RTAC obeys
 CHARGE_W, DISCHARGE_W = -500_000, 500_000
 SHOWN_S = 6.0  # each dispatch

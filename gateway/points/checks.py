@@ -1,4 +1,4 @@
-"""Whether the rows of a resolved map make sense, alone and together (M02, M04, M08..M22)."""
+"""Whether the rows of a resolved map make sense, alone and together (M02, M04, M08..M23)."""
 
 from __future__ import annotations
 
@@ -70,6 +70,14 @@ def row_warnings(row: MapPoint, table: Table) -> Iterator[Fault]:
             if not table.lacks(key):
                 text = f"= {table.get(key):g}: nothing is done with it at role {row.role}; ignored"
                 yield Fault(table.at(key), text, "M20")
+
+
+def control_warnings(draft: Draft) -> Iterator[Fault]:
+    """What is odd in [map.control] but does no harm."""
+    table = draft.control
+    if table is not None and table.get("op_setpoint") == "sbo":
+        text = '= "sbo": a zero takes twice as long: "direct", unless the outstation refuses that'
+        yield Fault(table.at("op_setpoint"), text, "M23")
 
 
 def _role_faults(row: MapPoint, table: Table) -> Iterator[Fault]:

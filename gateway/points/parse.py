@@ -12,8 +12,9 @@ Codes:
 - M16 stored energy on a counter; M17 control lacks something; M18 min above max
 - M19 two maps for one firmware (``choose``); M20 a key without effect
 - M21 a regular expression whose matching might take for ever; M22 an inverted pulse
+- M23 a setpoint that is selected before it is operated
 
-M10 and M17 cost the map its control and M20 costs nothing; all others fail the load.
+M10 and M17 cost the map its control, M20 and M23 cost nothing; all others fail the load.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 from gateway.errors import ConfigError, Fault
 from gateway.points import firmware
-from gateway.points.checks import map_faults, row_faults, row_warnings
+from gateway.points.checks import control_warnings, map_faults, row_faults, row_warnings
 from gateway.points.draft import read_draft
 from gateway.points.expression import NotLinearError, expression
 from gateway.points.pointmap import (
@@ -216,6 +217,7 @@ def _canonical(value: Value, row: MapPoint | None) -> Value:
 def _warnings(points_map: PointsMap, draft: Draft, rows: Rows) -> list[Fault]:
     tables: dict[str, Any] = {row.point: table for row, table in rows}
     found = [warning for row, table in rows for warning in row_warnings(row, table)]
+    found += control_warnings(draft)
     for row, code, text in refusals(points_map):
         if row is not None:
             found.append(Fault(tables[row.point].at("feedback"), f"{text}: no control", code))

@@ -103,7 +103,7 @@ class PointsMap:
     points: tuple[MapPoint, ...]  # by type, then index
     file: str = field(default="", compare=False)
     match_line: int = field(default=1, compare=False)  # of [map.match] firmware in ``file``
-    warnings: tuple[Fault, ...] = field(default=(), compare=False)  # M10, M17, M20
+    warnings: tuple[Fault, ...] = field(default=(), compare=False)  # M10, M17, M20, M23
 
     digest: str = field(init=False, compare=False)  # "sha256:<hex>" of ``resolved``
     by_point: Mapping[str, MapPoint] = field(init=False, compare=False, repr=False)

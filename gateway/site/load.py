@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 from gateway.checked import Site
 from gateway.config.site import site_settings
 from gateway.config.toml import parse
+from gateway.control.rules.readiness import map_refusals
+from gateway.control.rules.zero_path import zero_path
 from gateway.errors import ConfigError, Fault, Where
 from gateway.points.choose import choose, pinned
 from gateway.points.pointmap import raw_map
@@ -22,6 +24,9 @@ from gateway.site.shared import transformer_faults
 from gateway.tls import credentials
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from gateway.config.safety import ZeroPath
     from gateway.config.site import AssetSettings, SiteSettings
     from gateway.points.pointmap import PointsMap
 
@@ -98,12 +103,22 @@ def load_site(path: Path, *, unix_ms: int | None = None, sealed: bool = False) -
         path.with_name(SAFETY_NAME),
         response_timeouts_s={one.id: one.dnp3.response_timeout_s for one in settings.assets},
         nameplates_w={one.id: one.nameplate_w for one in settings.assets},
+        paths=_paths(settings, {name: chosen[name] for name in chosen.keys() - unmatched}),
         daemon_uid=_daemon_uid(settings) if sealed else None,
     )
     if faults:
         raise ConfigError([*faults, *safety_faults])
     not_after_ms = credentials.certificate_not_after(settings.uplink.cert_file)
     return Site(settings, chosen, frozenset(unmatched), not_after_ms, safety, safety_faults)
+
+
+def _paths(settings: SiteSettings, maps: Mapping[str, PointsMap]) -> dict[str, ZeroPath]:
+    """How zero gets to each asset whose map allows control."""
+    return {
+        one.id: zero_path(maps[one.id], one.dnp3.response_timeout_s)
+        for one in settings.assets
+        if one.id in maps and not map_refusals(maps[one.id])
+    }
 
 
 def _daemon_uid(settings: SiteSettings) -> int:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from gateway.config.safety import ZeroPath
     from gateway.config.toml import Document, Section
 
 NAME = "safety.toml"
@@ -45,6 +46,7 @@ def load_safety(
     *,
     response_timeouts_s: Mapping[str, float],
     nameplates_w: Mapping[str, float],
+    paths: Mapping[str, ZeroPath] | None = None,
     daemon_uid: int | None = None,
 ) -> tuple[Safety | None, tuple[Fault, ...]]:
     """Read and check safety.toml.
@@ -53,6 +55,7 @@ def load_safety(
         path: safety.toml, beside site.toml.
         response_timeouts_s: of every asset's session, s, by asset id.
         nameplates_w: of every asset, W, by asset id.
+        paths: how zero gets to each asset whose map allows control, by asset id.
         daemon_uid: who may own the files beside root; None: whoever asks.
 
     Returns:
@@ -71,7 +74,7 @@ def load_safety(
     if content is None:
         return None, tuple(faults)
     try:
-        safety = _checked(content, path, reader, response_timeouts_s, nameplates_w)
+        safety = _checked(content, path, reader, response_timeouts_s, nameplates_w, paths)
     except ConfigError as error:
         return None, tuple(dict.fromkeys([*faults, *error.faults]))
     return (None, tuple(faults)) if faults else (safety, ())
@@ -83,12 +86,15 @@ def _checked(
     reader: _Reader,
     response_timeouts_s: Mapping[str, float],
     nameplates_w: Mapping[str, float],
+    paths: Mapping[str, ZeroPath] | None,
 ) -> Safety:
     document = parse(content, file=str(path))
     folder = str(path.absolute().parent)
     _check_limits(document, max(nameplates_w.values(), default=0.0))
     public_keys = _read_keys(document, folder, reader)  # its faults come with all others
-    settings = safety_settings(document, folder=folder, response_timeouts_s=response_timeouts_s)
+    settings = safety_settings(
+        document, folder=folder, response_timeouts_s=response_timeouts_s, paths=paths
+    )
     pems = {key.kid: public_keys[key.public_key_file] for key in settings.keys}
     try:
         trust = trust_store(settings.keys, pems)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from gateway.config.safety import bounds
 from gateway.control.rules import readiness
 from gateway.control.rules.limits import site_limits
+from gateway.control.rules.zero_path import zero_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,6 +42,10 @@ def _of_file(safety: Safety, now_ms: int) -> Iterator[str]:
         above = f" above {settings.approval_threshold_w:.15g} W, envelope below"
     yield f"safety.toml: approval {settings.approval}{above}"
     yield f"safety.toml: digest {safety.digest}"
+    if settings.limits.site is not None:
+        charge_w, discharge_w = settings.limits.site.most_w
+        most = f"{-charge_w:.15g} W (charging) to {discharge_w:.15g} W (discharging)"
+        yield f"safety.toml: all assets together at most {most}"
     for one in sorted(settings.keys, key=lambda key: key.kid):
         key = safety.trust.find(one.kid)
         algorithm = "" if key is None else f", {key.alg}"
@@ -59,6 +64,12 @@ def _of_asset(site: Site, safety: Safety, asset: AssetSettings, now_ms: int) -> 
         f"{limits.contract_w(1.0):.15g} W (discharging), "
         f"{limits.min_soc_pct:g} to {limits.max_soc_pct:g} %"
     )
+    others = _at_one_transformer(site, asset)
+    if others:
+        yield f"shares transformer {asset.grid['transformer']} with {', '.join(others)}"
+    together = safety.settings.limits.site is not None and len(site.settings.assets) > 1
+    if (others or together) and points_map.row("power") is None:
+        yield "WARNING: the map has no measured power: at what is shared it counts with all it can"
     yield from _layers(site, safety.settings, asset)
     refusals = readiness.map_refusals(points_map)
     for text in refusals:
@@ -71,6 +82,17 @@ def _of_asset(site: Site, safety: Safety, asset: AssetSettings, now_ms: int) -> 
     else:
         test = ", deadman-test" if readiness.dead_man_testable(points_map) else ""
         yield f"control needs the commissioning: acknowledge, sign-test{test}"
+
+
+def _at_one_transformer(site: Site, asset: AssetSettings) -> list[str]:
+    """Other assets that share the headroom of its transformer."""
+    id_ = asset.grid.get("transformer")
+    if id_ is None:
+        return []
+    those = [one for one in site.settings.assets if one.grid.get("transformer") == id_]
+    if not any(one.transformer and one.transformer.enforce for one in those):
+        return []
+    return [one.id for one in those if one.id != asset.id]
 
 
 def _layers(site: Site, settings: SafetySettings, asset: AssetSettings) -> Iterator[str]:
@@ -87,15 +109,20 @@ def _layers(site: Site, settings: SafetySettings, asset: AssetSettings) -> Itera
         yield "no reversion timer"
     if settings.risk is not None and not beats and not timed:
         yield f"risk accepted by {settings.risk.name} on {settings.risk.date}"
-    found = bounds(watchdog, response_s=asset.dnp3.response_timeout_s)
+    path = zero_path(points_map, asset.dnp3.response_timeout_s)
+    found = bounds(watchdog, path)
+    yield f"bounds at the response timeout, {path.response_s:g} s; zero is {path.text}"
     ramp = f"plus {settings.limits.ramp_to_zero_s:g} s of ramp"
     yield f"bound A {found.cloud_dead_s:g} s {ramp}: the cloud is dead, the RTAC obeys"
-    nothing = "none (the map has no heartbeat)"
-    gateway_dead = f"{found.gateway_dead_s:g} s" if beats else nothing
+    gateway_dead = _seconds(found.gateway_dead_s, "heartbeat")
     yield f"bound B {gateway_dead}: gateway, host, power or link is dead"
-    yield f"bound C {f'{found.refused_s:g} s' if beats else nothing}: the RTAC refuses zero"
-    reverted = f"{found.reversion_s:g} s" if timed else "none (the map has no reversion timer)"
+    yield f"bound C {_seconds(found.refused_s, 'heartbeat')}: the RTAC refuses zero"
+    reverted = _seconds(found.reversion_s, "reversion timer")
     yield f"bound D {reverted}: no RTAC logic, and the link is dead"
+
+
+def _seconds(found_s: float | None, means: str) -> str:
+    return f"none (the map has no {means})" if found_s is None else f"{found_s:g} s"
 
 
 def _commissioned(

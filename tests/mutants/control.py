@@ -34,6 +34,9 @@ _fleet = _in("fleet")
 _view = _in("rules/field_view")
 _operator = _in("operator")
 _trial = _in("trial", "asset_control")
+_shared = _in("rules/shared")
+_sharing = _in("sharing")
+_commitment = _in("commitment", "sharing")
 
 _WAY_OUT = (
     Mutant(
@@ -508,6 +511,12 @@ _ASKING = (
         "test_one_signature_does_not_keep_in_force_what_takes_two_to_order",
     ),
     _intake(
+        "the site's own rate holds",
+        "self._rate.held_to(limits.command_interval_s, limits.commands_per_5_min)",
+        "self._rate",
+        "test_a_site_may_take_more_or_fewer_power_commands",
+    ),
+    _intake(
         "power commands are counted",
         "            self._rate = self._rate.take(now.mono_s)\n",
         "            pass\n",
@@ -535,7 +544,95 @@ _ASKING = (
     ),
 )
 
+_TOGETHER = (
+    _in("sight", "sharing")(
+        "who shares is held to what the others leave",
+        "return found if self.share is None else found.within(self.share(now))",
+        "return found",
+        "test_the_second_battery_gets_what_the_first_one_leaves",
+    ),
+    _commitment(
+        "what is not durable yet is granted",
+        "for power_w in (*begun.values(), *waiting.values()):",
+        "for power_w in (*begun.values(),):",
+        "test_what_is_granted_and_not_durable_yet_is_taken_off",
+    ),
+    _commitment(
+        "a setpoint that may be in force counts",
+        "most = mark.burden.beside(ordered).beside(measured)",
+        "most = ordered.beside(measured)",
+        "test_a_battery_that_cannot_be_ordered_counts_with_its_last_setpoint",
+    ),
+    _commitment(
+        "measured power counts",
+        "most = mark.burden.beside(ordered).beside(measured)",
+        "most = mark.burden.beside(ordered)",
+        "test_measured_power_counts_where_it_is_more_than_the_setpoint",
+    ),
+    _commitment(
+        "what the last run left counts",
+        "most = most.beside(largest)",
+        "pass",
+        "test_nothing_is_granted_beside_a_battery_of_which_nothing_was_ever_seen",
+    ),
+    _commitment(
+        "a battery that runs away is taken off",
+        "        sure = ordered.beside(measured)\n",
+        "        pass\n",
+        "test_a_battery_that_runs_away_is_taken_off_at_once",
+    ),
+    _in("execution/plan", "execution/plan")(
+        "the point that carries power is zeroed first",
+        "by_charge = carries_w < 0 if power_w == 0 else power_w > 0",
+        "by_charge = power_w >= 0",
+        "test_of_a_split_zero_the_point_that_carries_power_is_written_first_and_both_are",
+    ),
+    _in("execution/job", "execution/execute")(
+        "ramp points carry the site's ramp",
+        "points_map, ramp_w_per_s=site, of=of,",
+        "points_map, ramp_w_per_s=ramp, of=of,",
+        "test_ramp_points_carry_the_sites_ramp_and_a_slower_one_is_stepped",
+    ),
+    _in("commitment")(
+        "a setpoint is in force until another is seen",
+        "if held.settled and not underway:",
+        "if True:",
+        "test_a_setpoint_may_be_in_force_until_another_one_is_seen",
+    ),
+    _in("commitment")(
+        "a setpoint is in force until power is gone",
+        "if verified and state.phase in _STILL and not state.in_force:",
+        "if verified and state.phase in _STILL:",
+        "test_nothing_is_in_force_once_echo_and_power_are_zero",
+    ),
+    _shared(
+        "opposite signs do not net",
+        "return cls(max(0.0, -power_w), max(0.0, power_w))",
+        "return cls(-power_w, power_w)",
+        "test_opposite_signs_do_not_net",
+    ),
+    _shared(
+        "the youngest gives way",
+        "older = (one.number, index) < (mine.number, at)",
+        "older = True",
+        "test_where_the_limit_shrinks_the_youngest_command_gives_way_first",
+    ),
+    _sharing(
+        "a battery of unknown power is not counted as others",
+        "found = found.beside(self.seen.last)",
+        "pass",
+        "test_what_others_took_before_a_battery_was_lost_still_counts",
+    ),
+    _sharing(
+        "a meter that is not read leaves nothing",
+        'if metered and all(one.view.value("poi_power", now) is None for one in metered):',
+        "if False:",
+        "test_without_a_reading_of_the_meter_there_is_no_headroom",
+    ),
+)
+
 MUTANTS = (
+    *_TOGETHER,
     *_WAY_OUT,
     *_LEAVING,
     *_AGREEING,

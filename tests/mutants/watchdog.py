@@ -572,9 +572,9 @@ _PHASES = (
     ),
     _phase(
         "a heartbeat begins anew where its range ends",
-        _OUTPUTS,
-        "value: int | None = state.beat + 1 if first <= state.beat < last else first",
-        "value: int | None = state.beat + 1",
+        _FORCE,
+        "return state.beat + 1 if first <= state.beat < last else first",
+        "return state.beat + 1",
         "test_the_rtac_heartbeat_begins_anew_at_the_last_value_that_the_map_allows",
     ),
     _phase(

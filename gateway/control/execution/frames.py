@@ -61,6 +61,7 @@ def output(
     release: bool,
     reversion_s: float,
     rows: tuple[KeptRow, ...] = (),
+    carries_w: float = 0.0,
 ) -> Output | None:
     """The output that carries out ``order``; None: the map has no stop.
 
@@ -71,12 +72,15 @@ def output(
         release: a zero also switches the mode off.
         reversion_s: of the device's reversion timer.
         rows: by which zero is written, where an operator chose those that were kept.
+        carries_w: which way power may be flowing, by its sign; 0: nobody knows.
 
     Raises:
         PlanError: the map cannot say it.
     """
     power_w = order.setpoint_w if isinstance(order, WriteSetpoint) else None
-    writes = _writes(order, points_map, of, release=release, reversion_s=reversion_s)
+    writes = _writes(
+        order, points_map, of, release=release, reversion_s=reversion_s, carries_w=carries_w
+    )
     if not writes:
         return None
     controls = tuple((write.control, write.sbo) for write in writes)
@@ -105,14 +109,20 @@ def _control(row: KeptRow) -> tuple[Control, bool]:
 
 
 def _writes(
-    order: WatchdogWrite, points_map: PointsMap, of: Base, *, release: bool, reversion_s: float
+    order: WatchdogWrite,
+    points_map: PointsMap,
+    of: Base,
+    *,
+    release: bool,
+    reversion_s: float,
+    carries_w: float,
 ) -> tuple[Write, ...]:
     match order:
         case WriteIdle(_, beat):
-            zero = plan.idle_writes(points_map, of, release=release)
+            zero = plan.idle_writes(points_map, of, release=release, carries_w=carries_w)
             return zero if beat is None else (plan.heartbeat_write(points_map, beat), *zero)
         case WriteSetpoint():
-            return plan.power_writes(points_map, order.setpoint_w, of)
+            return plan.power_writes(points_map, order.setpoint_w, of, carries_w=carries_w)
         case WriteHeartbeat():
             return (plan.heartbeat_write(points_map, order.value),)
         case RefreshReversion():

@@ -93,13 +93,14 @@ def power_job(  # noqa: PLR0913 - a job is complete, so everything goes in
     Raises:
         PlanError: the map cannot say it.
     """
-    ramp = min(ceiling_ramp_w_per_s, command.ramp_w_per_s or ceiling_ramp_w_per_s)
+    site = ceiling_ramp_w_per_s
+    ramp = min(site, command.ramp_w_per_s or site)
     control = points_map.control
     order = control.order if control is not None else ("setpoint",)
-    ready = preparing_writes(points_map, ramp_w_per_s=ramp, of=of, reversion_s=reversion_s)
+    ready = preparing_writes(points_map, ramp_w_per_s=site, of=of, reversion_s=reversion_s)
     at = order.index("setpoint") if "setpoint" in order else len(order)
-    by_rtac = "ramp" in order and "ramp" in ready
-    power = points_map.row("power")
+    # Its points carry the site's ramp, for zero follows them: a slower one is made of steps.
+    by_rtac = "ramp" in order and "ramp" in ready and ramp == site
     return Job(
         id=command.id,
         points_map=points_map,
@@ -112,10 +113,16 @@ def power_job(  # noqa: PLR0913 - a job is complete, so everything goes in
         rtac_ramp_s=abs(applied_w - start_w) / ramp if by_rtac else 0.0,
         duration_s=float(command.duration_s or 0),
         expires_at=expires_at,
-        deadband_w=max(DEADBAND_SHARE * nameplate_w, (power.deadband if power else None) or 0.0),
+        deadband_w=deadband_w(points_map, nameplate_w),
         preempted=Aftermath.YIELD if yields else Aftermath.IDLE,
         warnings=warnings,
     )
+
+
+def deadband_w(points_map: PointsMap, nameplate_w: float) -> float:
+    """How far measured power may wander without meaning it, W."""
+    power = points_map.row("power")
+    return max(DEADBAND_SHARE * nameplate_w, (power.deadband if power else None) or 0.0)
 
 
 def other_job(command: Command, *, expires_at: float, points_map: PointsMap, of: Base) -> Job:

@@ -55,7 +55,8 @@ def kept(
 
 def _rows(points_map: PointsMap, of: Base) -> tuple[KeptRow, ...]:
     try:
-        writes = idle_writes(points_map, of)
+        # In one order whichever point carries power: rows are compared with those of later.
+        writes = idle_writes(points_map, of, carries_w=-1.0)
     except PlanError:
         return ()
     found = []

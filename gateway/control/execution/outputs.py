@@ -106,6 +106,12 @@ class Outputs:
             return None
         return min(self._waiting, key=lambda one: one.rank)  # the first of the least
 
+    @property
+    def powering(self) -> bool:
+        """Whether a power output waits, or is on its way."""
+        out = () if self._out is None else (self._out,)
+        return any(one.rank is Rank.POWER for one in (*self._waiting, *out))
+
     def withhold(self, output: Output) -> None:
         """It may not leave: forget what of it has not left."""
         self._waiting = [one for one in self._waiting if one is not output]

@@ -64,10 +64,18 @@ class PlanError(ValueError):
     """The map cannot say this order; nothing was written."""
 
 
-def power_writes(points_map: PointsMap, power_w: float, of: Base) -> tuple[Write, ...]:
+def power_writes(
+    points_map: PointsMap, power_w: float, of: Base, *, carries_w: float = 0.0
+) -> tuple[Write, ...]:
     """Writes that make ``power_w`` (W, positive discharges) the setpoint, in order.
 
-    With split points the other direction is zeroed first.
+    With split points the other direction is zeroed first; of a zero, the point that carries power.
+
+    Args:
+        points_map: how to say it.
+        power_w: the setpoint.
+        of: what percent are of.
+        carries_w: which way power may be flowing, by its sign; 0: nobody knows, discharging first.
 
     Raises:
         PlanError: the map has no such point, or its points cannot hold the value.
@@ -76,7 +84,8 @@ def power_writes(points_map: PointsMap, power_w: float, of: Base) -> tuple[Write
     if control is not None and control.power_method == "split":
         charge = _analog(points_map, "cmd_charge", max(0.0, -power_w), of.charge_w)
         discharge = _analog(points_map, "cmd_discharge", max(0.0, power_w), of.discharge_w)
-        return (charge, discharge) if power_w >= 0 else (discharge, charge)
+        by_charge = carries_w < 0 if power_w == 0 else power_w > 0
+        return (charge, discharge) if by_charge else (discharge, charge)
     return (_analog(points_map, "cmd_power", power_w, of.side_w(power_w)),)
 
 
@@ -123,9 +132,14 @@ def heartbeat_write(points_map: PointsMap, count: int) -> Write:
     return _number(points_map, row, value, None)
 
 
-def idle_writes(points_map: PointsMap, of: Base, *, release: bool = False) -> tuple[Write, ...]:
-    """Zero, and with ``zero_then_disable`` (or to release) the mode off. Zero comes first."""
-    writes = list(power_writes(points_map, 0.0, of))
+def idle_writes(
+    points_map: PointsMap, of: Base, *, release: bool = False, carries_w: float = 0.0
+) -> tuple[Write, ...]:
+    """Zero, and with ``zero_then_disable`` (or to release) the mode off. Zero comes first.
+
+    ``carries_w`` as in ``power_writes``.
+    """
+    writes = list(power_writes(points_map, 0.0, of, carries_w=carries_w))
     control = points_map.control
     disable = release or (control is not None and control.idle_method == "zero_then_disable")
     if disable and points_map.row("cmd_mode_enable") is not None:

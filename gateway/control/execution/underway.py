@@ -20,6 +20,7 @@ class Accepted:
     min_soc_pct: int | None
     max_soc_pct: int | None
     cloud: bool = True  # results go to the cloud; a commissioning test's stay in the audit log
+    number: int = 0  # of its record; at a shared limit the larger one gives way first
 
 
 @dataclass(slots=True)

@@ -67,7 +67,7 @@ def step(now: Progress, now_s: float) -> Step:
 
 
 def _writes(now: Progress, power_w: float) -> tuple[Write, ...]:
-    return power_writes(now.job.points_map, power_w, now.job.base)
+    return power_writes(now.job.points_map, power_w, now.job.base, carries_w=now.written_w)
 
 
 def _next_w(now: Progress, gap_s: float) -> float:

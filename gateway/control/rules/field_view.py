@@ -38,6 +38,7 @@ class FieldView:
 
     def __init__(self, asset: AssetSettings, points_map: PointsMap, monitor: Monitor) -> None:
         self.asset = asset
+        self.alone = True  # nobody else is judged at its transformer
         self.map = points_map
         self._monitor = monitor
         self._echoes = _echo_rows(points_map)
@@ -102,9 +103,9 @@ class FieldView:
 
     def _headroom(self, now: Now) -> Ceiling | None:
         transformer = self.asset.transformer
-        if transformer is None or not transformer.enforce:
+        if transformer is None or not transformer.enforce or not self.alone:
             return None
-        poi_w = self._value("poi_power", now)
+        poi_w = self.value("poi_power", now)
         power_w = self.power_w(now)
         other_w: float | None = 0.0
         if self.map.row("poi_power") is not None:
@@ -113,11 +114,12 @@ class FieldView:
         return limits.headroom(
             transformer.rating_kva,
             cap_pct=transformer.alarm_pct,
-            reactive_var=self._value(role, now),
+            reactive_var=self.value(role, now),
             other_w=other_w,
         )
 
-    def _value(self, role: str, now: Now) -> float | None:
+    def value(self, role: str, now: Now) -> float | None:
+        """What the point of ``role`` says; None unless it is good and fresh."""
         return limits.trusted(self._monitor.battery.value(role, now))
 
     def facts(self, window: SocWindow, now: Now, *, lease: bool, disk_free_pct: float) -> Facts:

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     Read = Callable[[MapPoint], Measured | None]
 
 HYSTERESIS_PCT = 1.0  # of state of charge, on the way back into the window
-RATE_GAP_S = 2.0
-RATE_COUNT, RATE_SPAN_S = 30, 300.0
+RATE_SPAN_S = 300.0
+RATE_MOST = 150  # in that span; no site may set more
 FULL_PCT = 100.0
 
 
@@ -198,20 +198,26 @@ class SocWindow:
 
 @dataclass(frozen=True, slots=True)
 class RateWindow:
-    """When power commands were taken: one per 2 s, 30 per 5 min."""
+    """When power commands were taken, and how many the site takes."""
 
+    gap_s: float = 2.0  # between two of them, at least
+    count: int = 30  # in 5 min, at most
     taken_at: tuple[float, ...] = ()  # monotonic s, oldest first, within the span
 
     def refusal(self, now_s: float) -> str:
         """Why one more would be too many at ``now_s``; "" if it is not."""
         recent = [at for at in self.taken_at if now_s - at < RATE_SPAN_S]
-        if recent and now_s - recent[-1] < RATE_GAP_S:
-            return f"the last was {now_s - recent[-1]:.1f} s ago: one per {RATE_GAP_S:g} s"
-        if len(recent) >= RATE_COUNT:
-            return f"{len(recent)} in {RATE_SPAN_S:g} s: at most {RATE_COUNT}"
+        if recent and now_s - recent[-1] < self.gap_s:
+            return f"the last was {now_s - recent[-1]:.1f} s ago: one per {self.gap_s:g} s"
+        if len(recent) >= self.count:
+            return f"{len(recent)} in {RATE_SPAN_S:g} s: at most {self.count}"
         return ""
+
+    def held_to(self, gap_s: float, count: int) -> RateWindow:
+        """The same commands, judged by these settings."""
+        return replace(self, gap_s=gap_s, count=count)
 
     def take(self, now_s: float) -> RateWindow:
         """Count one at ``now_s``."""
         kept = tuple(at for at in self.taken_at if now_s - at < RATE_SPAN_S)
-        return RateWindow((*kept[-RATE_COUNT:], now_s))
+        return replace(self, taken_at=(*kept[-RATE_MOST:], now_s))

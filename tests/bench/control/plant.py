@@ -15,7 +15,7 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Self
 
 import psutil
@@ -28,6 +28,15 @@ from gateway.cloud.dispatcher.client import (
     DispatchError,
 )
 from gateway.cloud.dispatcher.heard import DelayedHeartbeat
+from gateway.config.safety import (
+    RTAC_SCAN_S,
+    TICK_S,
+    Bounds,
+    WatchdogSettings,
+    ZeroPath,
+    bounds,
+)
+from gateway.control.rules.zero_path import zero_path
 from gateway.demo.broker import Broker
 from gateway.demo.pki import Pki
 from gateway.local import client
@@ -37,12 +46,14 @@ from tests.fixtures import daemon as daemons
 from tests.fixtures.commands import signer
 from tests.fixtures.control_rig import KEYS, commissioned, who, write_safety
 from tests.fixtures.daemon import GATEWAY, Asset
+from tests.fixtures.shippedmaps import shipped
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
 
     from gateway.cloud.dispatcher.heard import Challenge, HeardMessage
+    from gateway.points.pointmap import PointsMap
     from tests.bench.control.netns import Namespace
     from tests.bench.control.shim import Shim
 
@@ -53,6 +64,9 @@ LOOK_S = 0.05
 TRIES = 3
 SHORT_S = 60
 PACE_S = 0.07  # the gateway answers 20 commands in a second
+
+
+DIRECT = ZeroPath(2.0)  # how zero gets to an RTAC of a direct map
 
 
 class PlantError(Exception):
@@ -66,10 +80,37 @@ class Times:
     lease_s: float = 10.0
     response_s: float = 2.0
     deadman_s: float = 6.0
-    verify_s: float = 8.0
+    verify_s: float = 10.0
     reversion_s: float = 15.0
-    tick_s: float = 0.25
-    scan_s: float = 1.0  # of an RTAC's logic, at most
+    tick_s: float = TICK_S
+    scan_s: float = RTAC_SCAN_S  # of an RTAC's logic, at most
+    path: ZeroPath = DIRECT
+
+    def of(self, points_map: PointsMap) -> Times:
+        """The same at batteries of this map; V is what it needs."""
+        path = zero_path(points_map, self.response_s)
+        return replace(self, path=path, verify_s=max(self.verify_s, path.least_verify_s))
+
+    @property
+    def idle_s(self) -> float:
+        """From an order of zero until the RTAC has it."""
+        return self.tick_s + self.path.underway_s + self.path.zero_s
+
+    @property
+    def bounds(self) -> Bounds:
+        """As ``check`` prints them."""
+        watchdog = WatchdogSettings(
+            lease_s=self.lease_s,
+            challenge_s=1.0,
+            heartbeat_s=1.0,
+            rtac_deadman_s=self.deadman_s,
+            idle_verify_s=self.verify_s,
+            reversion_s=self.reversion_s,
+            reversion_refresh_s=5.0,
+            max_dispatch_s=14_400.0,
+            preempted="yield",
+        )
+        return bounds(watchdog, self.path)
 
 
 class Daemon(daemons.Daemon):
@@ -118,7 +159,7 @@ class Plant:
         queue: dict[str, Any] | None = None,
         watchdog: dict[str, float] | None = None,
     ) -> None:
-        self.times = times or Times()
+        self.times = (times or Times()).of(shipped(f"{map}@1.0.0"))
         self.net, self.shim = net, shim
         self.names = [f"bess-{number}" for number in range(1, assets + 1)]
         self.answers: list[bytes] = []  # that we gave, for whoever replays them

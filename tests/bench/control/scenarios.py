@@ -43,7 +43,7 @@ class Scenario:
 
     def bound_s(self, times: Times) -> float | None:
         """From the cause to zero; None where nothing is promised."""
-        return times.lease_s + times.tick_s + 2 * times.response_s
+        return times.bounds.cloud_dead_s
 
     def prepare(self, plant: Plant) -> None:
         """Before the cause, with all under power."""
@@ -238,7 +238,7 @@ class Dead(Scenario):
     lost_lease = False
 
     def bound_s(self, times: Times) -> float | None:
-        return times.deadman_s + times.scan_s
+        return times.bounds.gateway_dead_s
 
     def wrong(self, plant: Plant, tape: Tape, began_s: float, zero: Change) -> str:
         del plant, tape, began_s
@@ -307,7 +307,7 @@ class ZeroRefused(Scenario):
     what = "lease lost, RTAC refuses zero with status 8: LATCHED, heartbeats withheld, dead-man"
 
     def bound_s(self, times: Times) -> float | None:
-        return times.lease_s + times.tick_s + times.verify_s + times.deadman_s
+        return times.bounds.refused_s
 
     def prepare(self, plant: Plant) -> None:
         plant.faults("refuse_zero=8")
@@ -339,7 +339,7 @@ class LinkCutReversion(LinkCut):
     what = "no dead-man in the RTAC, link down: its reversion timer"
 
     def bound_s(self, times: Times) -> float | None:
-        return times.reversion_s + times.scan_s
+        return times.bounds.reversion_s
 
     def wrong(self, plant: Plant, tape: Tape, began_s: float, zero: Change) -> str:
         del plant, tape, began_s
@@ -384,7 +384,7 @@ class LocalAndBack(Scenario):
     after_s = 4.0
 
     def bound_s(self, times: Times) -> float | None:
-        return times.tick_s + 2 * times.response_s
+        return times.idle_s
 
     def cause(self, plant: Plant) -> None:
         plant.faults("local")
@@ -411,7 +411,7 @@ class DurationEnds(Scenario):
     waits_s = 12.0
 
     def bound_s(self, times: Times) -> float | None:
-        return times.tick_s + 2 * times.response_s
+        return times.idle_s
 
     def cause(self, plant: Plant) -> None:
         """Time passes."""
@@ -462,7 +462,7 @@ class Terminated(Scenario):
         self._ended_s = 0.0
 
     def bound_s(self, times: Times) -> float | None:
-        return times.tick_s + 2 * times.response_s
+        return times.idle_s
 
     def cause(self, plant: Plant) -> None:
         self._code = None

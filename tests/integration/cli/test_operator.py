@@ -34,7 +34,7 @@ SHOWN = {
     "acknowledged": None,
     "signTest": None,
     "deadmanTest": 1_795_324_200_250,
-    "bounds": {"A": 36.25, "B": 16.0, "C": 75.25, "D": None},
+    "bounds": {"A": 36.25, "B": 19.0, "C": 79.25, "D": None},
     "limits": {"maxChargeW": 1_500_000, "minSocPct": 10, "rampWPerS": 100_000},
     "watchdog": {"leaseS": 30, "rtacDeadmanS": 15, "idleVerifyS": 30},
 }
@@ -294,7 +294,7 @@ def test_acknowledging_shows_everything_and_asks_for_yes(
     monkeypatch.setattr(sys, "stdin", Terminal("yes\n"))
     assert run(site, "commission", "acknowledge") == 0
     shown = capsys.readouterr().out
-    for text in ("1,500,000 W", "100,000 W/s", "lease L", "dual", "C 75.25 s", DIGEST, "Type yes"):
+    for text in ("1,500,000 W", "100,000 W/s", "lease L", "dual", "C 79.25 s", DIGEST, "Type yes"):
         assert text in shown
     act = {"asset": "bess-1", "act": "acknowledge", "digest": DIGEST}
     assert desk.asked[-1] == ("commission acknowledge", act)

@@ -79,6 +79,36 @@ def test_a_commented_default_of_the_example_is_the_default(site: Path) -> None:
     assert load_site(site).safety_faults == ()
 
 
+def test_the_limit_of_all_assets_in_the_example_can_be_taken(
+    site: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = EXAMPLE.read_text().replace("# [limits.site]", "[limits.site]").replace("#   max", "max")
+    write_example(site.parent, text)
+    code, out, err = check(site, capsys)
+    assert (code, err) == (0, [])
+    most = "at most -2000000 W (charging) to 2000000 W (discharging)"
+    assert f"  safety.toml: all assets together {most}" in out
+
+
+def test_batteries_at_one_transformer_are_named(
+    site: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = site.read_text()
+    again = text[text.index("[[asset]]") :].replace('"bess-1"', '"bess-2"')
+    table = '[asset.transformer]\nid = "T1"\nrating_kva = 2500\nenforce = true\n'
+    site.write_text(f"{text}{table}{again.replace('192.0.2.10', '192.0.2.11')}{table}")
+    write_safety(site.parent)
+    code, out, _ = check(site, capsys)
+    assert code == 0
+    assert "  bess-1: shares transformer T1 with bess-2" in out
+    assert "  bess-2: shares transformer T1 with bess-1" in out
+    assert not any("no measured power" in line for line in out)
+    site.write_text(site.read_text().replace('firmware = "1.4.2"', 'map = "raw@1.0.0"', 1))
+    _, out, _ = check(site, capsys)
+    (told,) = [line for line in out if "no measured power" in line]
+    assert told.startswith("  bess-1: WARNING: the map has no measured power: at what is shared")
+
+
 def test_every_key_of_the_example_and_of_the_settings_is_in_the_man_page() -> None:
     example, page = EXAMPLE.read_text(), MAN.read_text()
     keys = set(re.findall(r"^(?:# )?([a-z_]+) = ", example, re.MULTILINE))
@@ -124,9 +154,10 @@ def test_check_says_who_may_sign_and_how_long_a_setpoint_can_last(
         "  bess-1: at most -1500000 W (charging) to 1200000 W (discharging), 10 to 95 %",
         "  bess-1: heartbeat counter, every 2 s",
         "  bess-1: no reversion timer",
+        "  bess-1: bounds at the response timeout, 3 s; zero is 1 control, direct operate",
         "  bess-1: bound A 36.25 s plus 15 s of ramp: the cloud is dead, the RTAC obeys",
-        "  bess-1: bound B 16 s: gateway, host, power or link is dead",
-        "  bess-1: bound C 75.25 s: the RTAC refuses zero",
+        "  bess-1: bound B 19 s: gateway, host, power or link is dead",
+        "  bess-1: bound C 79.25 s: the RTAC refuses zero",
         (
             "  bess-1: bound D none (the map has no reversion timer): "
             "no RTAC logic, and the link is dead"
@@ -134,6 +165,26 @@ def test_check_says_who_may_sign_and_how_long_a_setpoint_can_last(
         "  bess-1: the map allows control",
         "  bess-1: control needs the commissioning: acknowledge, sign-test, deadman-test",
     ]
+
+
+def test_v_that_is_too_short_for_a_map_that_allows_control_is_a_fault(
+    site: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    quick = GOOD.replace("ramp_w_per_s = 100000", "ramp_w_per_s = 1000000")
+    write_safety(site.parent, quick.replace("idle_verify_s = 30", "idle_verify_s = 14"))
+    code, _, err = check(site, capsys)
+    assert code == EX_CONFIG
+    assert err == [
+        (
+            "safety.toml:7: [watchdog] idle_verify_s = 14: must be at least 15 seconds for asset "
+            "'bess-1', what may be under way (3 s), zero twice (each 3 s: 1 control, direct "
+            "operate), and 2 response timeouts (3 s) for its echo: bound C would latch a battery "
+            "that obeys"
+        )
+    ]
+    site.write_text(site.read_text().replace('firmware = "1.4.2"', 'map = "raw@1.0.0"'))
+    code, _, err = check(site, capsys)
+    assert (code, err) == (0, [])
 
 
 def test_a_map_that_refuses_control_is_said_with_its_reasons(

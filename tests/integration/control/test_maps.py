@@ -137,19 +137,44 @@ def test_split_zeroes_the_other_direction_first_in_each_of_the_four_variations(
     assert site.sims[asset].state()["setpoint_w"] == 0
 
 
+@pytest.mark.parametrize("asset", ["bess-2", "bess-3"])
+def test_of_a_split_zero_the_point_that_carries_power_is_written_first(
+    site: ControlSite, asset: str
+) -> None:
+    for watts, points in ((-300_000, ["AO10", "AO11"]), (300_000, ["AO11", "AO10"])):
+        if site.control(asset)["state"] != "ARMED":
+            site.calm(asset).arm(asset)
+        site.power(watts, asset)
+        began = now().mono_s
+        site.told(site.send("idle", asset), {"succeeded"})
+        zeros = [
+            one["point"]
+            for one in site.writes(asset, after=began)
+            if one["role"] in ("cmd_charge", "cmd_discharge") and one["function"] != "SELECT"
+        ]
+        assert zeros[:2] == points
+
+
 def test_the_ramp_goes_to_the_rtac_where_it_ramps_and_one_setpoint_follows(
     site: ControlSite,
 ) -> None:
     asset = "bess-4"
     site.calm(asset).arm(asset)
     began = now().mono_s
-    id_ = site.send("setpoint", asset, power_w=600_000, duration_s=600, ramp_w_per_s=150_000)
+    id_ = site.send("setpoint", asset, power_w=600_000, duration_s=600)
     site.told(id_, {"succeeded"})
     (ramp,) = site.writes(asset, role="cmd_ramp", after=began)
-    assert ramp["raw"] == 150_000
+    assert ramp["raw"] == 1_000_000  # the site's
     (power,) = site.writes(asset, role="cmd_discharge", after=began)
     assert power["value"] == 600_000
     assert ramp["mono_s"] < power["mono_s"]
+    began = now().mono_s
+    id_ = site.send("setpoint", asset, power_w=300_000, duration_s=600, ramp_w_per_s=50_000)
+    site.told(id_, {"succeeded"})
+    (ramp,) = site.writes(asset, role="cmd_ramp", after=began)
+    assert ramp["raw"] == 1_000_000
+    steps = [one["value"] for one in site.writes(asset, role="cmd_discharge", after=began)]
+    assert steps == [500_000, 400_000, 300_000]
 
 
 def test_a_pulse_goes_once(site: ControlSite) -> None:

@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
+
 import pytest
 
-from gateway.config.safety import Bounds, SafetySettings, bounds
+from gateway.config.safety import (
+    Bounds,
+    SafetySettings,
+    SharedLimitSettings,
+    ZeroPath,
+    bounds,
+)
 from gateway.config.safety_reader import safety_settings
 from gateway.config.toml import parse
 from gateway.control.watchdog.terms import terms
@@ -46,15 +55,20 @@ revoked = false
 KEYS = {"ops-1": b"one", "boss-1": b"two"}
 
 
-def load(text: str, *, response_s: float = 3.0) -> SafetySettings:
+def load(
+    text: str, *, response_s: float = 3.0, paths: dict[str, ZeroPath] | None = None
+) -> SafetySettings:
     document = parse(text.encode(), file="safety.toml")
+    timeouts_s = {"bess-1": response_s}
     folder = "/etc/bess-gateway"
-    return safety_settings(document, folder=folder, response_timeouts_s={"bess-1": response_s})
+    return safety_settings(document, folder=folder, response_timeouts_s=timeouts_s, paths=paths)
 
 
-def faults(text: str, *, response_s: float = 3.0) -> list[str]:
+def faults(
+    text: str, *, response_s: float = 3.0, paths: dict[str, ZeroPath] | None = None
+) -> list[str]:
     with pytest.raises(ConfigError) as caught:
-        load(text, response_s=response_s)
+        load(text, response_s=response_s, paths=paths)
     return str(caught.value).splitlines()
 
 
@@ -89,8 +103,89 @@ def test_a_risk_acceptance_is_named_and_dated() -> None:
     ]
 
 
-def test_the_bounds_of_the_defaults_are_36_16_75_and_60_s() -> None:
-    assert bounds(load(GOOD).watchdog, response_s=3.0) == Bounds(36.25, 16, 75.25, 60)
+@pytest.mark.parametrize(
+    ("path", "cloud_dead_s"),
+    [
+        (ZeroPath(3.0), 36.25),
+        (ZeroPath(3.0, controls=2), 39.25),
+        (ZeroPath(3.0, sbo=True), 42.25),
+        (ZeroPath(3.0, controls=2, sbo=True), 48.25),
+        (ZeroPath(0.5, controls=2, sbo=True), 33.25),
+    ],
+)
+def test_the_bounds_follow_from_how_zero_gets_to_the_rtac(
+    path: ZeroPath, cloud_dead_s: float
+) -> None:
+    found = bounds(load(GOOD).watchdog, replace(path, reversion=True))
+    r = path.response_s
+    assert found == Bounds(cloud_dead_s, 16 + r, 76.25 + r, 60 + r)
+
+
+def test_what_the_map_has_no_means_for_has_no_bound() -> None:
+    found = bounds(load(GOOD).watchdog, ZeroPath(3.0, dead_man=False))
+    assert found == Bounds(36.25, None, None, None)
+
+
+@pytest.mark.parametrize(
+    ("path", "least_s"),
+    [
+        (ZeroPath(3.0), 15),
+        (ZeroPath(3.0, reads=3), 21),
+        (ZeroPath(3.0, controls=2), 21),
+        (ZeroPath(3.0, sbo=True), 24),
+        (ZeroPath(3.0, controls=2, sbo=True), 36),
+    ],
+)
+def test_v_must_be_enough_for_the_map_of_each_asset(path: ZeroPath, least_s: float) -> None:
+    assert path.least_verify_s == least_s
+    quick = GOOD.replace("ramp_w_per_s = 100000", "ramp_w_per_s = 1000000")
+    enough = quick.replace("idle_verify_s = 30", f"idle_verify_s = {least_s}")
+    assert load(enough, paths={"bess-1": path}).watchdog.idle_verify_s == least_s
+    short = quick.replace("idle_verify_s = 30", f"idle_verify_s = {least_s - 0.1:g}")
+    (found,) = faults(short, paths={"bess-1": path})
+    assert found.startswith(
+        f"safety.toml:7: [watchdog] idle_verify_s = {least_s - 0.1:g}: must be at least "
+        f"{least_s} seconds for asset 'bess-1'"
+    )
+    assert path.text in found
+    assert "bound C" in found
+    assert load(short.replace('"dual"', '"monitor"'), paths={"bess-1": path})
+
+
+def test_all_assets_together_may_have_a_limit_each_way() -> None:
+    text = GOOD.replace(
+        "[[trusted_key]]", "[limits.site]\nmax_discharge_w = 9e5\n\n[[trusted_key]]", 1
+    )
+    shared = load(text).limits.site
+    assert shared is not None
+    assert shared == SharedLimitSettings(max_charge_w=None, max_discharge_w=900_000)
+    charge_w, discharge_w = shared.most_w
+    assert math.isinf(charge_w)
+    assert discharge_w == 900_000
+    assert load(GOOD).limits == replace(load(text).limits, site=None)
+    assert load(text).digest(KEYS) != load(GOOD).digest(KEYS)
+    (found,) = faults(text.replace("max_discharge_w = 9e5\n", ""))
+    assert "must be max_charge_w, max_discharge_w, or both" in found
+    (found,) = faults(text.replace("= 9e5", "= -1"))
+    assert "[limits.site] max_discharge_w = -1: must be 0..10000000000 W" in found
+
+
+def test_the_rate_of_power_commands_has_a_range() -> None:
+    limits = load(GOOD).limits
+    assert (limits.command_interval_s, limits.commands_per_5_min) == (2, 30)
+    line = "ramp_w_per_s = 100000\n"
+    fast = line + "command_interval_s = 4\ncommands_per_5_min = 75\n"
+    limits = load(GOOD.replace(line, fast)).limits
+    assert (limits.command_interval_s, limits.commands_per_5_min) == (4, 75)
+    for old, new, allowed in (
+        ("= 4\n", "= 0.9\n", "command_interval_s = 0.9: must be 1..60 seconds"),
+        ("= 4\n", "= 61\n", "command_interval_s = 61: must be 1..60 seconds"),
+        ("= 75", "= 0", "commands_per_5_min = 0: must be a whole number, 1..150 commands"),
+        ("= 75", "= 151", "must be a whole number, 1..150 commands"),
+        ("= 75", "= 7.5", "must be a whole number, 1..150 commands"),
+    ):
+        (found,) = faults(GOOD.replace(line, fast.replace(old, new)))
+        assert allowed in found
 
 
 def test_approval_and_the_watchdogs_three_times_have_no_default() -> None:
@@ -199,8 +294,7 @@ def test_the_watchdogs_terms_are_put_together_from_file_and_map() -> None:
         reversion=True,
         tolerance_w=9.0,
         nameplate_w=2e6,
-        dead_band_w=0.0,
-        ramp_s=6.0,
+        dead_band_w=5e3,
+        ramp_s=15.0,
     )
-    wanted = Terms(reversion=True, tolerance_w=9.0, zero_band_w=1e5, settle_s=36.0)
-    assert found == wanted
+    assert found == Terms(reversion=True, tolerance_w=9.0, zero_band_w=1e5, settle_s=45.0)

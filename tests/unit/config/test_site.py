@@ -190,6 +190,17 @@ def test_an_address_that_may_be_read_in_two_ways_is_refused() -> None:
     assert found.startswith("site.toml:31: [asset[1].dnp3] host = '192.0.2.011': must be written")
 
 
+def test_a_transformer_that_assets_share_has_one_rating() -> None:
+    third = GOOD[GOOD.index('[[asset]]\nid = "bess-2"') :].replace("bess-2", "bess-3")
+    third = third.replace("192.0.2.11", "192.0.2.12")
+    assert len(load(GOOD + third).assets) == 3
+    (found,) = faults(GOOD + third.replace("2500", "2000"))
+    assert found == (
+        "site.toml:49: [asset[2].transformer] rating_kva = 2000: must be 2500 kVA, "
+        "which asset 'bess-2' gives transformer 'T1' in line 36"
+    )
+
+
 def test_a_number_where_a_table_belongs_is_a_fault_and_not_a_crash() -> None:
     assert any("must be a table" in line for line in faults("gateway = 3\n"))
     assert any("array of tables" in line for line in faults('schema="bess.site/1"\nasset = 3\n'))

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
 from gateway import effects
 from gateway.control.watchdog.words import Phase
 from tests.fixtures.commands import CHIEF, GUARD, OPS
-from tests.fixtures.control_site import PREFIX, ControlSite, site
+from tests.fixtures.control_site import LIMITS, PREFIX, ControlSite, site
 
 
 def test_a_receipt_comes_in_the_same_instant_before_everything_else() -> None:
@@ -25,6 +26,25 @@ def test_at_most_one_power_command_in_2_s() -> None:
     assert made.acks[made.command("setpoint")] == "RATE"
     made.run(1)
     assert made.acks[made.command("setpoint", powerW=600_000)] == "received"
+
+
+def test_a_site_may_take_more_or_fewer_power_commands() -> None:
+    fast = dataclasses.replace(LIMITS, command_interval_s=1.0, commands_per_5_min=75)
+    made = ControlSite(site(limits=fast)).arm()
+    reasons = []
+    for at in range(76):
+        reasons.append(made.acks[made.command("setpoint", powerW=500_000 + at * 1000)])
+        made.run(4 if at > 2 else 1)
+    assert reasons == ["received"] * 75 + ["RATE"]
+    slow = dataclasses.replace(LIMITS, command_interval_s=60.0, commands_per_5_min=2)
+    made = ControlSite(site(limits=slow)).arm()
+    assert made.acks[made.command("setpoint")] == "received"
+    made.run(59)
+    assert made.acks[made.command("setpoint")] == "RATE"
+    made.run(1)
+    assert made.acks[made.command("setpoint")] == "received"
+    made.run(61)
+    assert made.acks[made.command("setpoint")] == "RATE"
 
 
 def test_at_most_30_power_commands_in_5_min() -> None:

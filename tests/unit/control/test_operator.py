@@ -223,7 +223,7 @@ def test_no_parameter_of_a_command_is_left_out_of_what_a_person_is_shown() -> No
 
 def test_a_bound_without_what_keeps_it_is_told_as_none() -> None:
     found = ControlSite().ask("commission", act="show")["bounds"]
-    assert found == {"A": 36.25, "B": 16.0, "C": 75.25, "D": None}  # no reversion timer
+    assert found == {"A": 36.25, "B": 19.0, "C": 79.25, "D": None}  # no reversion timer
     whole = shipped(MAP)
     silent = tuple(row for row in whole.points if row.role != "cmd_heartbeat")
     mute = ControlSite(site(map_ref=replace(whole, points=silent)))

@@ -322,6 +322,17 @@ def test_a_ramp_may_be_slower_than_the_sites_and_not_faster() -> None:
     assert Drive(job(ramp=1e5, rampWPerS=900_000)).begin().setpoints == [200_000]
 
 
+def test_ramp_points_carry_the_sites_ramp_and_a_slower_one_is_stepped() -> None:
+    site, slower = job(FULL, ramp=1e5), job(FULL, ramp=1e5, rampWPerS=50_000)
+    for one in (site, slower):
+        assert [write.expected for write in one.before if write.role == "cmd_ramp"] == [1e5]
+    assert (site.ramp_w_per_s, slower.ramp_w_per_s) == (None, 50_000)
+    assert slower.rtac_ramp_s == 0
+    drive = Drive(slower).begin()
+    ramp(drive, 4.0)
+    assert drive.setpoints == [100_000, 200_000, 300_000]
+
+
 def test_a_ramp_goes_from_what_is_in_force_through_zero() -> None:
     drive = Drive(job(ramp=1e5, applied_w=-300_000.0, start_w=300_000.0)).begin()
     ramp(drive, 10.0)

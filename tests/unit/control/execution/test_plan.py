@@ -88,6 +88,21 @@ def test_the_base_is_the_maps_point_the_nameplate_or_a_number() -> None:
     assert base(control_map(PERCENT, base=5e5), read(), **site) == Base(5e5, 5e5)
 
 
+@pytest.mark.parametrize(
+    ("carries_w", "points"), [(5e5, ["AO1", "AO0"]), (-5e5, ["AO0", "AO1"]), (0.0, ["AO1", "AO0"])]
+)
+def test_of_a_split_zero_the_point_that_carries_power_is_written_first_and_both_are(
+    carries_w: float, points: list[str]
+) -> None:
+    mapped = control_map(*SPLIT, method="split")
+    for writes in (
+        idle_writes(mapped, OF, carries_w=carries_w),
+        power_writes(mapped, 0.0, OF, carries_w=carries_w),
+    ):
+        assert [one.control.point for one in writes] == points
+        assert [one.control.value for one in writes] == [0, 0]
+
+
 def test_split_zeroes_the_other_direction_first() -> None:
     mapped = control_map(*SPLIT, method="split")
     writes = power_writes(mapped, 500_000.0, OF)

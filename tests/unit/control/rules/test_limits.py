@@ -186,6 +186,16 @@ def test_at_most_30_power_commands_per_5_min() -> None:
     assert rate.refusal(300.0) == ""
 
 
+def test_a_faster_site_counts_what_was_taken_before() -> None:
+    rate = RateWindow()
+    for at in range(60):
+        rate = rate.take(at * 4.0)
+    assert rate.refusal(240.0)
+    assert rate.held_to(4.0, 75).refusal(240.0) == ""
+    assert "at most 60" in rate.held_to(4.0, 60).refusal(240.0)
+    assert "one per 5 s" in rate.held_to(5.0, 75).refusal(240.0)
+
+
 @given(st.lists(st.floats(0, 5), max_size=200))
 def test_no_span_of_5_min_ever_holds_more_than_30(gaps: list[float]) -> None:
     rate, now_s, taken = RateWindow(), 0.0, []

@@ -3,8 +3,9 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.field.dnp3.reads import HEADERS, STATIC_GROUP, RangeHeader, requests
+from gateway.field.dnp3.reads import STATIC_GROUP, RangeHeader, requests
 from gateway.points.raw import PointType, point_name
+from gateway.points.runs import HEADERS, request_count
 
 
 def test_consecutive_points_of_a_type_become_one_range() -> None:
@@ -32,3 +33,4 @@ def test_every_point_is_read_once_and_nothing_else(wanted: set[tuple[PointType, 
     ]
     assert sorted(read) == sorted((STATIC_GROUP[kind], index) for kind, index in wanted)
     assert all(1 <= len(request) <= HEADERS for request in made)
+    assert request_count(point_name(kind, index) for kind, index in wanted) == len(made)
