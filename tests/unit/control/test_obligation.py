@@ -306,3 +306,17 @@ def test_zero_in_the_echo_and_power_that_flows_is_not_healthy_and_nobody_arms() 
     made.plant.flows_w = None
     made.run(20)
     assert not any("measured power" in one for one in made.core_status()["reasons"])
+
+
+def test_status_does_not_call_verified_what_is_not() -> None:
+    made = active()
+    made.cut()
+    made.run(15)
+    (reason,) = [one for one in made.core_status()["reasons"] if "without a dispatch" in one]
+    assert "no zero is verified" in reason
+    made.mend()
+    made.until(lambda: phase(made) is Phase.IDLE)
+    made.disk.refuses = True
+    made.run(30)
+    (reason,) = [one for one in made.core_status()["reasons"] if "without a dispatch" in one]
+    assert "not on the disk yet" in reason
