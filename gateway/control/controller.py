@@ -151,6 +151,7 @@ class Controller:
         self.last: TellCloud | None = None
         self.last_id = ""
         self.beats = 0  # heartbeats that the RTAC accepted
+        self._beat_since = now.mono_s  # since when the dead-man was not fed, at least
         self.beat_at: float | None = None  # monotonic s of the last one
         self.cause = ""  # of the last change of phase but "verified", for people
         self.may_exit = False
@@ -441,7 +442,9 @@ class Controller:
         if held is not None and self.dispatch is None:  # nobody looks after it any more
             self._then(watchdog_events.DispatchFailed(held.command_id, "superseded in vain"))
             return
-        output = self._outputs.next
+        at = now.mono_s
+        beat_first = at - self._beat_since > self.state.terms.deadman_s / 2
+        output = self._outputs.next(beat_first=beat_first)
         if output is None:
             return
         if output.rank is Rank.POWER and not self._judged:
@@ -449,7 +452,7 @@ class Controller:
             self._then(JudgeDue(), LimitDue(), watchdog_events.Tick())
             return
         one = self._executions.get(output.owner)
-        kind, at = frames.KIND_OF[output.rank], now.mono_s
+        kind = frames.KIND_OF[output.rank]
         refusal = licence.refusal(self.state, kind, at, output.power_w)
         if (refusal is None or refusal[0] is Cause.LIMIT) and _is_late(one, now):
             refusal = Cause.EXPIRED, "expired"
@@ -461,7 +464,8 @@ class Controller:
         if one is not None:
             one.begun = True
             by = min(by, one.executor.now.ends_at)
-        self._effects.append(self._outputs.send(output, at, by))
+        first = output.reduces or (beat_first and output.rank is Rank.HEARTBEAT)
+        self._effects.append(self._outputs.send(output, at, by, first=first))
 
     def _withheld(self, output: Output, cause: Cause) -> None:
         if output.owner in WriteKind.__members__:
@@ -486,6 +490,7 @@ class Controller:
                 self._alarm(outcome, now)
             if kind is WriteKind.HEARTBEAT and result is WriteResult.ACCEPTED:
                 self.beats, self.beat_at = self.beats + 1, now.mono_s
+                self._beat_since = now.mono_s
             self._then(watchdog_events.WriteDone(kind, output.token, result))
         elif output.owner in self._executions:
             self._then(ToJob(output.owner, ControlAnswered(output.token, outcome)))
@@ -737,8 +742,17 @@ class Controller:
             token=order.token,
             controls=((order.control, order.sbo),),
             power_w=order.power_w,
+            reduces=self._reduces(id_, order.power_w),
         )
         self._outputs.put(output)
+
+    def _reduces(self, id_: str, power_w: float | None) -> bool:
+        """Whether this setpoint takes power away, and gives none the other way."""
+        one = self._executions.get(id_)
+        written_w = 0.0 if one is None else one.executor.now.written_w
+        if power_w is None or not written_w or power_w * written_w < 0:
+            return False
+        return abs(power_w) < abs(written_w)
 
     def _finish(self, one: Execution, finish: Finish, now: Now) -> None:
         match finish.aftermath:
