@@ -36,6 +36,7 @@ from gateway.control.execution.job import (
     FeedbackRead,
     Finish,
     LimitsMoved,
+    PowerDeviated,
     ReadFeedback,
     Remembered,
     SendControl,
@@ -72,6 +73,7 @@ from gateway.control.watchdog.state import POWERED
 from gateway.control.watchdog.terms import terms
 from gateway.control.watchdog.words import Cause, Phase, WriteKind, WriteResult
 from gateway.effects import Effect, Poll, Record
+from gateway.ports import OutcomeKind
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -407,8 +409,10 @@ class Controller:
             self._then(LookDue())
 
     def _polled(self, event: events.PollDone, now: Now) -> None:
-        if event.kind in ("critical", "integrity"):
-            for id_, one in self._executions.items():
+        if event.kind not in ("critical", "integrity"):
+            return
+        for id_, one in self._executions.items():
+            if not event.ok or self._sight.is_read(one):  # else it was asked for before the write
                 self._then(ToJob(id_, FeedbackRead(event.ok, self._sight.echoes(one, now))))
 
     def _look(self, _: LookDue, now: Now) -> None:
@@ -492,8 +496,16 @@ class Controller:
                 self.beats, self.beat_at = self.beats + 1, now.mono_s
                 self._beat_since = now.mono_s
             self._then(watchdog_events.WriteDone(kind, output.token, result))
-        elif output.owner in self._executions:
+        elif (one := self._executions.get(output.owner)) is not None:
+            self._wrote(one, now)
+            if output.power_w is not None and outcome.kind is OutcomeKind.SUCCESS:
+                self._then(watchdog_events.SetpointAnswered(output.owner))
             self._then(ToJob(output.owner, ControlAnswered(output.token, outcome)))
+
+    def _wrote(self, one: Execution, now: Now) -> None:
+        """Only what is read from now on says what became of the control that is out."""
+        for write in one.executor.now.queue[:1]:
+            one.since[write.echo] = now.mono_s
 
     def _alarm(self, outcome: Outcome, now: Now) -> None:
         """Tell once a demand that zero is refused."""
@@ -703,6 +715,7 @@ class Controller:
                 case SendControl():
                     self._then(JudgeDue(), ControlWanted(id_, order))
                 case ReadFeedback():
+                    self._wrote(one, now)
                     self._effects.append(Poll(self._asset.id, "critical"))
                 case TellCloud():
                     if order.state is ResultState.SUCCEEDED:
@@ -710,6 +723,8 @@ class Controller:
                     self._report(one.accepted, order, now)
                 case Finish():
                     self._finish(one, order, now)
+                case PowerDeviated(power_w, setpoint_w):
+                    self._effects += self._records.deviates(power_w, setpoint_w, now)
                 case FeedbackDiffered(point, expected):
                     seen = self.view.echoes((point,), now)[point]
                     found = None if seen is None else seen.value

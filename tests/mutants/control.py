@@ -62,7 +62,7 @@ _WAY_OUT = (
     ),
     _outputs(
         "what takes power away goes first",
-        "return min(self._waiting, key=lambda one: one.rank)",
+        "return min(self._waiting, key=lambda one: self._turn(one, beat_first=beat_first))",
         "return self._waiting[0]",
         "test_a_stop_goes_first_then_zero_then_the_heartbeat_then_power",
     ),
