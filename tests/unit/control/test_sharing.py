@@ -11,9 +11,8 @@ import pytest
 from gateway.cli import views
 from gateway.config.safety import SharedLimitSettings
 from gateway.control.watchdog.words import Phase
-from gateway.points.parse import parse_map
 from tests.fixtures.control_site import LIMITS, ControlSite, site
-from tests.fixtures.shippedmaps import FOLDER
+from tests.fixtures.shippedmaps import metered_map
 from tests.fixtures.watchdog_site import broken
 
 if TYPE_CHECKING:
@@ -21,34 +20,10 @@ if TYPE_CHECKING:
 
     from gateway import effects
     from gateway.control.controller import Controller
-    from gateway.points.pointmap import PointsMap
 
 LIMIT_W = 2e6
 BOTH = ("bess-1", "bess-2")
 TABLE = '[asset.transformer]\nid = "{id}"\nrating_kva = 2000\nenforce = true\n'
-METERED = b"""\
-schema = "bess.map/1"
-[map]
-id = "rtac-metered"
-vendor = "generic"
-model = "rtac"
-revision = "1.0.0"
-extends = "generic-rtac@1.0.0"
-source = "made for tests"
-[map.match]
-firmware = [">=1.0,<2.0"]
-[[points]]
-point = "AI50"
-name = "poi_power"
-role = "poi_power"
-unit = "kW"
-sign = "discharge_positive"
-"""
-
-
-def metered_map() -> PointsMap:
-    text = (FOLDER / "generic" / "rtac-1.0.0.toml").read_bytes()
-    return parse_map(METERED, file="metered.toml", base=lambda _: ("rtac-1.0.0.toml", text))
 
 
 def transformers(*names: str, at: str = "TR-7") -> dict[str, str]:
