@@ -623,6 +623,12 @@ _TOGETHER = (
         "pass",
         "test_what_others_took_before_a_battery_was_lost_still_counts",
     ),
+    _in("fleet", "sharing")(
+        "a battery that left the files counts",
+        '        if any(key.endswith("/in-force") for key in record.facts):\n',
+        "        if False:\n",
+        "test_a_battery_that_left_the_files_while_in_force_still_counts",
+    ),
     _sharing(
         "a meter that is not read leaves nothing",
         'if metered and all(one.view.value("poi_power", now) is None for one in metered):',
