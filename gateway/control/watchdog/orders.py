@@ -53,6 +53,8 @@ def unsettled(state: WatchdogState) -> str | None:
     if state.settling is not None or state.drifts_since is not None:
         apart = f"on two reads {state.terms.apart_s:g} s apart"
         return f"measured power is {power}, must be at zero {apart}"
+    if state.in_force and not state.forgetting and math.isinf(state.forget_at):
+        return "a setpoint may be in force, and no zero is verified since"
     if state.in_force:
         return "that zero is verified is not on the disk yet"
     if state.declared:

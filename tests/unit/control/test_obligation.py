@@ -16,7 +16,7 @@ from gateway.control.commissioning.obligation import (
 )
 from gateway.control.watchdog.words import Phase
 from gateway.ports import CrobOp
-from tests.fixtures.control_site import ControlSite, commissioned, site
+from tests.fixtures.control_site import WATCHDOG, ControlSite, commissioned, site
 from tests.fixtures.execution import refused
 
 if TYPE_CHECKING:
@@ -241,6 +241,20 @@ def test_where_the_endpoint_changed_nothing_is_written_and_an_operator_chooses()
     assert FACT not in made.disk.facts
 
 
+def test_by_kept_writes_the_rows_that_were_kept() -> None:
+    made = active()
+    body = json.loads(made.disk.facts[FACT])
+    made.disk.facts[FACT] = json.dumps({**body, "rows": body["rows"][:1]})  # the mode stays on
+    made.power_on()
+    at = made.at
+    made.run(5)
+    assert made.written("AO0", since=at) == []
+    assert "done" in made.act("zero", by="kept")
+    made.until(lambda: FACT not in made.disk.facts)
+    assert made.written("AO0", since=at) == [0]
+    assert made.written("BO0", since=at) == []
+
+
 def test_declared_zero_is_refused_while_our_setpoint_is_read() -> None:
     made = active()
     made.rtac.refuses_zero, made.plant.refused = True, refused(8)
@@ -249,6 +263,18 @@ def test_declared_zero_is_refused_while_our_setpoint_is_read() -> None:
     said: dict[str, Any] = {"name": "Ann", "reason": "breaker is open", "visited": True}
     assert "our setpoint" in str(made.ask("declare-zero", **said)["error"])
     assert FACT in made.disk.facts
+
+
+def test_declared_zero_is_refused_while_power_is_as_our_setpoint_was() -> None:
+    made = active()
+    made.plant.flows_w = 300_000.0
+    made.command("idle")
+    made.run(10)
+    said: dict[str, Any] = {"name": "Ann", "reason": "breaker is open", "visited": True}
+    assert "measured power is 300000 W" in str(made.ask("declare-zero", **said)["error"])
+    made.plant.flows_w = -300_000.0  # of the other sign: not ours
+    made.run(6)
+    assert "done" in made.act("declare-zero", **said)
 
 
 def test_declared_zero_ends_the_fact_and_is_taken_back_by_what_is_read() -> None:
@@ -306,3 +332,164 @@ def test_zero_in_the_echo_and_power_that_flows_is_not_healthy_and_nobody_arms() 
     made.plant.flows_w = None
     made.run(20)
     assert not any("measured power" in one for one in made.core_status()["reasons"])
+
+
+def test_status_does_not_call_verified_what_is_not() -> None:
+    made = active()
+    made.cut()
+    made.run(15)
+    (reason,) = [one for one in made.core_status()["reasons"] if "without a dispatch" in one]
+    assert "no zero is verified" in reason
+    made.mend()
+    made.until(lambda: phase(made) is Phase.IDLE)
+    made.disk.refuses = True
+    made.run(30)
+    (reason,) = [one for one in made.core_status()["reasons"] if "without a dispatch" in one]
+    assert "not on the disk yet" in reason
+
+
+# --- whatever is written counts, and the stricter figures hold --------------------------------
+
+
+def test_a_reserve_counts_as_power_until_a_zero_is_verified() -> None:
+    made = ControlSite().arm()
+    made.command("reserve", percent=30)
+    made.run(3)
+    assert json.loads(made.disk.facts[FACT])["setpoint_w"] is None
+    made.command("disarm")
+    made.until(lambda: FACT not in made.disk.facts)
+
+
+@pytest.mark.parametrize(("verify_s", "deadman_s"), [(60.0, 20.0), (20.0, 10.0)])
+def test_while_in_force_v_and_w_are_the_stricter_of_old_and_new(
+    verify_s: float, deadman_s: float
+) -> None:
+    made = active()
+    made.rtac.refuses_zero, made.plant.refused = True, refused(8)
+    held = replace(WATCHDOG, idle_verify_s=verify_s, rtac_deadman_s=deadman_s)
+    made.site = site(watchdog=held)
+    made.power_on()
+    terms = made.control().controller.state.terms
+    assert (terms.idle_verify_s, terms.deadman_s) == (min(verify_s, 30), max(deadman_s, 15))
+    made.rtac.refuses_zero = False
+    made.until(lambda: FACT not in made.disk.facts)
+    terms = made.control().controller.state.terms
+    assert (terms.idle_verify_s, terms.deadman_s) == (verify_s, deadman_s)
+
+
+def test_a_reload_that_changes_the_endpoint_waits_while_anything_is_in_force() -> None:
+    made = active()
+    made.cut()
+    made.run(15)
+    assert phase(made) is Phase.BLIND
+    made.reload(moved(made.site, outstation_address=77))
+    made.run(1)
+    assert made.control().controller.owed is not None
+    assert any("idle it first" in one for one in made.core_status()["reasons"])
+
+
+def test_between_the_beat_and_the_zero_of_a_group_nothing_is_written() -> None:
+    made = active()
+    made.rtac.refuses_zero, made.plant.refused = True, refused(8)
+    made.power_on()
+    at = made.at
+    made.run(10)
+    points = [(point, value) for t, _, point, value in made.outputs if t >= at]
+    beats = [i for i, (point, _) in enumerate(points) if point == "AO1"]
+    assert len(beats) == 1  # silent but for the group
+    assert points[beats[0] + 1] == ("AO0", 0)
+
+
+def test_zero_by_an_operators_choice_leads_out_of_latched() -> None:
+    made = active()
+    made.site = moved(made.site, outstation_address=77)
+    made.power_on()
+    made.until(lambda: phase(made) is Phase.LATCHED)
+    assert "done" in made.act("zero", by="new")
+    made.until(lambda: FACT not in made.disk.facts)
+    assert phase(made) is Phase.IDLE
+
+
+# --- what people are told ---------------------------------------------------------------------
+
+
+def reasons(made: ControlSite) -> str:
+    return " / ".join(made.core_status()["reasons"])
+
+
+def test_status_is_degraded_while_latched_or_stopped_and_says_what_to_do() -> None:
+    made = active()
+    made.rtac.refuses_zero, made.plant.refused = True, refused(8)
+    made.command("idle")
+    made.run(20)
+    made.until(lambda: phase(made) is Phase.LATCHED)
+    assert "LATCHED (unverified): `reset`" in reasons(made)
+    made = ControlSite().ready()
+    made.act("estop")
+    made.run(1)
+    assert "ESTOP (ordered): `reset`" in reasons(made)
+
+
+def test_status_is_degraded_while_yielded_and_no_heartbeat_is_written() -> None:
+    made = ControlSite().ready()
+    made.rtac.other_w = 300_000.0
+    made.until(lambda: phase(made) is Phase.LOCAL)
+    assert "yielded: another master's setpoint is in force" in reasons(made)
+    at = made.at
+    made.run(20)
+    assert made.written("AO1", since=at) == made.written("AO0", since=at) == []
+
+
+def test_status_is_degraded_in_startup_beyond_v() -> None:
+    made = active()
+    made.cut()
+    made.power_on()
+    made.run(20)
+    assert "STARTUP" not in reasons(made)
+    made.run(15)
+    assert phase(made) is Phase.STARTUP
+    assert "in STARTUP for longer than zero may take" in reasons(made)
+
+
+def test_status_names_a_declaration_until_a_zero_is_verified() -> None:
+    made = active()
+    made.site = moved(made.site, outstation_address=77)
+    made.power_on()
+    made.rtac.remote_w = 0.0
+    made.rtac.refuses_zero, made.plant.refused = True, refused(8)
+    made.run(5)
+    made.act("declare-zero", name="Ann", reason="breaker is open", visited=True)
+    made.run(2)
+    assert "only declared" in reasons(made)
+    held = made.core_status()["assets"]["bess-1"]["control"]["inForce"]
+    assert "Ann visited the site: breaker is open" in held["declared"]
+    made.rtac.refuses_zero = False
+    made.run(40)
+    assert "declared" not in reasons(made)
+
+
+def test_a_stop_of_unknown_outcome_stands_in_status_until_a_reset() -> None:
+    made = ControlSite().ready()
+    made.rtac.loses_answers = True
+    made.act("estop")
+    made.run(8)
+    made.rtac.loses_answers = False
+    assert "nobody knows whether the stop operated" in reasons(made)
+    made.run(60)
+    assert made.rtac.stopped == 1
+    made.act("reset")
+    made.run(10)
+    assert "nobody knows" not in reasons(made)
+
+
+def test_a_stop_that_is_owed_ends_with_a_reset() -> None:
+    made = ControlSite().ready()
+    made.rtac.local = True
+    made.until(lambda: phase(made) is Phase.LOCAL)
+    made.act("estop")
+    made.run(5)
+    made.act("reset")
+    made.rtac.local = False
+    made.run(20)
+    assert made.written("BO1") == []
+    assert phase(made) is Phase.IDLE

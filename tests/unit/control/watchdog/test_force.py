@@ -308,6 +308,16 @@ def test_power_that_comes_up_in_idle_is_told_after_a_while_and_nobody_arms() -> 
     assert phase(site) is Phase.ARMED
 
 
+def test_power_that_comes_up_in_idle_forbids_to_arm_at_once() -> None:
+    site = made()
+    site.run(60)
+    site.rtac.flows_w = 300.0
+    site.run(6)
+    assert of(site, PowerStays) == []
+    site.tell(ArmOrdered("a"))
+    assert phase(site) is Phase.IDLE
+
+
 # --- an operator's word -------------------------------------------------------------------------
 
 
