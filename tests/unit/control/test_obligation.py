@@ -185,6 +185,22 @@ def test_latched_without_a_safety_file_is_latched() -> None:
     made.until(lambda: phase(made) is Phase.MONITOR)
 
 
+def test_a_kept_yield_is_a_yield_after_the_start_and_not_latched() -> None:
+    made = active()
+    made.rtac.other_w = 250_000.0
+    made.until(lambda: phase(made) is Phase.LOCAL)
+    made.run(1)
+    made.power_on()
+    at = made.at
+    made.run(60)
+    assert phase(made) is Phase.LOCAL
+    assert made.control().controller.state.yielded
+    assert made.outputs[-1][0] < at  # neither zero nor heartbeat: another master has it
+    made.rtac.other_w, made.rtac.remote_w = None, 0.0  # it lets go
+    made.until(lambda: phase(made) is Phase.IDLE)
+    assert "bess-1/phase" not in made.disk.facts
+
+
 def test_a_crash_loop_while_zero_is_refused_lets_the_dead_man_end_it() -> None:
     made = active()
     made.rtac.refuses_zero, made.plant.refused = True, refused(8)
