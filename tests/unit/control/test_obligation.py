@@ -223,6 +223,21 @@ def test_estop_and_idle_are_taken_with_control_off_while_something_is_in_force()
     assert made.written("BO1", since=at) == [CrobOp.PULSE_ON]
 
 
+def test_who_orders_estop_in_local_is_told_that_the_stop_is_owed() -> None:
+    made = active()
+    made.rtac.local = True
+    made.until(lambda: phase(made) is Phase.LOCAL)
+    done = str(made.act("estop")["done"])
+    assert "the site has control: use the hard-wired stop; ours follows on remote" in done
+    assert any("the stop is owed" in one for one in made.ask("status")["reasons"])
+    assert made.written("BO1") == []
+    made.rtac.local = False
+    made.until(lambda: bool(made.written("BO1")))
+    made.run(5)
+    assert not any("the stop is owed" in one for one in made.ask("status")["reasons"])
+    assert made.written("BO1") == [CrobOp.PULSE_ON]
+
+
 def test_with_nothing_in_force_estop_names_the_hard_wired_stop() -> None:
     made = ControlSite(ready=False)
     made.run(3)
