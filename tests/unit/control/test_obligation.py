@@ -74,6 +74,25 @@ def test_it_goes_with_a_verified_zero_and_a_new_dispatch_waits_for_that() -> Non
     made.arm()
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        lambda made: made.command("reserve", percent=30),
+        lambda made: made.command("setpoint", powerW=0),
+    ],
+    ids=["reserve", "setpoint of 0"],
+)
+def test_a_command_without_power_leaves_the_last_signed_setpoint_in_the_fact(
+    command: Callable[[ControlSite], object],
+) -> None:
+    made = active()
+    command(made)
+    made.run(3)
+    assert json.loads(made.disk.facts[FACT])["setpoint_w"] == 500_000
+    made.power_on()
+    assert made.control().controller.state.last_w == 500_000
+
+
 def test_while_the_disk_cannot_forget_it_no_power_is_taken() -> None:
     made = active()
     made.disk.refuses = True
