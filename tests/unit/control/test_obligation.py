@@ -242,6 +242,39 @@ def test_estop_and_idle_are_taken_with_control_off_while_something_is_in_force()
     assert made.written("BO1", since=at) == [CrobOp.PULSE_ON]
 
 
+@pytest.mark.parametrize(("verb", "point"), [("estop", "BO1"), ("idle", "AO0")])
+def test_the_cloud_may_take_power_away_with_control_off_while_something_is_in_force(
+    verb: str, point: str
+) -> None:
+    made = active()
+    made.rtac.refuses_zero, made.plant.refused = True, refused(8)
+    made.act("disable-control", asset="bess-1")
+    made.run(3)
+    at, id_ = made.at, made.command(verb)
+    made.run(3)
+    assert made.acks[id_] == "received"
+    assert made.written(point, since=at)
+    assert made.acks[made.command("arm")] == "CONTROL_DISABLED"
+
+
+@pytest.mark.parametrize("verb", ["estop", "idle"])
+def test_in_monitor_the_cloud_may_take_power_away_until_it_is_known_to_be_gone(verb: str) -> None:
+    made = active()
+    made.plant.flows_w = 500_000.0  # it obeys in the echo alone
+    made.act("disable-control", asset="bess-1")
+    made.until(lambda: phase(made) is Phase.MONITOR)
+    assert made.acks[made.command(verb)] == "received"
+    assert phase(made) is {"estop": Phase.ESTOP, "idle": Phase.IDLING}[verb]
+
+
+def test_with_control_off_and_nothing_in_force_the_cloud_orders_nothing() -> None:
+    made = ControlSite().ready()
+    made.act("disable-control", asset="bess-1")
+    made.run(3)
+    for verb in ("idle", "estop"):
+        assert made.acks[made.command(verb)] == "CONTROL_DISABLED"
+
+
 def test_who_orders_estop_in_local_is_told_that_the_stop_is_owed() -> None:
     made = active()
     made.rtac.local = True
