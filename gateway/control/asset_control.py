@@ -586,7 +586,7 @@ def _is_disproof(trial: Trial) -> bool:
 
 
 def _kept(ground: Ground) -> tuple[Phase | None, bool]:
-    """LATCHED or ESTOP of the last run; a log that was lost may have held either."""
+    """LATCHED, ESTOP or the yield of the last run; a log that was lost may have held any."""
     found = ground.facts.get(f"{ground.asset.id}/phase")
     if found is None:
         safety = ground.safety  # in "monitor" nothing of ours is in force
@@ -597,4 +597,5 @@ def _kept(ground: Ground) -> tuple[Phase | None, bool]:
         phase, stop_owed = Phase[body["phase"]], bool(body["stopOwed"])
     except (ValueError, TypeError, KeyError):
         return Phase.LATCHED, False
-    return (phase, stop_owed) if phase in LASTING else (Phase.LATCHED, False)
+    lasts = phase in LASTING or phase is Phase.LOCAL
+    return (phase, stop_owed) if lasts else (Phase.LATCHED, False)

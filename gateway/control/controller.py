@@ -324,8 +324,9 @@ class Controller:
         return self._run(watchdog_events.ForceBegun(accepted.job.power_w), now)
 
     def begin(self, job: Job, token: int) -> Obligation:
-        """What the record of ``job`` keeps of it."""
-        self.owed = self.zero(f"{self.state.lease.session}-{token}", job.power_w, job.base)
+        """What the record of ``job`` keeps; a setpoint that was in force stays in it."""
+        setpoint_w = job.power_w or (None if self.owed is None else self.owed.setpoint_w)
+        self.owed = self.zero(f"{self.state.lease.session}-{token}", setpoint_w, job.base)
         return self.owed
 
     def zero(self, number: str, setpoint_w: float | None, of: Base) -> Obligation:

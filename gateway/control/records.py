@@ -183,7 +183,7 @@ class Records:
 
 
 def kept_phase(phase: Phase | None, *, stop_owed: bool) -> str | None:
-    """What is kept of LATCHED and ESTOP across restarts; None: nothing."""
+    """What is kept of LATCHED, ESTOP and a yield across restarts; None: nothing."""
     return None if phase is None else json.dumps({"phase": phase.name, "stopOwed": stop_owed})
 
 
