@@ -120,7 +120,7 @@ class Controller:
         self._sight = Sight(asset, points_map, monitor, safety.settings, now)
         self._outputs = Outputs(asset.id, tokens)
         self.safety = safety
-        self.owed = start.owed
+        self.owed, self._idle_w = start.owed, start.idle_w
         self.state: WatchdogState = machine.start(
             self._terms(),
             now,
@@ -191,6 +191,7 @@ class Controller:
             nameplate_w=self._asset.nameplate_w,
             dead_band_w=self.view.dead_band_w,
             ramp_s=self.safety.settings.limits.ramp_to_zero_s,
+            idle_w=self._idle_w,
         )
         if (owed := self.owed) is None:
             return found
@@ -210,6 +211,11 @@ class Controller:
         less_s = min(0.0, held.lease_s - lease.lease_s)  # a shorter lease is shorter at once
         lease = replace(lease, lease_s=held.lease_s, expires_at=lease.expires_at + less_s)
         self.state = replace(self.state, terms=held, lease=lease)
+
+    def measured(self, idle_w: float | None) -> None:
+        """Commissioning measured the power of the idle battery, W."""
+        self._idle_w = idle_w
+        self.state = replace(self.state, terms=self._terms())
 
     @property
     def phase(self) -> Phase:

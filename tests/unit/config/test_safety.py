@@ -297,5 +297,20 @@ def test_the_watchdogs_terms_are_put_together_from_file_and_map() -> None:
         dead_band_w=0.0,
         ramp_s=6.0,
     )
-    wanted = Terms(reversion=True, tolerance_w=9.0, zero_band_w=1e5, settle_s=36.0)
+    wanted = Terms(reversion=True, tolerance_w=9.0, zero_band_w=2e5, settle_s=36.0)
     assert found == wanted
+
+
+def test_zero_is_narrower_once_the_idle_power_was_measured() -> None:
+    found = terms(
+        load(GOOD).watchdog,
+        response_s=3.0,
+        heartbeat=HeartbeatForm.COUNTER,
+        reversion=False,
+        tolerance_w=9.0,
+        nameplate_w=2e6,
+        dead_band_w=0.0,
+        ramp_s=6.0,
+        idle_w=-2e4,
+    )
+    assert (found.idle_w, found.zero_band_w) == (-2e4, 1e5)
