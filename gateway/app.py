@@ -224,7 +224,12 @@ class Gateway:
             done(Outcome(OutcomeKind.FAILED, (), "the session is being replaced"))
         else:
             session.operate(
-                (order.control,), sbo=order.sbo, done=done, by=order.by, purpose=order.purpose
+                (order.control,),
+                sbo=order.sbo,
+                done=done,
+                by=order.by,
+                purpose=order.purpose,
+                first=order.first,
             )
 
     def _forget_shipped(self, order: effects.ForgetShipped) -> None:

@@ -78,6 +78,7 @@ class Operate:
     sbo: bool
     by: float = math.inf  # CLOCK_BOOTTIME s; inf: zero and stop are never too late
     purpose: Purpose = Purpose.POWER
+    first: bool = False  # before any read that waits
 
 
 @dataclass(frozen=True, slots=True)

@@ -127,6 +127,7 @@ class Pathway(Protocol):
         done: Callable[[Outcome], None],
         by: float = math.inf,
         purpose: Purpose = Purpose.POWER,
+        first: bool = False,
     ) -> None:
         """Carry out ``controls`` in order; ``done`` is called once, from a thread of the pathway.
 
@@ -136,6 +137,7 @@ class Pathway(Protocol):
             done: takes the outcome; it must only hand it on.
             by: CLOCK_BOOTTIME s; what would leave later does not leave, and has FAILED.
             purpose: what the controls do to the battery's power.
+            first: no read goes before it, as none goes before zero.
         """
         ...
 

@@ -168,6 +168,7 @@ class Bounds:
     """
 
     cloud_dead_s: float  # A: the cloud is dead, the RTAC obeys
+    read_dropped_s: float  # A where a long read is dropped for the zero, less the time to connect
     gateway_dead_s: float | None  # B: gateway, host, power or link is dead
     refused_s: float | None  # C: the RTAC answers but refuses zero
     reversion_s: float | None  # D: no RTAC logic and the link is dead
@@ -180,6 +181,7 @@ def bounds(watchdog: WatchdogSettings, path: ZeroPath) -> Bounds:
     silent_s = response_s + watchdog.rtac_deadman_s + RTAC_SCAN_S  # r: the last beat may be late
     return Bounds(
         cloud_dead_s=told_s + path.underway_s + path.zero_s,
+        read_dropped_s=told_s + 2 * response_s + path.zero_s,
         gateway_dead_s=silent_s if path.dead_man else None,
         refused_s=told_s + watchdog.idle_verify_s + silent_s if path.dead_man else None,
         reversion_s=watchdog.reversion_s + response_s if path.reversion else None,

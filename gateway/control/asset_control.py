@@ -110,6 +110,7 @@ class AssetControl:
                 grouped=was_grouped(ground.facts, asset.id),
                 declared=owed is not None and bool(owed.declared),
             ),
+            idle_w=self._idle_w(),
             owed=owed,
             newest=ground.newest,
             challenge_at=ground.challenge_at,
@@ -334,7 +335,12 @@ class AssetControl:
         ]
         facts: dict[str, str | None] = {}
         if trial.ok:
-            proof = readiness.Proof(self._ground.points_map.digest, now.unix_ms)
+            idle_w = figures.get("idleW")
+            proof = readiness.Proof(
+                self._ground.points_map.digest,
+                now.unix_ms,
+                idle_w if isinstance(idle_w, float) else None,
+            )
             facts = _FACTS[trial.kind](self._name, proof)
         elif _is_disproof(trial):  # it held once and does not now: what was proved is void
             facts = dict.fromkeys(_FACTS[trial.kind](self._name, readiness.Proof("", 0)))
@@ -372,6 +378,13 @@ class AssetControl:
             sign_test=found.sign_test or done.sign_test,
             deadman_test=found.deadman_test or done.deadman_test,
         )
+        self.controller.measured(self._idle_w())
+
+    def _idle_w(self) -> float | None:
+        """Power of the idle battery, W, where it was measured through this map."""
+        test = self._commissioned.sign_test
+        ours = test is not None and test.map_digest == self._ground.points_map.digest
+        return test.idle_w if test is not None and ours else None
 
     def progress(self, now: Now) -> dict[str, object]:
         """How the newest test goes."""
@@ -586,7 +599,7 @@ def _is_disproof(trial: Trial) -> bool:
 
 
 def _kept(ground: Ground) -> tuple[Phase | None, bool]:
-    """LATCHED or ESTOP of the last run; a log that was lost may have held either."""
+    """LATCHED, ESTOP or the yield of the last run; a log that was lost may have held any."""
     found = ground.facts.get(f"{ground.asset.id}/phase")
     if found is None:
         safety = ground.safety  # in "monitor" nothing of ours is in force
@@ -597,4 +610,5 @@ def _kept(ground: Ground) -> tuple[Phase | None, bool]:
         phase, stop_owed = Phase[body["phase"]], bool(body["stopOwed"])
     except (ValueError, TypeError, KeyError):
         return Phase.LATCHED, False
-    return (phase, stop_owed) if phase in LASTING else (Phase.LATCHED, False)
+    lasts = phase in LASTING or phase is Phase.LOCAL
+    return (phase, stop_owed) if lasts else (Phase.LATCHED, False)

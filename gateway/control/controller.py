@@ -36,6 +36,7 @@ from gateway.control.execution.job import (
     FeedbackRead,
     Finish,
     LimitsMoved,
+    PowerDeviated,
     ReadFeedback,
     Remembered,
     SendControl,
@@ -72,6 +73,7 @@ from gateway.control.watchdog.state import POWERED
 from gateway.control.watchdog.terms import terms
 from gateway.control.watchdog.words import Cause, Phase, WriteKind, WriteResult
 from gateway.effects import Effect, Poll, Record
+from gateway.ports import OutcomeKind
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -118,7 +120,7 @@ class Controller:
         self._sight = Sight(asset, points_map, monitor, safety.settings, now)
         self._outputs = Outputs(asset.id, tokens)
         self.safety = safety
-        self.owed = start.owed
+        self.owed, self._idle_w = start.owed, start.idle_w
         self.state: WatchdogState = machine.start(
             self._terms(),
             now,
@@ -151,6 +153,7 @@ class Controller:
         self.last: TellCloud | None = None
         self.last_id = ""
         self.beats = 0  # heartbeats that the RTAC accepted
+        self._beat_since = now.mono_s  # since when the dead-man was not fed, at least
         self.beat_at: float | None = None  # monotonic s of the last one
         self.cause = ""  # of the last change of phase but "verified", for people
         self.may_exit = False
@@ -188,6 +191,7 @@ class Controller:
             nameplate_w=self._asset.nameplate_w,
             dead_band_w=self.view.dead_band_w,
             ramp_s=self.safety.settings.limits.ramp_to_zero_s,
+            idle_w=self._idle_w,
         )
         if (owed := self.owed) is None:
             return found
@@ -207,6 +211,11 @@ class Controller:
         less_s = min(0.0, held.lease_s - lease.lease_s)  # a shorter lease is shorter at once
         lease = replace(lease, lease_s=held.lease_s, expires_at=lease.expires_at + less_s)
         self.state = replace(self.state, terms=held, lease=lease)
+
+    def measured(self, idle_w: float | None) -> None:
+        """Commissioning measured the power of the idle battery, W."""
+        self._idle_w = idle_w
+        self.state = replace(self.state, terms=self._terms())
 
     @property
     def phase(self) -> Phase:
@@ -321,8 +330,9 @@ class Controller:
         return self._run(watchdog_events.ForceBegun(accepted.job.power_w), now)
 
     def begin(self, job: Job, token: int) -> Obligation:
-        """What the record of ``job`` keeps of it."""
-        self.owed = self.zero(f"{self.state.lease.session}-{token}", job.power_w, job.base)
+        """What the record of ``job`` keeps; a setpoint that was in force stays in it."""
+        setpoint_w = job.power_w or (None if self.owed is None else self.owed.setpoint_w)
+        self.owed = self.zero(f"{self.state.lease.session}-{token}", setpoint_w, job.base)
         return self.owed
 
     def zero(self, number: str, setpoint_w: float | None, of: Base) -> Obligation:
@@ -406,8 +416,10 @@ class Controller:
             self._then(LookDue())
 
     def _polled(self, event: events.PollDone, now: Now) -> None:
-        if event.kind in ("critical", "integrity"):
-            for id_, one in self._executions.items():
+        if event.kind not in ("critical", "integrity"):
+            return
+        for id_, one in self._executions.items():
+            if not event.ok or self._sight.is_read(one):  # else it was asked for before the write
                 self._then(ToJob(id_, FeedbackRead(event.ok, self._sight.echoes(one, now))))
 
     def _look(self, _: LookDue, now: Now) -> None:
@@ -441,7 +453,9 @@ class Controller:
         if held is not None and self.dispatch is None:  # nobody looks after it any more
             self._then(watchdog_events.DispatchFailed(held.command_id, "superseded in vain"))
             return
-        output = self._outputs.next
+        at = now.mono_s
+        beat_first = at - self._beat_since > self.state.terms.deadman_s / 2
+        output = self._outputs.next(beat_first=beat_first)
         if output is None:
             return
         if output.rank is Rank.POWER and not self._judged:
@@ -449,7 +463,7 @@ class Controller:
             self._then(JudgeDue(), LimitDue(), watchdog_events.Tick())
             return
         one = self._executions.get(output.owner)
-        kind, at = frames.KIND_OF[output.rank], now.mono_s
+        kind = frames.KIND_OF[output.rank]
         refusal = licence.refusal(self.state, kind, at, output.power_w)
         if (refusal is None or refusal[0] is Cause.LIMIT) and _is_late(one, now):
             refusal = Cause.EXPIRED, "expired"
@@ -461,7 +475,8 @@ class Controller:
         if one is not None:
             one.begun = True
             by = min(by, one.executor.now.ends_at)
-        self._effects.append(self._outputs.send(output, at, by))
+        first = output.reduces or (beat_first and output.rank is Rank.HEARTBEAT)
+        self._effects.append(self._outputs.send(output, at, by, first=first))
 
     def _withheld(self, output: Output, cause: Cause) -> None:
         if output.owner in WriteKind.__members__:
@@ -486,9 +501,18 @@ class Controller:
                 self._alarm(outcome, now)
             if kind is WriteKind.HEARTBEAT and result is WriteResult.ACCEPTED:
                 self.beats, self.beat_at = self.beats + 1, now.mono_s
+                self._beat_since = now.mono_s
             self._then(watchdog_events.WriteDone(kind, output.token, result))
-        elif output.owner in self._executions:
+        elif (one := self._executions.get(output.owner)) is not None:
+            self._wrote(one, now)
+            if output.power_w is not None and outcome.kind is OutcomeKind.SUCCESS:
+                self._then(watchdog_events.SetpointAnswered(output.owner))
             self._then(ToJob(output.owner, ControlAnswered(output.token, outcome)))
+
+    def _wrote(self, one: Execution, now: Now) -> None:
+        """Only what is read from now on says what became of the control that is out."""
+        for write in one.executor.now.queue[:1]:
+            one.since[write.echo] = now.mono_s
 
     def _alarm(self, outcome: Outcome, now: Now) -> None:
         """Tell once a demand that zero is refused."""
@@ -698,6 +722,7 @@ class Controller:
                 case SendControl():
                     self._then(JudgeDue(), ControlWanted(id_, order))
                 case ReadFeedback():
+                    self._wrote(one, now)
                     self._effects.append(Poll(self._asset.id, "critical"))
                 case TellCloud():
                     if order.state is ResultState.SUCCEEDED:
@@ -705,6 +730,8 @@ class Controller:
                     self._report(one.accepted, order, now)
                 case Finish():
                     self._finish(one, order, now)
+                case PowerDeviated(power_w, setpoint_w):
+                    self._effects += self._records.deviates(power_w, setpoint_w, now)
                 case FeedbackDiffered(point, expected):
                     seen = self.view.echoes((point,), now)[point]
                     found = None if seen is None else seen.value
@@ -737,8 +764,17 @@ class Controller:
             token=order.token,
             controls=((order.control, order.sbo),),
             power_w=order.power_w,
+            reduces=self._reduces(id_, order.power_w),
         )
         self._outputs.put(output)
+
+    def _reduces(self, id_: str, power_w: float | None) -> bool:
+        """Whether this setpoint takes power away, and gives none the other way."""
+        one = self._executions.get(id_)
+        written_w = 0.0 if one is None else one.executor.now.written_w
+        if power_w is None or not written_w or power_w * written_w < 0:
+            return False
+        return abs(power_w) < abs(written_w)
 
     def _finish(self, one: Execution, finish: Finish, now: Now) -> None:
         match finish.aftermath:

@@ -18,10 +18,11 @@ from gateway.control.answers import HeldAnswers
 from gateway.control.asset_control import AssetControl, Ground
 from gateway.control.commands.heartbeat import HeartbeatAnswer, verify_heartbeat
 from gateway.control.commands.spent import open_commands
-from gateway.control.commissioning.obligation import assets_in_force
+from gateway.control.commissioning.obligation import assets_in_force, obligation
 from gateway.control.inward import LimitDue
 from gateway.control.records import Records
 from gateway.control.rules.limits import FULL_PCT
+from gateway.control.rules.shared import NOTHING, Burden
 from gateway.control.sharing import Sharing
 from gateway.effects import Answer, Effect, Hurry, Publish, Record
 from gateway.uplink import messages
@@ -115,6 +116,7 @@ class Fleet:
                 out += control.intake.stop(now)
         controllers = {name: control.controller for name, control in self._controls.items()}
         self._sharing.become(site, controllers)
+        self._sharing.strays = self._stray_burden()
         return self._out(out, now)
 
     def _begin(
@@ -158,6 +160,18 @@ class Fleet:
     def strays(self) -> tuple[str, ...]:
         """Assets of which something may be in force, and that site.toml does not have."""
         return tuple(sorted(assets_in_force(self._facts) - self._assets.keys()))
+
+    def _stray_burden(self) -> Burden:
+        """What they may be putting on the site; one that cannot be read leaves nothing."""
+        found = NOTHING
+        for name in self.strays:
+            owed = obligation(self._facts, name)
+            if owed is None or owed.setpoint_w is None:
+                size_w = math.inf if owed is None else owed.nameplate_w
+                found = found.plus(Burden(size_w, size_w))
+            else:
+                found = found.plus(Burden.of(owed.setpoint_w))
+        return found
 
     # --- what happens --------------------------------------------------------------------------
 
@@ -295,6 +309,8 @@ class Fleet:
                 self._facts.pop(key, None)
             else:
                 self._facts[key] = value
+        if any(key.endswith("/in-force") for key in record.facts):
+            self._sharing.strays = self._stray_burden()
 
     def _challenge(self, number: int, now: Now) -> Publish:
         body = messages.challenge(

@@ -263,6 +263,7 @@ class CommandIntake:
             site=controller.site,
             ceiling=controller.ceiling(now),
             rate=self._rate.held_to(limits.command_interval_s, limits.commands_per_5_min),
+            in_force=state.in_force,
         )
 
     def _job(self, permitted: Permitted, now: Now) -> Job | Rejected | None:

@@ -24,6 +24,7 @@ class Start:
     kept: Phase | None
     stop_owed: bool
     held: Held
+    idle_w: float | None  # measured power of the idle battery, as the sign test found it
     owed: Obligation | None  # what the disk says is in force, or was declared gone
     newest: int  # challenge that the other assets are at
     challenge_at: float  # monotonic s of the next one

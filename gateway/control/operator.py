@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gateway.control.commissioning.procedure import HOLD_MAX_S, HOLD_MIN_S, Kind
+from gateway.control.watchdog.orders import LOCAL_STOP
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -58,8 +59,12 @@ def _each(
     done: str,
     *,
     whole: bool = True,
+    beware: Callable[[AssetControl], str] = lambda _: "",
 ) -> Act:
-    """An act on the asset named; on all of them without a name, if the act is for the ``whole``."""
+    """An act on the asset named; on all of them without a name, if the act is for the ``whole``.
+
+    Whoever acted is also told what he has to ``beware`` of.
+    """
 
     def carry_out(
         event: LocalAsked,
@@ -82,8 +87,10 @@ def _each(
             effects, why = act(one, event.user, now)
             out += effects
             failed += [why] if why else []
-        names = ", ".join(key for key, one in controls.items() if one in chosen)
-        return out, _error("; ".join(failed)) if failed else {"done": f"{names}: {done}"}
+        names = [key for key, one in controls.items() if one in chosen]
+        texts = [f"{', '.join(names)}: {done}"]
+        texts += [f"{key}: {why}" for key in names if (why := beware(controls[key]))]
+        return out, _error("; ".join(failed)) if failed else {"done": "; ".join(texts)}
 
     return carry_out
 
@@ -172,7 +179,11 @@ def _declare(
 
 
 _ACTS: dict[str, Act] = {
-    "estop": _each(lambda one, user, now: one.estop(user, now), "stop ordered"),
+    "estop": _each(
+        lambda one, user, now: one.estop(user, now),
+        "stop ordered",
+        beware=lambda one: LOCAL_STOP if one.controller.state.local else "",
+    ),
     "disable-control": _each(lambda one, user, now: (one.disable(user, now), ""), "control is off"),
     "enable-control": _each(
         lambda one, user, now: (one.enable(user, now), ""), "no longer disabled", whole=False

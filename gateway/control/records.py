@@ -104,6 +104,14 @@ class Records:
             self.log(level, text, "watchdog", CONTROL_STATE=after),
         ]
 
+    def deviates(self, power_w: float, setpoint_w: float, now: Now) -> list[Effect]:
+        """Measured power is off the setpoint for long; the dispatch goes on."""
+        text = f"measured power is {power_w:.0f} W where {setpoint_w:.0f} W is ordered"
+        return [
+            self.event("alarm", "warning", text, now, code="power_deviates"),
+            self.log(logging.WARNING, text, "watchdog"),
+        ]
+
     def blocked(self, why: str, now: Now) -> list[Effect]:
         """What is in force was written otherwise than zero would be: nothing is written."""
         text = f"a setpoint may be in force, and no zero is written: {why}"

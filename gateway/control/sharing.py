@@ -93,6 +93,7 @@ class Sharing:
         self._transformers: dict[str, SharedTransformer] = {}
         self._members: dict[str, tuple[str, ...]] = {}  # of each transformer
         self._site = _UNBOUNDED  # of all assets together
+        self.strays = NOTHING  # of assets that may be in force and are not in site.toml
         self._shared: set[str] = set()  # assets that share anything
         self._sure: dict[str, Burden] = {}  # what each was known to go on taking
         self._figures: dict[str, tuple[Ceiling, Burden]] = {}  # of each transformer, likewise
@@ -130,7 +131,8 @@ class Sharing:
         """The most that ``name`` may take now."""
         found = _UNBOUNDED
         if self._site != _UNBOUNDED:
-            found = self._share(name, self._controllers, self._site, (NOTHING, NOTHING), now)
+            left = (self.strays, self.strays)
+            found = self._share(name, self._controllers, self._site, left, now)
         for id_, one in self._transformers.items():
             if name in self._members[id_]:
                 members = self._of(self._members[id_])

@@ -15,6 +15,7 @@ from gateway.control.inward import Asked
 from gateway.control.rules.field_view import FieldView
 from gateway.control.rules.limits import Ceiling, SocWindow, site_limits
 from gateway.control.watchdog import events as watchdog_events
+from gateway.measured import Quality
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
 LOOK_S = 0.25  # between two looks at the field by time alone
 SOON_S = 0.05  # and between two that fragments ask for, however many they are
+STALE_S = 15.0  # critical points are read every 5 s
 ASK_S = 1.0  # between two reads that events ask for, however many they are
 
 
@@ -56,6 +58,7 @@ class Sight:
         self._ceiling = Ceiling(0.0, 0.0)
         self._looked_at, self.look_at = -math.inf, now.mono_s
         self.rows: tuple[KeptRow, ...] = ()  # of zero, where an operator chose those kept
+        self._read: dict[str, tuple[Measured | None, float]] = {}  # echo -> read, received at
         self._read_at: dict[str, float] = {}  # point -> monotonic s of its last static read
         self._asked_at = -math.inf
 
@@ -85,10 +88,30 @@ class Sight:
         return Looked(self.echoes(one, now), self.view.power_w(now))
 
     def echoes(self, one: Execution, now: Now) -> dict[str, Measured | None]:
-        """What the points that ``one`` has written, or is writing, say of it."""
+        """What the points that ``one`` has written, or is writing, say of it.
+
+        Only static reads that were asked for since the write was answered; None: none yet.
+        """
         progress = one.executor.now
         points = {write.echo for write in progress.queue} | progress.made.keys()
-        return self.view.echoes(points, now)
+        latest = self.view.echoes(points, now)
+        return {point: self._shown(point, found, one, now) for point, found in latest.items()}
+
+    def _shown(
+        self, point: str, latest: Measured | None, one: Execution, now: Now
+    ) -> Measured | None:
+        if latest is None or latest.quality > Quality.DERIVED:
+            return latest
+        measured, got_at = self._read.get(point, (None, -math.inf))
+        old = self._read_at.get(point, -math.inf) < one.since.get(point, -math.inf)
+        return None if old or now.mono_s - got_at > STALE_S else measured
+
+    def is_read(self, one: Execution) -> bool:
+        """Whether the echo that ``one`` waits for was read since it was written."""
+        queue = one.executor.now.queue
+        return not queue or self._read_at.get(queue[0].echo, -math.inf) >= one.since.get(
+            queue[0].echo, -math.inf
+        )
 
     # --- what is news to the watchdog ----------------------------------------------------------
 
@@ -106,7 +129,8 @@ class Sight:
         self, event: events.FragmentStored, facts: Facts, now: Now
     ) -> Iterator[watchdog_events.Event | Asked]:
         view, names = self.view, {raw.point for raw in event.points}
-        if names.isdisjoint(view.points | {row.echo for row in self.rows}):
+        watched = view.points | view.feedback_points | {row.echo for row in self.rows}
+        if names.isdisjoint(watched):
             return
         self.look_at = min(self.look_at, self._looked_at + SOON_S)
         old = {raw.point for raw in event.points if raw.event}
@@ -114,7 +138,7 @@ class Sight:
         for seen in self.authority(facts) if names & view.authority_points else ():
             if isinstance(seen, watchdog_events.LocalSeen) or not old & view.authority_points:
                 yield seen
-        yield from self._read(names - old, asked_at, now)
+        yield from self._taken(names - old, asked_at, now)
         if view.beat_point in names:
             beat = view.echoes((view.beat_point,), now)[view.beat_point]
             if beat is not None and isinstance(beat.value, int | float):
@@ -124,13 +148,15 @@ class Sight:
             self._asked_at = now.mono_s
             yield Asked()
 
-    def _read(
+    def _taken(
         self, points: frozenset[str] | set[str], asked_at: float, now: Now
     ) -> Iterator[watchdog_events.Event]:
         """What a static read says of echo and power."""
         view = self.view
         for point in points:
             self._read_at[point] = asked_at
+        for point in points & view.feedback_points:
+            self._read[point] = view.echoes((point,), now)[point], now.mono_s
         echoes = view.echo_points
         if self.rows:  # zero is written by the rows that were kept: they say what shows it
             echoes = frozenset(row.echo for row in self.rows)

@@ -57,6 +57,10 @@ def troubles(controller: Controller, blocked: str, now: Now) -> list[str]:
             state.in_force and phase not in _BUSY,
             f"something is in force without a dispatch: {unsettled(state)}",
         ),
+        (
+            state.stop_at is not None and phase is Phase.ESTOP,
+            "the stop is owed: it follows as soon as the site and the session let it",
+        ),
         (state.stop_unknown, "nobody knows whether the stop operated: look at the site"),
         (state.declared, "zero was only declared, and is not verified"),
         (late and not state.in_force, str(unsettled(state))),

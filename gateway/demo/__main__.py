@@ -37,6 +37,7 @@ Daemon = subprocess.Popen[bytes]
 GATEWAY, ASSET = "gw-demo", "bess-1"
 OUTAGE_START_S, OUTAGE_S, DRAIN_S = 8.0, 20.0, 30.0
 FIRST_STATE_S = 30.0
+STOP_S = 60.0  # where something is in force, zero is verified first
 FRAME_S = 0.25
 
 SITE = """\
@@ -154,7 +155,7 @@ def _daemon(site: Path, log: Path) -> Iterator[Daemon]:
             yield process
         finally:
             process.terminate()
-            if process.wait(timeout=10) != 0:
+            if process.wait(timeout=STOP_S) != 0:
                 sys.stderr.write(log.read_text())  # why it ended: the only place that knows
 
 

@@ -196,6 +196,8 @@ class DemoStory:
 
     def _dispatch(self) -> None:
         self._until(self._is("IDLE"), 20.0, "commissioned: control comes on")
+        # Nobody arms before the power of the test is gone, on two reads 5 s apart.
+        self._until(self._settled, 30.0, "commissioned: measured power is read at zero")
         self._carry_out("arm", within_s=60.0)
         for verb, power_w in (("charge", -CHARGE_W), ("discharge", DISCHARGE_W)):
             self._carry_out(verb, power_w=power_w, duration_s=600, within_s=60.0)
@@ -241,6 +243,11 @@ class DemoStory:
             if one["at_mono_s"] >= since_s and one["value"] == 0.0 and one["status"] == 0:
                 return float(one["at_mono_s"]) - since_s
         return None
+
+    def _settled(self) -> bool:
+        """Whether nothing is in force any more."""
+        assets = self._ask("status")["assets"]
+        return all(one["control"]["inForce"] is None for one in assets.values())
 
     def _is(self, state: str) -> Callable[[], bool]:
         return lambda: self._cloud.control() == state

@@ -114,6 +114,8 @@ def _layers(site: Site, settings: SafetySettings, asset: AssetSettings) -> Itera
     yield f"bounds at the response timeout, {path.response_s:g} s; zero is {path.text}"
     ramp = f"plus {settings.limits.ramp_to_zero_s:g} s of ramp"
     yield f"bound A {found.cloud_dead_s:g} s {ramp}: the cloud is dead, the RTAC obeys"
+    dropped = f"{found.read_dropped_s:g} s and the time to connect {ramp}"
+    yield f"bound A {dropped}: a read that takes longer is dropped for the zero"
     gateway_dead = _seconds(found.gateway_dead_s, "heartbeat")
     yield f"bound B {gateway_dead}: gateway, host, power or link is dead"
     yield f"bound C {_seconds(found.refused_s, 'heartbeat')}: the RTAC refuses zero"

@@ -63,7 +63,7 @@ _WAY_OUT = (
     ),
     _outputs(
         "what takes power away goes first",
-        "return min(self._waiting, key=lambda one: one.rank)",
+        "return min(self._waiting, key=lambda one: self._turn(one, beat_first=beat_first))",
         "return self._waiting[0]",
         "test_a_stop_goes_first_then_zero_then_the_heartbeat_then_power",
     ),
@@ -268,7 +268,7 @@ _DURABLE = (
     ),
     _asset(
         "a kept phase that is none is LATCHED",
-        "return (phase, stop_owed) if phase in LASTING else (Phase.LATCHED, False)",
+        "return (phase, stop_owed) if lasts else (Phase.LATCHED, False)",
         "return phase, stop_owed",
         "test_a_kept_phase_that_cannot_be_read_counts_as_latched",
     ),
@@ -358,8 +358,8 @@ _OFF = (
 _FIELD = (
     _present(
         "an event verifies nothing",
-        "self._read(names - old, asked_at, now)",
-        "self._read(names, asked_at, now)",
+        "self._taken(names - old, asked_at, now)",
+        "self._taken(names, asked_at, now)",
         "test_an_event_verifies_no_zero_and_asks_for_a_read",
     ),
     _present(
@@ -647,6 +647,12 @@ _TOGETHER = (
         "found = found.beside(self.seen.last)",
         "pass",
         "test_what_others_took_before_a_battery_was_lost_still_counts",
+    ),
+    _in("fleet", "sharing")(
+        "a battery that left the files counts",
+        '        if any(key.endswith("/in-force") for key in record.facts):\n',
+        "        if False:\n",
+        "test_a_battery_that_left_the_files_while_in_force_still_counts",
     ),
     _sharing(
         "a meter that is not read leaves nothing",

@@ -31,13 +31,6 @@ MUTANTS = (
         _REAL + "test_power_whose_select_is_not_answered_never_operates_after_zero_is_demanded",
     ),
     Mutant(
-        "power that waits is refused while zero is demanded",
-        f"{_ROOM}/operation.py",
-        "elif self.purpose is Purpose.POWER and self._licence.demanded():",
-        "elif False:",
-        _REAL + "test_power_that_waits_behind_a_read_does_not_leave_after_zero_is_demanded",
-    ),
-    Mutant(
         "a zero that waited r drops the connection",
         f"{_ROOM}/precedence.py",
         "    if now.s < _late_at(state, now, plan):\n",

@@ -67,6 +67,13 @@ MUTANTS = (
         "test_the_bounds_follow_from_how_zero_gets_to_the_rtac",
         file=_SAFETY,
     ),
+    _rule(
+        "a read that is dropped counts",
+        "read_dropped_s=told_s + 2 * response_s + path.zero_s,",
+        "read_dropped_s=told_s + response_s + path.zero_s,",
+        "test_the_bounds_follow_from_how_zero_gets_to_the_rtac",
+        file=_SAFETY,
+    ),
     Mutant(
         "a split map's zero is two controls",
         "gateway/control/rules/zero_path.py",

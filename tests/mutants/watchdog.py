@@ -74,7 +74,7 @@ _OBLIGATION = (
     _force(
         "zero, beat, zero is there",
         _FIELD,
-        "return force.refused(state, effects) if event.result is WriteResult.REFUSED else state",
+        "return force.refused(state, effects) if result is WriteResult.REFUSED else state",
         "return state",
         "test_zero_beat_zero_goes_as_one_once_a_demand_and_is_kept_before",
     ),
@@ -506,8 +506,8 @@ _FIELDS = (
     _phase(
         "a bad or unknown outcome idles",
         _FIELD,
-        "if event.kind is WriteKind.SETPOINT and state.dispatch is not None and not accepted:",
-        "if False:",
+        "        return moves.to_idling(state, at, cause, effects)\n    if event.kind",
+        "        return state\n    if event.kind",
         "test_a_power_write_of_unknown_or_bad_outcome_is_idled_and_never_resent",
     ),
     _phase(

@@ -56,6 +56,7 @@ class Conditions:
     site: SiteLimits
     ceiling: Ceiling
     rate: RateWindow
+    in_force: bool = False  # a setpoint of ours may be, also while control is off
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +110,7 @@ def _named(rejected: Rejected, command: Command) -> Rejected:
 def _enabled(admitted: Admitted, now_s: float, terms: Conditions) -> Rejected | None:
     if now_s > admitted.expires_at:
         return Rejected(Reason.EXPIRED, "expired while it waited")
-    if terms.disabled:
+    if terms.disabled and not (admitted.command.verb.withdraws and terms.in_force):
         return Rejected(Reason.CONTROL_DISABLED, ", ".join(terms.disabled))
     verb = admitted.command.verb
     if verb not in terms.verbs:
@@ -124,6 +125,8 @@ def _list(verbs: frozenset[Verb]) -> str:
 def _state(command: Command, terms: Conditions) -> Rejected | None:
     verb, phase = command.verb, terms.phase
     if verb is Verb.ESTOP and phase != "MONITOR":
+        return None
+    if verb.withdraws and phase == "MONITOR" and terms.in_force:
         return None
     if verb is Verb.ARM:
         if phase != "IDLE":

@@ -391,6 +391,8 @@ def _lacking(test: Commissioning, view: TrialView) -> str:
 def _waiting(test: Commissioning, view: TrialView, now_s: float) -> Outcome:
     if _lacking(test, view):
         return test, ()
+    if test.plan.kind is Kind.SIGN and test.leg == 0 and view.power_w is not None:
+        test = test.note(idleW=round(view.power_w, 1))
     return replace(test.at(Step.ARMING, now_s), armed_at=now_s), (TellOperator("arms"), Arm())
 
 

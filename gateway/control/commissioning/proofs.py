@@ -22,6 +22,7 @@ class Proof:
 
     map_digest: str  # "sha256:<hex>"
     unix_ms: int  # when it passed
+    idle_w: float | None = None  # power of the idle battery, as the sign test measured it
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +52,10 @@ def fact_of_acknowledgement(asset: str, safety_digest: str) -> dict[str, str | N
 
 def fact_of_sign_test(asset: str, passed: Proof) -> dict[str, str | None]:
     """Measured power followed a small setpoint in both directions."""
-    return {f"{asset}/sign-test": _json(map=passed.map_digest, at=passed.unix_ms)}
+    body: dict[str, object] = {"map": passed.map_digest, "at": passed.unix_ms}
+    if passed.idle_w is not None:
+        body["idleW"] = passed.idle_w
+    return {f"{asset}/sign-test": _json(**body)}
 
 
 def fact_of_deadman_test(asset: str, passed: Proof) -> dict[str, str | None]:
@@ -89,7 +93,9 @@ def _proof(fact: str | None) -> Proof | None:
     digest, at = _text(fact, "map"), _object(fact).get("at")
     if digest is None or not isinstance(at, int) or isinstance(at, bool) or at < 0:
         return None
-    return Proof(digest, at)
+    idle_w = _object(fact).get("idleW")
+    known = isinstance(idle_w, int | float) and not isinstance(idle_w, bool)
+    return Proof(digest, at, float(idle_w) if known else None)  # type: ignore[arg-type]  # a number
 
 
 def _disabled_by(fact: str | None) -> str | None:

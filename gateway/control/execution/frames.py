@@ -97,6 +97,7 @@ def output(
         power_w=power_w,
         newest=True,
         beats=isinstance(order, WriteIdle) and order.beat is not None,
+        reduces=kind is WriteKind.SETPOINT,  # of the watchdog: a limit shrank
     )
 
 

@@ -277,4 +277,12 @@ class FeedbackDiffered:
     expected: float | bool
 
 
-Order = SendControl | ReadFeedback | TellCloud | Finish | FeedbackDiffered
+@dataclass(frozen=True, slots=True)
+class PowerDeviated:
+    """Measured power is off the setpoint for long; the dispatch goes on."""
+
+    power_w: float
+    setpoint_w: float
+
+
+Order = SendControl | ReadFeedback | TellCloud | Finish | FeedbackDiffered | PowerDeviated

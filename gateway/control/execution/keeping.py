@@ -32,7 +32,7 @@ def kept(
         terms: of the watchdog.
         number: whoever takes it away names it.
         of: what percent are of.
-        setpoint_w: that is about to be written; None: a mode or a reserve.
+        setpoint_w: the last one that was signed; None: only a mode or a reserve.
     """
     link = asset.dnp3
     return Obligation(

@@ -1,9 +1,10 @@
 """Puts the outputs of one asset in a row: one control at a time, what takes power away first. Pure.
 
-A stop goes before everything that waits, then zero, then the heartbeat, then power. A newer output
-of the watchdog replaces one of its kind that still waits. Whether an output may go is judged again
-at the very moment at which each control of it would leave, because it may have waited for another
-control's answer.
+A stop goes before everything that waits, then zero, then less power; heartbeat and all other power
+take turns, so that neither starves, but a heartbeat that is overdue goes before power. A newer
+output of the watchdog replaces one of its kind that still waits. Whether an output may go is judged
+again at the very moment at which each control of it would leave, because it may have waited for
+another control's answer.
 
 What a reader would get wrong: of a zero every control is sent, whatever became of the one before,
 unless the site has the authority: where charge and discharge have a point each, an outstation that
@@ -60,6 +61,7 @@ class Output:
     power_w: float | None = None  # setpoint that it makes, W; None: it is no setpoint
     newest: bool = False  # it replaces what waits of its owner
     beats: bool = False  # its first control feeds the dead-man
+    reduces: bool = False  # less power, the same way: only zero and stop go before it
     fault: Outcome | None = None  # of a control of this zero that was not accepted
 
 
@@ -79,6 +81,7 @@ class Outputs:
         self._out: Output | None = None  # its first control is on its way
         self._token = 0  # of the control that is on its way; 0: none is
         self._lost_at = math.inf
+        self._beaten = False  # of heartbeat and power, which take turns, it was the last to go
 
     @property
     def wake_at(self) -> float:
@@ -99,12 +102,21 @@ class Outputs:
         if self._out is not None and self._out.owner == owner:
             self._out = replace(self._out, controls=self._out.controls[:1])
 
-    @property
-    def next(self) -> Output | None:
-        """The output whose turn it is; None: none waits, or one is on its way."""
+    def next(self, *, beat_first: bool = False) -> Output | None:
+        """The output whose turn it is; None: none waits, or one is on its way.
+
+        Args:
+            beat_first: the dead-man was not fed for so long that a heartbeat goes before power.
+        """
         if self._out is not None or not self._waiting:
             return None
-        return min(self._waiting, key=lambda one: one.rank)  # the first of the least
+        return min(self._waiting, key=lambda one: self._turn(one, beat_first=beat_first))
+
+    def _turn(self, one: Output, *, beat_first: bool) -> float:
+        """The less the sooner; of equals the one that waited longest."""
+        if one.rank is Rank.HEARTBEAT:
+            return Rank.STOP_AGAIN + 0.3 if beat_first else Rank.HEARTBEAT + 2 * self._beaten
+        return Rank.STOP_AGAIN + 0.6 if one.reduces else float(one.rank)
 
     @property
     def powering(self) -> bool:
@@ -116,19 +128,23 @@ class Outputs:
         """It may not leave: forget what of it has not left."""
         self._waiting = [one for one in self._waiting if one is not output]
 
-    def send(self, output: Output, at: float, by: float) -> effects.Operate:
+    def send(self, output: Output, at: float, by: float, *, first: bool = False) -> effects.Operate:
         """Let the first control of ``output``, which is ``next``, go.
 
         Args:
             output: it may leave now.
             at: monotonic s.
             by: until when it may begin (monotonic s).
+            first: no read of the session goes before it.
         """
         self.withhold(output)
         self._out = output
+        if output.rank in (Rank.HEARTBEAT, Rank.POWER):
+            self._beaten = output.rank is Rank.HEARTBEAT
         self._token, self._lost_at = next(self._tokens), at + ANSWER_S
         control, sbo = output.controls[0]
-        return effects.Operate(self._asset, self._token, control, sbo, by, _PURPOSE[output.rank])
+        purpose = _PURPOSE[output.rank]
+        return effects.Operate(self._asset, self._token, control, sbo, by, purpose, first=first)
 
     def answered(self, token: int, outcome: Outcome) -> tuple[Output, Outcome] | None:
         """Take an answer; the output that is over with it, None while there is more of it.

@@ -49,6 +49,10 @@ class Progress:
     entered: bool = False  # the writes behind the setpoint (mode enable) were ordered
     verified: bool = False
     differs_since: float | None = None  # the setpoint's echo has moved away from our value
+    unread_until: float = math.inf  # so long an echo that is late may stay unread
+    beyond_since: float | None = None  # measured power is where it must not be
+    deviates_since: float | None = None  # it is off
+    deviates: bool = False  # and that was told
     measured_w: float | None = None
     token: int = 0
 

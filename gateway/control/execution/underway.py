@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ class Execution:
     accepted: Accepted
     executor: Executor
     begun: bool = False  # an output of it has left
+    since: dict[str, float] = field(default_factory=dict)  # echo -> only reads asked since count
 
     @property
     def power(self) -> bool:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from gateway.control.commands.reasons import ResultState
-from gateway.control.execution.job import FeedbackDiffered, Looked
+from gateway.control.execution.job import FeedbackDiffered, Looked, PowerDeviated
 from gateway.control.execution.progress import JobPhase, Progress, Step, failed
 from gateway.control.execution.writing import read_back, step
 
@@ -18,6 +18,9 @@ POWER_SHARE = 0.05  # of the setpoint: how far the measured power may be off
 DEAD_BANDS = 2.0
 POWER_WAIT_S = 30.0  # beyond the ramp
 PREEMPTED_S = 3.0
+UNREAD_S = 10.0  # beyond its time, for an echo that was not read since it was written
+BEYOND_S = 10.0  # power beyond the limit, or the other way, ends a dispatch
+DEVIATES_S = 30.0  # power that is off is told
 LOOK_S = 0.25  # between two looks at an echo that holds a ramp up
 _SETPOINTS = frozenset({"cmd_power", "cmd_charge", "cmd_discharge"})
 _QUIET = frozenset(
@@ -74,14 +77,21 @@ def _stepping(now: Progress, event: Looked, now_s: float) -> Step:
     )
     if not differing or not now.is_within(now.written_w):
         return step(now, now_s)
-    if now_s < now.written_at + max(write.verify_s for write in differing):
+    by = now.written_at + max(write.verify_s for write in differing)
+    if now_s < by or (not _seen(differing, event) and now_s < by + UNREAD_S):
         return replace(now, due_at=now_s + LOOK_S), ()
-    return _differed(now, differing)
+    return _differed(now, differing, event)
 
 
-def _differed(now: Progress, differing: tuple[Write, ...]) -> Step:
-    after, orders = failed(now, "feedback", doubt=False)
-    told = (FeedbackDiffered(write.echo, write.expected) for write in differing)
+def _seen(differing: tuple[Write, ...], event: Looked) -> tuple[Write, ...]:
+    """Those of which a read says that they differ; one that was not read since says nothing."""
+    return tuple(one for one in differing if one.is_contradicted(event.echoes.get(one.echo)))
+
+
+def _differed(now: Progress, differing: tuple[Write, ...], event: Looked) -> Step:
+    seen = _seen(differing, event)
+    after, orders = failed(now, "feedback" if seen else "feedback_unread", doubt=not seen)
+    told = (FeedbackDiffered(write.echo, write.expected) for write in seen)
     return after, (*told, *orders)
 
 
@@ -89,8 +99,13 @@ def _echo(now: Progress, event: Looked, now_s: float, *, late: bool) -> Step:
     differing = tuple(
         write for point, write in now.made.items() if not write.agrees(event.echoes.get(point))
     )
+    if differing and not late:
+        return now, ()
     if differing:
-        return _differed(now, differing) if late else (now, ())
+        until = min(now.unread_until, now_s + UNREAD_S)
+        if _seen(differing, event) or now_s >= until:
+            return _differed(now, differing, event)
+        return replace(now, due_at=now_s + LOOK_S, unread_until=until), ()
     if now.job.power_w is None:
         return now.over(), (now.report(ResultState.SUCCEEDED),)
     due_at = now.written_at + now.job.rtac_ramp_s + POWER_WAIT_S
@@ -104,15 +119,48 @@ def _in_force(now: Progress, event: Looked, now_s: float, *, late: bool) -> Step
         differs_since = now_s if now.differs_since is None else now.differs_since
         if now_s - differs_since >= PREEMPTED_S:
             return failed(now, "preempted", now.job.preempted)
-    now = replace(now, differs_since=differs_since)
+    now = _strayed(replace(now, differs_since=differs_since), event.power_w, now_s)
+    if now.beyond_since is not None and now_s - now.beyond_since >= BEYOND_S:
+        return failed(now, "power")
     if now.phase is JobPhase.HOLDING:
-        return now, ()
+        return _deviates(now, event.power_w, now_s)
     if _follows(now, event.power_w):
         held = replace(now, phase=JobPhase.HOLDING, due_at=float("inf"), verified=True)
         return held, () if now.verified else (held.report(ResultState.SUCCEEDED),)
     return failed(now, "power") if late else (now, ())
 
 
+def _strayed(now: Progress, power_w: float | None, now_s: float) -> Progress:
+    """Note since when measured power is where it must not be, and since when it is off."""
+    ramped = now_s >= now.written_at + now.job.rtac_ramp_s + POWER_WAIT_S
+    beyond = power_w is not None and _is_beyond(now, power_w, ramped=ramped)
+    off = ramped and power_w is not None and not _follows(now, power_w)
+    began, since = now.beyond_since, now.deviates_since
+    return replace(
+        now,
+        beyond_since=(now_s if began is None else began) if beyond else None,
+        deviates_since=(now_s if since is None else since) if off else None,
+        deviates=now.deviates and off,
+    )
+
+
+def _is_beyond(now: Progress, power_w: float, *, ramped: bool) -> bool:
+    """More than the limit of that direction; or, once it had its time, the other way."""
+    band_w = _band_w(now)
+    other = ramped and power_w * now.target_w < 0 and abs(power_w) > band_w
+    return other or abs(power_w) > now.ceiling.side_w(power_w) + band_w
+
+
+def _deviates(now: Progress, power_w: float | None, now_s: float) -> Step:
+    since = now.deviates_since
+    if since is None or now.deviates or now_s - since < DEVIATES_S:
+        return now, ()
+    return replace(now, deviates=True), (PowerDeviated(power_w or 0.0, now.target_w),)
+
+
+def _band_w(now: Progress) -> float:
+    return max(POWER_SHARE * abs(now.target_w), DEAD_BANDS * now.job.deadband_w)
+
+
 def _follows(now: Progress, power_w: float | None) -> bool:
-    allowed_w = max(POWER_SHARE * abs(now.target_w), DEAD_BANDS * now.job.deadband_w)
-    return power_w is not None and abs(power_w - now.target_w) <= allowed_w
+    return power_w is not None and abs(power_w - now.target_w) <= _band_w(now)

@@ -50,7 +50,8 @@ def go_on(now: Progress, queue: tuple[Write, ...], now_s: float) -> Step:
     if now.job.power_w is not None and (not now.entered or now.written_w != now.target_w):
         return step(now, now_s)
     longest_s = max((write.verify_s for write in now.made.values()), default=0.0)
-    return replace(now, phase=JobPhase.ECHO, due_at=now_s + longest_s), ()
+    due_at = now_s + longest_s
+    return replace(now, phase=JobPhase.ECHO, due_at=due_at, unread_until=math.inf), ()
 
 
 def step(now: Progress, now_s: float) -> Step:

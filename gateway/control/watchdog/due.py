@@ -124,7 +124,7 @@ def _power(state: WatchdogState, at: float, effects: Effects) -> WatchdogState:
     if clamped_w != dispatch.setpoint_w:
         token = state.token + 1
         effects.append(WriteSetpoint(token, dispatch.command_id, clamped_w))
-        dispatch = replace(dispatch, setpoint_w=clamped_w, settled=False)
+        dispatch = replace(dispatch, setpoint_w=clamped_w, settled=False, answered_at=math.inf)
         last_w = state.last_w if state.is_zero(clamped_w) else clamped_w
         state = replace(state, dispatch=dispatch, token=token, last_w=last_w, astray_since=None)
     if state.terms.reversion and at >= dispatch.refresh_at:

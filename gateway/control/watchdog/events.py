@@ -118,6 +118,13 @@ class SetpointWanted:
 
 
 @dataclass(frozen=True, slots=True)
+class SetpointAnswered:
+    """The executor's write of the setpoint in force was accepted."""
+
+    command_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class DispatchFailed:
     """The executor could not verify it: feedback or power differ."""
 
@@ -226,6 +233,7 @@ Event = (
     | IdleOrdered
     | DispatchAccepted
     | SetpointWanted
+    | SetpointAnswered
     | DispatchFailed
     | ForceBegun
     | ForceUnused

@@ -14,7 +14,7 @@ from gateway.control.watchdog.words import Cause, Phase, WriteKind, WriteResult
 if TYPE_CHECKING:
     from gateway.control.watchdog.events import EchoRead, WriteDone
     from gateway.control.watchdog.moves import Effects
-    from gateway.control.watchdog.state import WatchdogState
+    from gateway.control.watchdog.state import Demand, WatchdogState
 
 
 def session_up(state: WatchdogState, at: float, effects: Effects) -> WatchdogState:
@@ -82,6 +82,14 @@ def echo(state: WatchdogState, event: EchoRead, at: float, effects: Effects) -> 
     return state
 
 
+def answered(state: WatchdogState, command_id: str, at: float) -> WatchdogState:
+    """The setpoint in force was accepted at ``at``."""
+    held = state.dispatch
+    if held is None or held.command_id != command_id:
+        return state
+    return replace(state, dispatch=replace(held, answered_at=at))
+
+
 def _verify(
     state: WatchdogState, event: EchoRead, at: float, effects: Effects, *, zero: bool
 ) -> WatchdogState:
@@ -104,6 +112,8 @@ def _judge(
 ) -> WatchdogState:
     """The echo where we know what it ought to be."""
     dispatch = state.dispatch
+    if dispatch is not None and state.echo_at < dispatch.answered_at:
+        return state  # read before it was written: it says nothing
     if dispatch is not None:
         if state.is_near(state.echo_w or 0.0, dispatch.setpoint_w):
             return replace(state, dispatch=replace(dispatch, settled=True), astray_since=None)
@@ -130,23 +140,30 @@ def written(state: WatchdogState, event: WriteDone, at: float, effects: Effects)
     """Take the outcome of a write: an unknown one is never sent again, but a zero always."""
     if event.result is WriteResult.LOCAL:
         return local(state, at, effects, told=True)
-    accepted = event.result is WriteResult.ACCEPTED
-    demand = state.demand
-    if event.kind is WriteKind.SETPOINT and state.dispatch is not None and not accepted:
+    accepted, demand = event.result is WriteResult.ACCEPTED, state.demand
+    if event.kind is WriteKind.SETPOINT and (held := state.dispatch) is not None:
+        if accepted:
+            return answered(state, held.command_id, at)
         unknown = event.result is WriteResult.UNKNOWN
         cause = Cause.UNKNOWN_OUTCOME if unknown else Cause.REFUSED
         return moves.to_idling(state, at, cause, effects)
     if event.kind is WriteKind.IDLE and demand is not None and event.token >= demand.first:
-        demand = replace(demand, busy_until=-math.inf)
-        if accepted:
-            effects.append(ReadEcho())
-            return replace(state, silent=False, demand=replace(demand, accepted_at=at))
-        write_at = demand.write_at if demand.retried else at
-        state = replace(state, demand=replace(demand, write_at=write_at, retried=True))
-        return force.refused(state, effects) if event.result is WriteResult.REFUSED else state
+        return _zeroed(state, demand, event.result, at, effects)
     if event.kind is WriteKind.STOP and state.phase is Phase.ESTOP:
         return _stopped(state, event.result, at, effects)
     return state
+
+
+def _zeroed(
+    state: WatchdogState, demand: Demand, result: WriteResult, at: float, effects: Effects
+) -> WatchdogState:
+    demand = replace(demand, busy_until=-math.inf)
+    if result is WriteResult.ACCEPTED:
+        effects.append(ReadEcho())
+        return replace(state, silent=False, demand=replace(demand, accepted_at=at))
+    write_at = demand.write_at if demand.retried else at
+    state = replace(state, demand=replace(demand, write_at=write_at, retried=True))
+    return force.refused(state, effects) if result is WriteResult.REFUSED else state
 
 
 def _stopped(

@@ -26,7 +26,8 @@ def refusal(
     """
     match kind:
         case WriteKind.STOP:
-            return None if state.phase is Phase.ESTOP else (Cause.STATE, "not in ESTOP any more")
+            due = state.phase is Phase.ESTOP and not state.local
+            return None if due else (Cause.STATE, "not in ESTOP any more, or the site has control")
         case WriteKind.IDLE:
             return None if state.owes_zero() else (Cause.STATE, "no zero is owed")
         case WriteKind.HEARTBEAT:

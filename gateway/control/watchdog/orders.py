@@ -140,7 +140,7 @@ def _write(state: WatchdogState, setpoint_w: float, effects: Effects) -> Watchdo
     assert state.dispatch is not None
     token = state.token + 1
     effects.append(WriteSetpoint(token, state.dispatch.command_id, setpoint_w))
-    changed = replace(state.dispatch, setpoint_w=setpoint_w, settled=False)
+    changed = replace(state.dispatch, setpoint_w=setpoint_w, settled=False, answered_at=math.inf)
     last_w = state.last_w if state.is_zero(setpoint_w) else setpoint_w
     return replace(state, dispatch=changed, token=token, last_w=last_w, astray_since=None)
 

@@ -64,6 +64,7 @@ class ActiveDispatch:
     ends_at: float
     refresh_at: float  # of the reversion timer
     settled: bool = False  # the echo has shown ``setpoint_w``
+    answered_at: float = math.inf  # its write was accepted: only reads asked since say anything
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,8 @@ from gateway.control.watchdog.words import HeartbeatForm, Terms
 if TYPE_CHECKING:
     from gateway.config.safety import WatchdogSettings
 
-ZERO_SHARE = 0.05  # of nameplate: what an idle battery may take or give
+UNKNOWN_SHARE = 0.10  # of nameplate around 0, until commissioning has measured the idle power
+ZERO_SHARE = 0.05  # and around that
 SETTLE_S = 30.0  # beyond the ramp, until power must be gone
 
 
@@ -23,6 +24,7 @@ def terms(  # noqa: PLR0913 - all that holds at one asset goes in
     nameplate_w: float,
     dead_band_w: float,
     ramp_s: float,
+    idle_w: float | None = None,
     beats: tuple[int, int] = (1, 30_000),
 ) -> Terms:
     """Put together what holds at one asset.
@@ -35,9 +37,11 @@ def terms(  # noqa: PLR0913 - all that holds at one asset goes in
         tolerance_w: of the setpoint's echo, W >= 0.
         nameplate_w: of the battery.
         dead_band_w: of the measured power.
+        idle_w: measured power of the idle battery, W; None: not measured.
         ramp_s: of the RTAC, from the site's limit to zero.
         beats: first and last value of our own counter.
     """
+    share = UNKNOWN_SHARE if idle_w is None else ZERO_SHARE
     return Terms(
         lease_s=settings.lease_s,
         challenge_s=settings.challenge_s,
@@ -50,7 +54,8 @@ def terms(  # noqa: PLR0913 - all that holds at one asset goes in
         beats=beats,
         reversion=reversion,
         tolerance_w=tolerance_w,
-        zero_band_w=max(ZERO_SHARE * nameplate_w, 2 * dead_band_w),
+        idle_w=idle_w or 0.0,
+        zero_band_w=max(share * nameplate_w, 2 * dead_band_w),
         settle_s=ramp_s + SETTLE_S,
         deadman_s=settings.rtac_deadman_s,
         reassert_idle=settings.preempted == "reassert_idle",

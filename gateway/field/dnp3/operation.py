@@ -41,6 +41,7 @@ class Operation:
         sbo: select before operate, else direct operate.
         by: CLOCK_BOOTTIME s after which it must not begin.
         purpose: what it does to the battery's power.
+        first: no read goes before it.
         licence: by what it is judged at the moment at which a control of it would leave.
     """
 
@@ -52,10 +53,12 @@ class Operation:
         sbo: bool,
         by: float = math.inf,
         purpose: Purpose = Purpose.POWER,
+        first: bool = False,
         licence: Licence,
     ) -> None:
         self._controls, self._done, self._sbo, self._by = controls, done, sbo, by
         self.purpose, self.asked_s, self._licence = purpose, licence.now().mono_s, licence
+        self.first = first or purpose is Purpose.ZERO
         self.started = self.over = False  # its present control is on the wire; its outcome is told
         # Takes it back, instead of an outcome, where its connection ends before it was started.
         self.keep: Callable[[Operation], None] | None = None

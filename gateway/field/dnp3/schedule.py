@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 START_S = 300.0  # from open to the end of the first integrity poll, while answers arrive
 REQUEST_S = 300.0  # the longest that one request may take, while fragments arrive
 FAILED_INTEGRITY_S = 30.0  # until a failed integrity poll is repeated, at most
+_CRITICAL = ("critical", "rest")
 _COUNTED = (Counting.ASK, Counting.ASKED, Counting.TAKEN)
 REPEAT_S = 10.0  # between answers to one indication, however often it comes back
 
@@ -117,14 +118,15 @@ def next_request(
     """Hand the most urgent request to opendnp3, if it has none."""
     if state.busy:
         return state
-    if now.waiting:
+    kind = _read(state)
+    if now.waiting and (now.first or kind is None or state.turn != "operate"):
         orders.append(w.Request("operate"))
-        return replace(state, busy="operate", busy_s=now.s)
-    if state.phase is not SessionPhase.UP:
-        return state
-    kind = next((k for k in REQUESTS if k in state.wanted), None)
+        # The read that verifies a zero goes right behind it.
+        read = "" if now.urgent_s < math.inf else state.read
+        return replace(state, busy="operate", busy_s=now.s, turn="operate", read=read)
     if kind is None:
         return state
+    state = replace(state, turn=kind, read=kind)
     counted = kind == "event" and state.counting in _COUNTED
     orders.append(w.Request("all_events" if kind == "event" and not counted else kind))
     if counted and state.counting is Counting.ASK:
@@ -135,6 +137,18 @@ def next_request(
     if kind == "integrity":  # it reads the events too
         return replace(state, event_at_s=now.s + plan.event_poll_s)
     return replace(state, attributes=Attributes.ASKED) if kind == "attributes" else state
+
+
+def _read(state: SessionState) -> str | None:
+    """The read whose turn it is: the critical one and all others alternate."""
+    if state.phase is not SessionPhase.UP:
+        return None
+    waiting = [kind for kind in REQUESTS if kind in state.wanted]
+    if state.turn != "operate":  # no control waits between two reads: the urgent first
+        return next(iter(waiting), None)
+    again = state.read in _CRITICAL
+    others = [kind for kind in waiting if (kind in _CRITICAL) is not again]
+    return next(iter([*others, *waiting]), None)
 
 
 def look_at(state: SessionState, now: Instant, plan: SessionPlan) -> float | None:

@@ -138,8 +138,9 @@ class Dnp3Session:
         done: Callable[[Outcome], None],
         by: float = math.inf,
         purpose: Purpose = Purpose.POWER,
+        first: bool = False,
     ) -> None:
-        """Carry out ``controls`` one after another, before any poll that waits.
+        """Carry out ``controls`` one after another; controls and reads that wait take turns.
 
         Args:
             controls: one or more; the first that does not succeed ends the request. opendnp3's
@@ -148,9 +149,16 @@ class Dnp3Session:
             done: takes the outcome once, on the dnp3 thread or the watch thread.
             by: CLOCK_BOOTTIME s; what has waited longer is not sent and has FAILED.
             purpose: what the controls do to the battery's power.
+            first: no read goes before it, as none goes before zero.
         """
         operation = Operation(
-            tuple(controls), done, sbo=sbo, by=by, purpose=purpose, licence=self._licence
+            tuple(controls),
+            done,
+            sbo=sbo,
+            by=by,
+            purpose=purpose,
+            first=first,
+            licence=self._licence,
         )
         self._operations.put(operation)
         self._tell(None, w.OperateAsked())
@@ -184,7 +192,11 @@ class Dnp3Session:
 
     def _handle(self, event: w.Event) -> None:
         if self._demanded:
-            for operation in self._operations.take(lambda one: one.purpose is Purpose.POWER):
+            # A heartbeat that waits would be one transaction more before the zero behind it; those
+            # that are ordered later wait for their turn.
+            news = isinstance(event, w.ZeroDemanded)
+            gone = (Purpose.POWER, Purpose.BEAT) if news else (Purpose.POWER,)
+            for operation in self._operations.take(lambda one: one.purpose in gone):
                 outcome = Outcome(OutcomeKind.FAILED, (), ZERO_DEMANDED)
                 operation.finish(outcome, self._engine)
         self._state, orders = supervise.handle(self._state, event, self._instant(), self._plan)
@@ -206,6 +218,7 @@ class Dnp3Session:
             self._heard_s,
             random.random(),  # noqa: S311 - jitter
             waiting=len(self._operations),
+            first=self._operations.first,
             urgent_s=urgent_s,
             stop_s=math.inf
             if operation is None

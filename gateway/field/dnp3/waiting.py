@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class WaitingOperations:
-    """In order of arrival, but zero and stop first."""
+    """In order of arrival, but zero and stop first, then what goes before reads."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -39,10 +39,15 @@ class WaitingOperations:
         with self._lock:
             if not self._waiting:
                 return None
-            urgent = (one for one in self._waiting if one.purpose is Purpose.ZERO)
-            chosen = next(urgent, self._waiting[0])
+            chosen = min(self._waiting, key=_turn)  # of equals the one that came first
             self._waiting.remove(chosen)
             return chosen
+
+    @property
+    def first(self) -> bool:
+        """Whether one waits that goes before any read."""
+        with self._lock:
+            return any(one.first for one in self._waiting)
 
     def take(self, which: Callable[[Operation], bool]) -> list[Operation]:
         """Take all for which ``which`` holds."""
@@ -57,3 +62,7 @@ class WaitingOperations:
         with self._lock:
             urgent = (one.asked_s for one in self._waiting if one.purpose is Purpose.ZERO)
             return min(urgent, default=math.inf)
+
+
+def _turn(one: Operation) -> tuple[bool, bool]:
+    return one.purpose is not Purpose.ZERO, not one.first

@@ -220,6 +220,7 @@ class Instant(NamedTuple):
     luck: float  # 0..1, drawn anew each time: the jitter of the back-off
     waiting: int = 0  # controls in the shell's queue
     urgent_s: float = math.inf  # since when a zero or a stop waits to be sent; inf: none does
+    first: bool = False  # one of them goes before any read
     stop_s: float = math.inf  # from when on power that opendnp3 has must be stopped, if it can be
 
 
@@ -283,6 +284,8 @@ class SessionState:
     told_iin: int = 0  # those that the core heard last, over whichever connection
     busy: str = ""  # the request that opendnp3 has, or ""
     busy_s: float = 0.0  # since when
+    turn: str = ""  # the last request that was handed over: the next one is of another kind
+    read: str = ""  # and the last read
     wanted: frozenset[str] = frozenset()
     told: bool = False  # the core believes that the session is up
     dropped: bool = False  # CONNECTING: again and at once, so that zero and stop wait for it

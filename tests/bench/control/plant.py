@@ -429,6 +429,12 @@ class Plant:
         if not set(found.values()) <= {"IDLE", "IDLING", "LATCHED"}:  # of a turn that was not made
             self.order(self.names, "disarm", within_s=20)
         self.wait_states("IDLE", within_s=90)
+        self.until(self._settled, within_s=90, what="measured power gone, and that on the disk")
+
+    def _settled(self) -> bool:
+        """Whether nothing is in force anywhere: nobody may arm before."""
+        assets = self.daemon.ask("status")["assets"].values()
+        return all(one["control"]["inForce"] is None for one in assets)
 
     def _ripe(self) -> bool:
         now_s = clock.now().mono_s

@@ -10,9 +10,11 @@ import pytest
 from gateway.cli import main
 from gateway.demo.pki import Pki
 from gateway.site.load import load_site
+from gateway.site.maps import map_folders
 from tests.fixtures.commands import signer
 from tests.fixtures.daemon import ROOT
 from tests.fixtures.safetyfiles import GOOD, write_safety, write_site
+from tests.fixtures.shippedmaps import METERED
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -91,22 +93,35 @@ def test_the_limit_of_all_assets_in_the_example_can_be_taken(
 
 
 def test_batteries_at_one_transformer_are_named(
-    site: Path, capsys: pytest.CaptureFixture[str]
+    site: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    text = site.read_text()
+    maps = site.parent / "pointmaps"
+    maps.mkdir()
+    (maps / "metered.toml").write_bytes(METERED)
+    monkeypatch.setenv("BESS_POINTMAPS", ":".join(map(str, (*map_folders(), maps))))
+    text = site.read_text().replace('firmware = "1.4.2"', 'map = "rtac-metered@1.0.0"')
     again = text[text.index("[[asset]]") :].replace('"bess-1"', '"bess-2"')
     table = '[asset.transformer]\nid = "T1"\nrating_kva = 2500\nenforce = true\n'
     site.write_text(f"{text}{table}{again.replace('192.0.2.10', '192.0.2.11')}{table}")
     write_safety(site.parent)
-    code, out, _ = check(site, capsys)
-    assert code == 0
+    code, out, err = check(site, capsys)
+    assert (code, err) == (0, [])
     assert "  bess-1: shares transformer T1 with bess-2" in out
     assert "  bess-2: shares transformer T1 with bess-1" in out
-    assert not any("no measured power" in line for line in out)
-    site.write_text(site.read_text().replace('firmware = "1.4.2"', 'map = "raw@1.0.0"', 1))
+
+
+def test_a_battery_without_measured_power_is_warned_of_where_a_limit_is_shared(
+    site: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = site.read_text()
+    again = text[text.index("[[asset]]") :].replace('"bess-1"', '"bess-2"')
+    again = again.replace("192.0.2.10", "192.0.2.11")
+    again = again.replace('firmware = "1.4.2"', 'map = "raw@1.0.0"')
+    site.write_text(text + again)
+    write_safety(site.parent, GOOD + "[limits.site]\nmax_discharge_w = 2000000\n")
     _, out, _ = check(site, capsys)
     (told,) = [line for line in out if "no measured power" in line]
-    assert told.startswith("  bess-1: WARNING: the map has no measured power: at what is shared")
+    assert told.startswith("  bess-2: WARNING: the map has no measured power: at what is shared")
 
 
 def test_every_key_of_the_example_and_of_the_settings_is_in_the_man_page() -> None:
@@ -156,6 +171,10 @@ def test_check_says_who_may_sign_and_how_long_a_setpoint_can_last(
         "  bess-1: no reversion timer",
         "  bess-1: bounds at the response timeout, 3 s; zero is 1 control, direct operate",
         "  bess-1: bound A 36.25 s plus 15 s of ramp: the cloud is dead, the RTAC obeys",
+        (
+            "  bess-1: bound A 39.25 s and the time to connect plus 15 s of ramp: "
+            "a read that takes longer is dropped for the zero"
+        ),
         "  bess-1: bound B 19 s: gateway, host, power or link is dead",
         "  bess-1: bound C 79.25 s: the RTAC refuses zero",
         (

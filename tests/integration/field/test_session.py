@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import threading
 import time
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import pytest
@@ -191,7 +192,8 @@ def test_the_link_is_not_checked_while_answers_arrive(session_to: Sessions, core
         session_to(rtac.port, event_poll_s=0.2, link_check_s=1)
         for _ in range(12):
             core.wait(PollDone, lambda done: done.kind == "event", after=core.mark())
-        assert rtac.link_checks == 0
+        stalls = [b.at_s - a.at_s > 0.9 for a, b in pairwise(rtac.asked)]  # a busy machine's
+        assert rtac.link_checks <= sum(stalls)
 
 
 def test_a_critical_point_that_the_outstation_lacks_makes_the_poll_fail_and_says_why(

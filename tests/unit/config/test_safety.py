@@ -104,26 +104,26 @@ def test_a_risk_acceptance_is_named_and_dated() -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "cloud_dead_s"),
+    ("path", "cloud_dead_s", "read_dropped_s"),
     [
-        (ZeroPath(3.0), 36.25),
-        (ZeroPath(3.0, controls=2), 39.25),
-        (ZeroPath(3.0, sbo=True), 42.25),
-        (ZeroPath(3.0, controls=2, sbo=True), 48.25),
-        (ZeroPath(0.5, controls=2, sbo=True), 33.25),
+        (ZeroPath(3.0), 36.25, 39.25),
+        (ZeroPath(3.0, controls=2), 39.25, 42.25),
+        (ZeroPath(3.0, sbo=True), 42.25, 42.25),
+        (ZeroPath(3.0, controls=2, sbo=True), 48.25, 48.25),
+        (ZeroPath(0.5, controls=2, sbo=True), 33.25, 33.25),
     ],
 )
 def test_the_bounds_follow_from_how_zero_gets_to_the_rtac(
-    path: ZeroPath, cloud_dead_s: float
+    path: ZeroPath, cloud_dead_s: float, read_dropped_s: float
 ) -> None:
     found = bounds(load(GOOD).watchdog, replace(path, reversion=True))
     r = path.response_s
-    assert found == Bounds(cloud_dead_s, 16 + r, 76.25 + r, 60 + r)
+    assert found == Bounds(cloud_dead_s, read_dropped_s, 16 + r, 76.25 + r, 60 + r)
 
 
 def test_what_the_map_has_no_means_for_has_no_bound() -> None:
     found = bounds(load(GOOD).watchdog, ZeroPath(3.0, dead_man=False))
-    assert found == Bounds(36.25, None, None, None)
+    assert found == Bounds(36.25, 39.25, None, None, None)
 
 
 @pytest.mark.parametrize(
@@ -294,7 +294,23 @@ def test_the_watchdogs_terms_are_put_together_from_file_and_map() -> None:
         reversion=True,
         tolerance_w=9.0,
         nameplate_w=2e6,
-        dead_band_w=5e3,
-        ramp_s=15.0,
+        dead_band_w=0.0,
+        ramp_s=6.0,
     )
-    assert found == Terms(reversion=True, tolerance_w=9.0, zero_band_w=1e5, settle_s=45.0)
+    wanted = Terms(reversion=True, tolerance_w=9.0, zero_band_w=2e5, settle_s=36.0)
+    assert found == wanted
+
+
+def test_zero_is_narrower_once_the_idle_power_was_measured() -> None:
+    found = terms(
+        load(GOOD).watchdog,
+        response_s=3.0,
+        heartbeat=HeartbeatForm.COUNTER,
+        reversion=False,
+        tolerance_w=9.0,
+        nameplate_w=2e6,
+        dead_band_w=0.0,
+        ramp_s=6.0,
+        idle_w=-2e4,
+    )
+    assert (found.idle_w, found.zero_band_w) == (-2e4, 1e5)

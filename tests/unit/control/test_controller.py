@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from gateway import events
+from gateway import effects, events
 from gateway.control.watchdog.words import Phase
+from gateway.measured import TimeQuality
 from gateway.points.parse import parse_map
+from gateway.points.raw import RawPoint
 from gateway.ports import CrobOp
 from tests.fixtures.control_site import MAP, WATCHDOG, ControlSite, site
 from tests.fixtures.execution import refused
@@ -554,3 +556,65 @@ def test_sigterm_idles_and_verifies_before_the_process_ends() -> None:
     assert not made.stopped
     made.until(lambda: made.stopped)
     assert made.rtac.remote_w == 0
+
+
+# --- only the present counts -------------------------------------------------------------------
+
+
+def event_of(made: ControlSite, point: str, value: float) -> None:
+    """An event that was buffered at the outstation arrives."""
+    wall_ms = made.wall_ms - 40_000
+    raw = RawPoint(point, value, 1, wall_ms, made.wall_ms, TimeQuality.SYNCED, event=True)
+    made.post(events.FragmentStored("bess-1", (raw,), unsolicited=True, at=made.now()))
+
+
+def test_an_old_echo_settles_no_dispatch_and_accuses_no_other_master() -> None:
+    made = ControlSite().arm()
+    made.plant.latency_s = 1.4
+    made.command("setpoint", powerW=400_000)
+    made.run(0.5)
+    event_of(made, "AI8", 400.0)  # of a dispatch before this one, 40 s ago
+    made.run(0.5)
+    held = made.control().controller.state.dispatch
+    assert held is None or not held.settled
+    made.until(lambda: made.rtac.remote_w == 400_000)
+    event_of(made, "AI8", -700.0)
+    made.run(12)
+    assert made.phase() is Phase.ACTIVE
+    assert made.control().monitor.map_ok
+
+
+def test_an_event_that_says_remote_gives_no_authority_and_one_that_says_local_takes_it() -> None:
+    made = ControlSite().arm()
+    made.rtac.local = True
+    event_of(made, "BI0", 0.0)
+    made.run(0.25)
+    assert made.phase() is Phase.LOCAL
+    event_of(made, "BI0", 1.0)
+    assert made.phase() is Phase.LOCAL
+
+
+def test_an_event_asks_for_a_read_once_a_second_at_most() -> None:
+    made = ControlSite().arm()
+    asked = []
+    for _ in range(20):
+        raw = RawPoint("AI8", 0.0, 1, made.wall_ms, made.wall_ms, TimeQuality.SYNCED, event=True)
+        out = made.core.handle(
+            events.FragmentStored("bess-1", (raw,), unsolicited=True, at=made.now()), made.now()
+        )
+        asked += [one for one in out if isinstance(one, effects.Poll)]
+        made.at += 0.1
+    assert 1 <= len(asked) <= 3
+
+
+def test_an_echo_is_believed_only_where_it_was_asked_for_behind_the_answer() -> None:
+    made = ControlSite()
+    made.activate()
+    made.command("idle")
+    made.until(lambda: made.rtac.remote_w == 0)
+    state = made.control().controller.state
+    assert state.demand is not None
+    points = made.plant.points(made.at, made.wall_ms)
+    late = events.FragmentStored("bess-1", points, False, made.now(), made.at - 1.0)  # noqa: FBT003
+    made.post(late)  # asked for before the zero was answered
+    assert made.phase() is Phase.IDLING

@@ -95,9 +95,7 @@ def test_an_asset_that_a_reload_changed_can_be_controlled_afterwards(
 @pytest.mark.parametrize("changes", [{"labels": "other"}, {"linger_s": 1.0}])
 def test_latched_survives_a_reload_that_changes_the_asset(changes: dict[str, object]) -> None:
     made = ControlSite()
-    made.activate()
-    made.rtac.refuses_zero = True
-    made.command("idle")
+    made.rtac.refuses_zero = True  # with nothing in force: else the reload is refused
     made.until(lambda: made.phase() is Phase.LATCHED)
     made.reload(site(**changes))  # type: ignore[arg-type]  # of site()
     made.run(20)

@@ -79,6 +79,25 @@ def test_it_goes_with_a_verified_zero_and_a_new_dispatch_waits_for_that() -> Non
     made.arm()
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        lambda made: made.command("reserve", percent=30),
+        lambda made: made.command("setpoint", powerW=0),
+    ],
+    ids=["reserve", "setpoint of 0"],
+)
+def test_a_command_without_power_leaves_the_last_signed_setpoint_in_the_fact(
+    command: Callable[[ControlSite], object],
+) -> None:
+    made = active()
+    command(made)
+    made.run(3)
+    assert json.loads(made.disk.facts[FACT])["setpoint_w"] == 500_000
+    made.power_on()
+    assert made.control().controller.state.last_w == 500_000
+
+
 def test_while_the_disk_cannot_forget_it_no_power_is_taken() -> None:
     made = active()
     made.disk.refuses = True
@@ -190,6 +209,22 @@ def test_latched_without_a_safety_file_is_latched() -> None:
     made.until(lambda: phase(made) is Phase.MONITOR)
 
 
+def test_a_kept_yield_is_a_yield_after_the_start_and_not_latched() -> None:
+    made = active()
+    made.rtac.other_w = 250_000.0
+    made.until(lambda: phase(made) is Phase.LOCAL)
+    made.run(1)
+    made.power_on()
+    at = made.at
+    made.run(60)
+    assert phase(made) is Phase.LOCAL
+    assert made.control().controller.state.yielded
+    assert made.outputs[-1][0] < at  # neither zero nor heartbeat: another master has it
+    made.rtac.other_w, made.rtac.remote_w = None, 0.0  # it lets go
+    made.until(lambda: phase(made) is Phase.IDLE)
+    assert "bess-1/phase" not in made.disk.facts
+
+
 def test_a_crash_loop_while_zero_is_refused_lets_the_dead_man_end_it() -> None:
     made = active()
     made.rtac.refuses_zero, made.plant.refused = True, refused(8)
@@ -210,6 +245,54 @@ def test_estop_and_idle_are_taken_with_control_off_while_something_is_in_force()
     assert "done" in made.act("estop")
     made.run(3)
     assert made.written("BO1", since=at) == [CrobOp.PULSE_ON]
+
+
+@pytest.mark.parametrize(("verb", "point"), [("estop", "BO1"), ("idle", "AO0")])
+def test_the_cloud_may_take_power_away_with_control_off_while_something_is_in_force(
+    verb: str, point: str
+) -> None:
+    made = active()
+    made.rtac.refuses_zero, made.plant.refused = True, refused(8)
+    made.act("disable-control", asset="bess-1")
+    made.run(3)
+    at, id_ = made.at, made.command(verb)
+    made.run(3)
+    assert made.acks[id_] == "received"
+    assert made.written(point, since=at)
+    assert made.acks[made.command("arm")] == "CONTROL_DISABLED"
+
+
+@pytest.mark.parametrize("verb", ["estop", "idle"])
+def test_in_monitor_the_cloud_may_take_power_away_until_it_is_known_to_be_gone(verb: str) -> None:
+    made = active()
+    made.plant.flows_w = 500_000.0  # it obeys in the echo alone
+    made.act("disable-control", asset="bess-1")
+    made.until(lambda: phase(made) is Phase.MONITOR)
+    assert made.acks[made.command(verb)] == "received"
+    assert phase(made) is {"estop": Phase.ESTOP, "idle": Phase.IDLING}[verb]
+
+
+def test_with_control_off_and_nothing_in_force_the_cloud_orders_nothing() -> None:
+    made = ControlSite().ready()
+    made.act("disable-control", asset="bess-1")
+    made.run(3)
+    for verb in ("idle", "estop"):
+        assert made.acks[made.command(verb)] == "CONTROL_DISABLED"
+
+
+def test_who_orders_estop_in_local_is_told_that_the_stop_is_owed() -> None:
+    made = active()
+    made.rtac.local = True
+    made.until(lambda: phase(made) is Phase.LOCAL)
+    done = str(made.act("estop")["done"])
+    assert "the site has control: use the hard-wired stop; ours follows on remote" in done
+    assert any("the stop is owed" in one for one in made.ask("status")["reasons"])
+    assert made.written("BO1") == []
+    made.rtac.local = False
+    made.until(lambda: bool(made.written("BO1")))
+    made.run(5)
+    assert not any("the stop is owed" in one for one in made.ask("status")["reasons"])
+    assert made.written("BO1") == [CrobOp.PULSE_ON]
 
 
 def test_with_nothing_in_force_estop_names_the_hard_wired_stop() -> None:
@@ -494,8 +577,22 @@ def test_a_stop_that_is_repeated_goes_behind_a_zero_that_waits() -> None:
         output = frames.output(order, points_map, of, release=False, reversion_s=60.0)
         assert output is not None
         way.put(output)
-    assert way.next is not None
-    assert way.next.owner == "IDLE"
+    first = way.next()
+    assert first is not None
+    assert first.owner == "IDLE"
+
+
+def test_a_stop_that_waits_for_the_disk_does_not_leave_in_local() -> None:
+    made = ControlSite().ready()
+    made.disk.delay_s = 0.9
+    made.ask("estop")
+    made.rtac.local = True
+    made.until(lambda: made.control().controller.state.local)
+    made.run(10)
+    assert made.written("BO1") == []
+    assert "the stop is owed" in reasons(made)
+    made.rtac.local = False
+    made.until(lambda: made.written("BO1") == [CrobOp.PULSE_ON])
 
 
 def test_a_stop_that_is_owed_ends_with_a_reset() -> None:

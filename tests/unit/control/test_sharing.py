@@ -8,47 +8,23 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from gateway import effects
 from gateway.cli import views
 from gateway.config.safety import SharedLimitSettings
 from gateway.control.watchdog.words import Phase
-from gateway.points.parse import parse_map
 from tests.fixtures.control_site import LIMITS, ControlSite, site
-from tests.fixtures.shippedmaps import FOLDER
+from tests.fixtures.shippedmaps import metered_map
 from tests.fixtures.watchdog_site import broken
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from gateway import effects
     from gateway.control.controller import Controller
-    from gateway.points.pointmap import PointsMap
 
 LIMIT_W = 2e6
 BOTH = ("bess-1", "bess-2")
+SHARED = dataclasses.replace(LIMITS, site=SharedLimitSettings(LIMIT_W, LIMIT_W))
 TABLE = '[asset.transformer]\nid = "{id}"\nrating_kva = 2000\nenforce = true\n'
-METERED = b"""\
-schema = "bess.map/1"
-[map]
-id = "rtac-metered"
-vendor = "generic"
-model = "rtac"
-revision = "1.0.0"
-extends = "generic-rtac@1.0.0"
-source = "made for tests"
-[map.match]
-firmware = [">=1.0,<2.0"]
-[[points]]
-point = "AI50"
-name = "poi_power"
-role = "poi_power"
-unit = "kW"
-sign = "discharge_positive"
-"""
-
-
-def metered_map() -> PointsMap:
-    text = (FOLDER / "generic" / "rtac-1.0.0.toml").read_bytes()
-    return parse_map(METERED, file="metered.toml", base=lambda _: ("rtac-1.0.0.toml", text))
 
 
 def transformers(*names: str, at: str = "TR-7") -> dict[str, str]:
@@ -99,8 +75,7 @@ def at_one_transformer(**changes: Any) -> SharedSite:  # noqa: ANN401 - of site(
 
 
 def under_the_site() -> SharedSite:
-    limits = dataclasses.replace(LIMITS, site=SharedLimitSettings(LIMIT_W, LIMIT_W))
-    return SharedSite((BOTH,), limits=limits)
+    return SharedSite((BOTH,), limits=SHARED)
 
 
 @pytest.mark.parametrize("make", [at_one_transformer, under_the_site])
@@ -286,6 +261,24 @@ def test_what_the_last_run_has_on_record_counts_after_a_restart() -> None:
     assert made.plants["bess-2"].rtac.in_force_w == 0.8e6
 
 
+def test_a_battery_that_left_the_files_while_in_force_still_counts() -> None:
+    made = under_the_site().ready_all()
+    made.command("discharge", asset="bess-1", powerW=1_200_000)
+    made.run(20)
+    del made.plants["bess-1"]
+    made.site = site("bess-2", limits=SHARED)
+    made.groups = ()
+    made.power_on()
+    made.ready("bess-2")
+    assert made.controller("bess-2").ceiling(made.now()).discharge_w == 0.8e6
+    assert made.controller("bess-2").ceiling(made.now()).charge_w == 1.5e6
+    # Nobody can read how much:
+    made.core._fleet._remember(effects.Record(0, (), {"bess-1/in-force": "{"}))
+    assert made.controller("bess-2").ceiling(made.now()).charge_w == 0
+    made.core._fleet._remember(effects.Record(0, (), {"bess-1/in-force": None}))
+    assert made.controller("bess-2").ceiling(made.now()).discharge_w == 1.5e6
+
+
 def test_headroom_that_shrinks_is_taken_from_the_younger_command_and_not_given_back() -> None:
     made = at_one_transformer().ready_all()
     made.command("discharge", asset="bess-2", powerW=1_000_000)
@@ -377,12 +370,10 @@ def test_in_random_lives_the_sum_is_never_above_what_is_shared(seed: int) -> Non
     groups: tuple[tuple[str, ...], ...] = (tuple(names),)
     limits, tables = LIMITS, transformers(*names)
     if seed % 3 == 1:
-        limits = dataclasses.replace(LIMITS, site=SharedLimitSettings(LIMIT_W, LIMIT_W))
-        tables = transformers(*names[:2])
+        limits, tables = SHARED, transformers(*names[:2])
         groups = (tuple(names), tuple(names[:2]))
     elif seed % 3 == 2:
-        limits = dataclasses.replace(LIMITS, site=SharedLimitSettings(LIMIT_W, LIMIT_W))
-        tables = {}
+        limits, tables = SHARED, {}
     made = SharedSite(groups, limits=limits, tables=tables).ready_all()
     for _ in range(60):
         _deed(made, chance, names)

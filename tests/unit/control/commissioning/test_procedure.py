@@ -210,6 +210,7 @@ def test_a_sign_test_passes_where_measured_power_follows_in_both_directions() ->
         ok=True,
         text="measured power followed in both directions",
         figures={
+            "idleW": 0.0,
             "dischargeSetpointW": TWO_PCT_W,
             "dischargeMeasuredW": TWO_PCT_W,
             "chargeSetpointW": -TWO_PCT_W,

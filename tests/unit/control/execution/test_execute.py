@@ -16,6 +16,7 @@ from gateway.control.execution.job import (
     ControlAnswered,
     FeedbackDiffered,
     Finish,
+    PowerDeviated,
     ReadFeedback,
     SendControl,
     TellCloud,
@@ -247,10 +248,59 @@ def test_an_answer_to_something_older_is_ignored() -> None:
 
 def test_a_feedback_that_does_not_follow_in_5_s_fails_and_is_told_to_the_map() -> None:
     drive = Drive(job()).begin().answer(shows=False).answer()
+    drive.echoes["AI8"] = measured(0.0)
     assert drive.look(4.9).finish is None
     drive.look(0.1)
     assert drive.finish == idled("feedback")
     assert FeedbackDiffered("AI8", 500_000.0) in drive.orders
+
+
+def test_a_feedback_that_was_not_read_since_accuses_no_map_and_has_10_s_more() -> None:
+    drive = Drive(job()).begin().answer(shows=False).answer()
+    for _ in range(14):
+        assert drive.look(1.0).finish is None
+    drive.look(1.5)
+    assert drive.finish == idled("feedback_unread")
+    assert not [one for one in drive.orders if isinstance(one, FeedbackDiffered)]
+
+
+def held(power_w: float = 500_000.0) -> Drive:
+    """A dispatch that is verified and in force; its measured power is then ``power_w``."""
+    drive = Drive(job()).begin().answer().answer()
+    drive.power_w = 500_000.0
+    drive.look()
+    assert drive.executor.phase is JobPhase.HOLDING
+    drive.look(40.0)
+    drive.power_w = power_w
+    return drive
+
+
+@pytest.mark.parametrize("power_w", [1_900_000.0, -1_900_000.0, -400_000.0])
+def test_power_beyond_the_limit_or_the_other_way_ends_a_dispatch_after_10_s(
+    power_w: float,
+) -> None:
+    drive = held(power_w)
+    for _ in range(10):
+        assert drive.look(1.0).finish is None
+    assert drive.look(1.0).finish == idled("power")
+
+
+def test_power_that_is_off_for_30_s_is_told_once_and_the_dispatch_goes_on() -> None:
+    drive = held(430_000.0)
+    for _ in range(100):
+        drive.look(1.0)
+    assert drive.finish is None
+    told = [one for one in drive.orders if isinstance(one, PowerDeviated)]
+    assert told == [PowerDeviated(430_000.0, 500_000.0)]
+
+
+def test_power_that_is_off_for_less_is_not_told() -> None:
+    drive = held(430_000.0)
+    for power_w in (430_000.0, 500_000.0) * 5:
+        drive.power_w = power_w
+        drive.look(20.0)
+    assert drive.finish is None
+    assert not [one for one in drive.orders if isinstance(one, PowerDeviated)]
 
 
 def test_power_that_does_not_follow_within_30_s_fails() -> None:

@@ -40,7 +40,7 @@ class Way:
         return token
 
     def send(self, at: float = 0.0) -> str:
-        while (output := self.outputs.next) is not None:
+        while (output := self.outputs.next()) is not None:
             self.asked.append(output.owner)
             if self.allowed:
                 self.out = self.outputs.send(output, at, at + 5.0)
@@ -229,3 +229,29 @@ def test_an_answer_that_never_comes_is_an_unknown_outcome() -> None:
     assert lost is not None
     assert (lost[0].token, lost[1].kind) == (token, OutcomeKind.NO_ANSWER)
     assert way.outputs.overdue(1e9) is None
+
+
+def test_heartbeats_and_power_take_turns() -> None:
+    way = Way()
+    left = []
+    for number in range(4):
+        way.put(Rank.HEARTBEAT, "HEARTBEAT", BEAT)
+        way.put(Rank.POWER, f"c{number}", POWER, newest=False)
+        left.append(way.send())
+        way.answer()
+    assert left == ["AO9=7", "AO0=500", "AO9=7", "AO0=500"]
+
+
+def test_a_heartbeat_that_is_overdue_and_less_power_do_not_wait_for_their_turn() -> None:
+    way = Way()
+    way.put(Rank.HEARTBEAT, "HEARTBEAT", BEAT)
+    way.send()
+    way.answer()
+    way.put(Rank.HEARTBEAT, "HEARTBEAT", BEAT)
+    way.put(Rank.POWER, "c1", POWER, newest=False)
+    less = Output(rank=Rank.POWER, owner="c2", token=9, controls=(ZERO,), reduces=True)
+    way.outputs.put(less)
+    first = way.outputs.next(beat_first=True)
+    assert first is not None
+    assert first.owner == "HEARTBEAT"
+    assert way.outputs.next() is less

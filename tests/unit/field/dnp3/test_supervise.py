@@ -46,11 +46,15 @@ class Script:
     def __init__(self, plan: SessionPlan = PLAN, *, luck: float = 0.0) -> None:
         self.plan, self.luck, self.heard = plan, luck, -1.0
         self.waiting, self.urgent_s, self.stop_s = 0, math.inf, math.inf
+        self.first = False  # what waits goes before any read
         self.state = SessionState()
 
     def __call__(self, at: float, event: w.Event) -> list[w.Order]:
         self.waiting += isinstance(event, w.OperateAsked)
-        instant = Instant(at, self.heard, self.luck, self.waiting, self.urgent_s, self.stop_s)
+        first = self.waiting > 0 and (self.first or self.urgent_s < math.inf)
+        instant = Instant(
+            at, self.heard, self.luck, self.waiting, self.urgent_s, first, self.stop_s
+        )
         self.state, orders = handle(self.state, event, instant, self.plan)
         for order in orders:
             if order == Request("operate"):
@@ -883,3 +887,58 @@ def test_left_alone_a_session_that_is_refused_sleeps_at_least_a_second_between_a
         assert run(at, w.Ticked()) == [w.Connect()]
         attempts.append(at)
     assert all(1 <= round(later - earlier, 9) <= 30 for earlier, later in pairwise(attempts))
+
+
+# --- turns -------------------------------------------------------------------------------------
+
+
+def busy_site(script: Script, at: float, seconds: float, answer_s: float) -> list[str]:
+    """Requests handed over while a heartbeat is asked for every 2 s and each answer takes long."""
+    sent, beat_at, answered_at, end_s = list[str](), at, math.inf, at + seconds
+    while at < end_s:
+        at = round(at + 0.1, 2)
+        orders = script(at, w.Ticked())
+        if at >= beat_at:
+            beat_at += 2.0
+            orders += script(at, w.OperateAsked()) if not script.waiting else []
+        if at >= answered_at:
+            script.heard, answered_at = at, math.inf
+            orders += script(at, ended())
+        asked = [one.kind for one in orders if isinstance(one, Request)]
+        if asked:
+            sent += asked
+            answered_at = at + answer_s
+    return sent
+
+
+def test_where_answers_are_slow_heartbeats_and_reads_take_turns() -> None:
+    sent = busy_site(Script().up(), 10.0, 120.0, 2.1)
+    assert sent.count("critical") >= 120 / 2.1 / 5
+    assert sent.count("operate") >= 120 / 2.1 / 3
+    assert sent.count("event") + sent.count("integrity") >= 120 / 2.1 / 6
+    runs = "".join("o" if one == "operate" else "r" for one in sent)
+    assert "ooo" not in runs
+
+
+def test_what_goes_first_waits_for_no_read_that_waits() -> None:
+    script = Script().up()
+    at = 50.0
+    script(at, w.Ticked())
+    script(at, w.PollAsked("critical"))
+    script.waiting = 2
+    script.first = True
+    found = [script(at, ended()) for _ in range(2)]
+    kinds = [one.kind for orders in found for one in orders if isinstance(one, Request)]
+    assert kinds == ["operate", "operate"]
+
+
+def test_the_read_behind_a_zero_is_the_critical_one() -> None:
+    script = Script().up()
+    script(50.0, w.Ticked())
+    script.zero(50.0)
+    script(50.1, ended())  # what was under way
+    script.urgent_s = math.inf
+    script(50.1, w.PollAsked("critical"))
+    script(50.1, w.OperateAsked())
+    kinds = [one.kind for one in script(50.2, ended()) if isinstance(one, Request)]
+    assert kinds == ["critical"]
