@@ -41,7 +41,7 @@ ANSWERS_PER_S = 20  # verified; the broker is not trusted to be moderate
 
 
 class Fleet:
-    """All ``AssetControl``; none of an asset without a good safety file."""
+    """All ``AssetControl``; without a good safety file only of an asset that zero is owed to."""
 
     def __init__(self, site: Site, identity: Identity, topics: Topics, past: Past) -> None:
         self._session, self._secret = identity.session, identity.secret

@@ -36,7 +36,7 @@ def ask(
 
     Args:
         event: the question.
-        controls: of every asset with a good safety file.
+        controls: of every asset with a good safety file, or that zero is owed to.
         assets: ids of all assets, for the error.
         now: both clocks.
     """

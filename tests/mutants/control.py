@@ -26,6 +26,7 @@ _outputs = _in("execution/outputs")
 _controller = _in("controller")
 _licence = _in("watchdog/licence", "controller")
 _sight = _in("sight", "controller")
+_present = _in("sight", "sight")
 _stopping = _in("execution/stopping", "controller")
 _asset = _in("asset_control")
 _intake = _in("intake")
@@ -355,6 +356,30 @@ _OFF = (
 )
 
 _FIELD = (
+    _present(
+        "an event verifies nothing",
+        "self._taken(names - old, asked_at, now)",
+        "self._taken(names, asked_at, now)",
+        "test_an_event_verifies_no_zero_and_asks_for_a_read",
+    ),
+    _present(
+        "an event gives no authority back",
+        "watchdog_events.LocalSeen) or not old & view.authority_points:",
+        "watchdog_events.LocalSeen) or True:",
+        "test_an_event_of_any_age_takes_the_authority_away_and_none_gives_it_back",
+    ),
+    _in("controller", "obligation")(
+        "while something is in force the larger w holds",
+        "deadman_s=max(found.deadman_s, owed.deadman_s)",
+        "deadman_s=found.deadman_s",
+        "test_while_in_force_v_and_w_are_the_stricter_of_old_and_new",
+    ),
+    _in("controller", "obligation")(
+        "while something is in force the smaller v holds",
+        "idle_verify_s=min(found.idle_verify_s, owed.verify_s)",
+        "idle_verify_s=found.idle_verify_s",
+        "test_while_in_force_v_and_w_are_the_stricter_of_old_and_new",
+    ),
     _sight(
         "local is told to the watchdog",
         "for seen in self.authority(facts) if names & view.authority_points else ():",

@@ -26,15 +26,15 @@
 | BLIND | session: remote / local | IDLING / LOCAL |
 | all but MONITOR with nothing in force | estop | ESTOP |
 | LATCHED, ESTOP | operator's reset: session / local / none | IDLING / LOCAL / BLIND |
+| LATCHED | operator says by which rows; a read belies what was declared | the same |
 
 What a reader would get wrong: nothing is ever resumed, so every way back leads through IDLING.
 Deadlines are judged before the event that comes with them: an answer that arrives together with
 its lease's end is late. LATCHED and ESTOP do not become LOCAL or BLIND (they must last), but they
 write nothing while the site is local or the session is down. The RTAC heartbeat is also withheld
-while zero is unverified for longer than V, though a session that comes and goes, or a reset, keeps
-the phase from LATCHED,
-and while we yield to another master: were it our own setpoint behind a wrong echo, only the
-dead-man could end it.
+until a zero was accepted after a start or LOCAL, while zero is unverified for longer than V, though
+a session that comes and goes, or a reset, keeps the phase from LATCHED, and while we yield to
+another master: were it our own setpoint behind a wrong echo, only the dead-man could end it.
 """
 
 from __future__ import annotations

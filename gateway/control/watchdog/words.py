@@ -14,8 +14,8 @@ from enum import Enum, StrEnum, auto
 class Phase(Enum):
     """Where the watchdog stands, and what is true there."""
 
-    MONITOR = auto()  # control is off; no output is written, not even idle
-    STARTUP = auto()  # control is on; no session yet, so what is in force is unknown
+    MONITOR = auto()  # control is off, no zero is owed; no output is written, not even idle
+    STARTUP = auto()  # control is on, or zero is owed; no session yet: what is in force?
     IDLING = auto()  # zero was demanded and is not verified: assume that power flows
     IDLE = auto()  # a zero of ours was accepted and the echo reads zero; nobody may dispatch
     ARMED = auto()  # as IDLE, and lease and interlocks hold: a dispatch may begin

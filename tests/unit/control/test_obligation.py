@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,10 @@ from gateway.control.commissioning.obligation import (
     is_in_force,
     obligation,
 )
+from gateway.control.execution import frames
+from gateway.control.execution.outputs import Outputs
+from gateway.control.rules.percent_base import Base
+from gateway.control.watchdog.effects import WriteIdle, WriteStop
 from gateway.control.watchdog.words import Phase
 from gateway.ports import CrobOp
 from tests.fixtures.control_site import WATCHDOG, ControlSite, commissioned, site
@@ -563,6 +568,18 @@ def test_a_stop_of_unknown_outcome_stands_in_status_until_a_reset() -> None:
     made.act("reset")
     made.run(10)
     assert "nobody knows" not in reasons(made)
+
+
+def test_a_stop_that_is_repeated_goes_behind_a_zero_that_waits() -> None:
+    way = Outputs("bess-1", itertools.count(1))
+    for order in (WriteStop(1, again=True), WriteIdle(2)):
+        points_map, of = site().maps["bess-1"], Base(None, None)
+        output = frames.output(order, points_map, of, release=False, reversion_s=60.0)
+        assert output is not None
+        way.put(output)
+    first = way.next()
+    assert first is not None
+    assert first.owner == "IDLE"
 
 
 def test_a_stop_that_is_owed_ends_with_a_reset() -> None:
