@@ -450,9 +450,11 @@ class AssetControl:
         if not state.in_force:
             return [], f"{self._name}: nothing is in force"
         echo_w, last_w = controller.view.echo_w(now), state.last_w
-        if not state.blocked and last_w and echo_w is not None and state.is_near(echo_w, last_w):
+        owed = controller.owed
+        here = owed is None or not self._elsewhere(owed, now)
+        if here and last_w and echo_w is not None and state.is_near(echo_w, last_w):
             return [], f"{self._name}: the echo reads {echo_w:g} W, which is our setpoint"
-        if not state.blocked and power_w is not None and is_ours(power_w, last_w):
+        if here and power_w is not None and is_ours(power_w, last_w):
             return [], f"{self._name}: measured power is {power_w:g} W, as our setpoint was"
         out = self.records.act(user, "declare-zero", text, now)
         self._other = ""

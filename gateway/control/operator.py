@@ -80,7 +80,9 @@ def _each(
             return [], _error(f"asset {name!r}: must be one of {', '.join(assets)}")
         chosen = [one for key, one in controls.items() if every or key == name]
         if not chosen:
-            return [], _error("there is no good safety.toml: control is off and nothing is written")
+            stop = ": use the hard-wired stop" if event.verb == "estop" else ""
+            text = "there is no good safety.toml: control is off and nothing is written"
+            return [], _error(text + stop)
         out: list[Effect] = []
         failed: list[str] = []
         for one in chosen:

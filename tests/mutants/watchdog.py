@@ -116,8 +116,8 @@ _OBLIGATION = (
     _force(
         "a stop in local is owed and not written",
         _OUTPUTS,
-        "not state.session_up or state.local:",
-        "not state.session_up:",
+        "or state.stop_waits:",
+        "or not state.session_up:",
         "test_a_stop_in_local_is_owed_and_follows_on_remote",
     ),
     _force(

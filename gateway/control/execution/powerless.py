@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from gateway.control.watchdog.effects import Carried, Refuse
     from gateway.control.watchdog.state import WatchdogState
 
+_SILENT = (Phase.STARTUP, Phase.LOCAL, Phase.BLIND)  # where no zero is written
 Told = tuple[str, str, TellCloud]  # id, actor, what is told
 
 
@@ -51,12 +52,12 @@ class PowerlessOrders:
         if not self._idling:
             return ()
         reason = None
-        if state.demand is None:
+        if state.phase in _SILENT:
+            told, reason = ResultState.ABORTED, state.phase.name.lower()
+        elif state.demand is None:
             told = ResultState.SUCCEEDED
         elif state.phase is Phase.LATCHED:
             told, reason = ResultState.FAILED, Cause.UNVERIFIED.value
-        elif state.phase in (Phase.LOCAL, Phase.BLIND):
-            told, reason = ResultState.ABORTED, state.phase.name.lower()
         else:
             return ()
         report = TellCloud(told, reason, None, power_w, ())

@@ -66,14 +66,14 @@ def wake_at(state: WatchdogState, at: float) -> float:
             times.append(state.demand.latch_at)
         if state.owes_zero():
             times.append(max(state.demand.write_at, state.demand.busy_until))
-    if state.stop_at is not None and state.session_up and not state.local:
+    if state.stop_at is not None and not state.stop_waits:
         times.append(state.stop_at)
     times.append(force.wake_at(state))
     return min(times)
 
 
 def _stop(state: WatchdogState, at: float, effects: Effects) -> WatchdogState:
-    if state.stop_at is None or at < state.stop_at or not state.session_up or state.local:
+    if state.stop_at is None or at < state.stop_at or state.stop_waits:
         return state
     token, again = state.token + 1, state.stop_first_at is not None
     if not again and not state.stop_kept:

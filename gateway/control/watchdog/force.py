@@ -71,8 +71,8 @@ def power(state: WatchdogState, event: PowerRead, at: float, effects: Effects) -
         return replace(state, settling=settling)
     if event.at_s - settling.good_at < terms.apart_s:
         return state
-    known = state.in_force or state.declared
-    state = replace(state, settling=None, declared=False, ended=False)
+    known = state.in_force or state.declared  # of both the disk has a fact
+    state = replace(state, settling=None, declared=False, ended=False, in_force=known)
     return forget(state, effects) if known else state
 
 
@@ -187,7 +187,7 @@ def anew(
     stays = state.phase is Phase.ESTOP and not leaves
     if state.phase in LASTING and not stays:
         effects.append(KeepPhase(None, stop_owed=False))
-    state = replace(state, grouped=False, ended=False, blocked=False)
+    state = replace(state, grouped=False, ended=False)
     if stays:
         return moves.to_idling(state, at, Cause.ORDERED, effects)
     return moves.arrive(state, at, Cause.ORDERED, effects)

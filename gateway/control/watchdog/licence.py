@@ -26,7 +26,7 @@ def refusal(
     """
     match kind:
         case WriteKind.STOP:
-            due = state.phase is Phase.ESTOP and not state.local
+            due = state.phase is Phase.ESTOP and not state.stop_waits
             return None if due else (Cause.STATE, "not in ESTOP any more, or the site has control")
         case WriteKind.IDLE:
             return None if state.owes_zero() else (Cause.STATE, "no zero is owed")

@@ -196,7 +196,7 @@ def _happened(state: WatchdogState, event: Event, at: float, effects: Effects) -
         case GroupKept(ok):
             return force.group(state, at, effects) if ok else state
         case ZeroChosen():
-            return force.anew(state, at, effects)
+            return force.anew(replace(state, blocked=False), at, effects)
         case ZeroDeclared():
             return force.declared(state, effects)
         case DerHeartbeatRead(value):

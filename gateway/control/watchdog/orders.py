@@ -64,7 +64,7 @@ def unsettled(state: WatchdogState) -> str | None:
 
 def idle_refusal(state: WatchdogState) -> str:
     """Why an idle would do nothing; "": it would be carried out."""
-    if state.phase in _CALM or (state.phase is Phase.MONITOR and state.in_force):
+    if state.phase in _CALM or state.in_force:
         return ""
     return f"{state.phase.name} writes nothing"
 
@@ -74,8 +74,12 @@ def idle(state: WatchdogState, command_id: str, at: float, effects: Effects) -> 
     if why := idle_refusal(state):
         effects.append(Refuse(command_id, Cause.STATE, why))
         return state
-    effects.append(Carried(command_id))
-    return moves.to_idling(state, at, Cause.ORDERED, effects)
+    if state.phase in _CALM or state.phase is Phase.MONITOR:
+        effects.append(Carried(command_id))
+        return moves.to_idling(state, at, Cause.ORDERED, effects)
+    text = f"{state.phase.name} writes nothing: zero is written as soon as it may be"
+    effects.append(Carried(command_id, warning=text))
+    return state
 
 
 def dispatch(
@@ -154,7 +158,7 @@ def estop(state: WatchdogState, command_id: str, at: float, effects: Effects) ->
     effects.append(Carried(command_id, warning=LOCAL_STOP if state.local else ""))
     if state.phase is Phase.ESTOP:
         return state
-    owed = not state.session_up or state.local
+    owed = state.stop_waits
     if owed:  # else it is kept together with the stop, see outputs
         effects.append(KeepPhase(Phase.ESTOP, stop_owed=True))
     state = replace(state, stop_at=at, stop_first_at=None, stop_kept=owed, stop_unknown=False)

@@ -149,6 +149,11 @@ class WatchdogState:
             return Cause.STATE, f"{self.phase.name}, must be ARMED or ACTIVE"
         return self.unready(at)
 
+    @property
+    def stop_waits(self) -> bool:
+        """A stop that is owed may not be written: no session, the site's authority, other rows."""
+        return not self.session_up or self.local or self.blocked
+
     def owes_zero(self) -> bool:
         """A zero shall be written, as soon as its time has come."""
         return (
@@ -168,7 +173,7 @@ class WatchdogState:
         """From when on the RTAC heartbeat may be written (monotonic s); inf: withheld."""
         if self.phase not in BEATING or not self.session_up or self.yielded or self.ended:
             return math.inf
-        if self.terms.heartbeat is HeartbeatForm.NONE:
+        if self.blocked or self.terms.heartbeat is HeartbeatForm.NONE:
             return math.inf
         quiet_until = -math.inf
         if self.silent and self.phase is Phase.LOCAL:

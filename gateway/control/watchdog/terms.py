@@ -55,7 +55,7 @@ def terms(  # noqa: PLR0913 - all that holds at one asset goes in
         reversion=reversion,
         tolerance_w=tolerance_w,
         idle_w=idle_w or 0.0,
-        zero_band_w=max(share * nameplate_w, 2 * dead_band_w),
+        zero_band_w=min(max(share * nameplate_w, 2 * dead_band_w), UNKNOWN_SHARE * nameplate_w),
         settle_s=ramp_s + SETTLE_S,
         deadman_s=settings.rtac_deadman_s,
         reassert_idle=settings.preempted == "reassert_idle",

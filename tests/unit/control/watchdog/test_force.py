@@ -338,6 +338,49 @@ def test_where_the_rows_are_others_nothing_is_written_until_an_operator_chooses(
     assert phase(site) is Phase.IDLE
 
 
+def test_while_the_rows_are_others_no_stop_and_no_beat_is_written_and_a_reset_is_no_choice() -> (
+    None
+):
+    site = made()
+    site.activate()
+    site.power_on()
+    site.state = replace(site.state, blocked=True)
+    site.run(40)
+    assert phase(site) is Phase.LATCHED
+    site.log = []
+    site.tell(ResetByOperator())
+    site.tell(EstopOrdered("e"))
+    site.run(40)
+    site.switch(local=True)
+    site.run(40)
+    assert of(site, WriteIdle, WriteHeartbeat, WriteStop) == []
+    site.switch(local=False)
+    site.run(2)
+    site.tell(ZeroChosen())
+    site.run(10)
+    assert len(of(site, WriteStop)) == 1
+    assert site.rtac.remote_w == 0
+
+
+def test_idle_is_taken_in_every_phase_while_something_is_in_force() -> None:
+    for cut in (True, False):
+        site = made()
+        site.activate()
+        site.power_on()
+        if cut:
+            site.link_up = False
+        else:
+            site.rtac.local = True
+        site.run(5)
+        assert phase(site) in (Phase.STARTUP, Phase.LOCAL)
+        site.log = []
+        site.tell(IdleOrdered("i"))
+        assert of(site, WriteIdle) == []
+        (carried,) = of(site, Carried)
+        assert isinstance(carried, Carried)
+        assert "as soon as it may be" in carried.warning
+
+
 def test_declared_zero_is_forgotten_and_lets_nobody_arm_until_a_zero_is_verified() -> None:
     site = made()
     site.activate()
