@@ -242,6 +242,21 @@ def test_estop_and_idle_are_taken_with_control_off_while_something_is_in_force()
     assert made.written("BO1", since=at) == [CrobOp.PULSE_ON]
 
 
+def test_after_a_reset_no_heartbeat_goes_before_a_zero_that_nobody_refused() -> None:
+    """Of the group before only that it is over is kept: that record orders no group."""
+    made = active()
+    made.rtac.refuses_zero, made.plant.refused = True, refused(8)
+    made.command("idle")
+    made.until(lambda: phase(made) is Phase.LATCHED)
+    made.run(5)
+    made.rtac.refuses_zero = False
+    made.plant.latency_s, made.disk.delay_s = 0.5, 0.01  # the disk answers first
+    at = made.at
+    made.act("reset", asset="bess-1")
+    made.until(lambda: phase(made) is Phase.IDLE)
+    assert made.written("AO1", since=at) == []
+
+
 @pytest.mark.parametrize(("verb", "point"), [("estop", "BO1"), ("idle", "AO0")])
 def test_the_cloud_may_take_power_away_with_control_off_while_something_is_in_force(
     verb: str, point: str
