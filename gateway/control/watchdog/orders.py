@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from gateway.control.watchdog.state import WatchdogState
 
 LOCAL_STOP = "the site has control: use the hard-wired stop; ours follows on remote"
+_UNVERIFIED = frozenset({Phase.STARTUP, Phase.BLIND, Phase.LOCAL, Phase.ARMED, Phase.ACTIVE})
 _CALM = frozenset({Phase.IDLING, Phase.IDLE, Phase.ARMED, Phase.ACTIVE, *LASTING})
 
 
@@ -53,6 +54,8 @@ def unsettled(state: WatchdogState) -> str | None:
     if state.settling is not None or state.drifts_since is not None:
         apart = f"on two reads {state.terms.apart_s:g} s apart"
         return f"measured power is {power}, must be at zero {apart}"
+    if state.in_force and (state.demand is not None or state.phase in _UNVERIFIED):
+        return "zero is not verified"
     if state.in_force:
         return "that zero is verified is not on the disk yet"
     if state.declared:

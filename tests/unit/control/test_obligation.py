@@ -93,6 +93,25 @@ def test_a_command_without_power_leaves_the_last_signed_setpoint_in_the_fact(
     assert made.control().controller.state.last_w == 500_000
 
 
+def test_status_calls_a_zero_verified_only_where_it_is() -> None:
+    made = active()
+
+    def why() -> str:
+        return str(made.ask("status")["assets"]["bess-1"]["control"]["inForce"]["unsettled"])
+
+    assert why() == ""  # a dispatch is in force, and no zero is wanted
+    made.rtac.local = True
+    made.until(lambda: phase(made) is Phase.LOCAL)
+    assert why() == "zero is not verified"
+    (reason,) = made.ask("status")["reasons"]
+    assert reason == "bess-1: something is in force without a dispatch: zero is not verified"
+    made.rtac.local = False
+    made.until(lambda: phase(made) is Phase.IDLING)
+    assert why() == "zero is not verified"
+    made.until(lambda: phase(made) is Phase.IDLE)
+    assert why().startswith("measured power is ")
+
+
 def test_while_the_disk_cannot_forget_it_no_power_is_taken() -> None:
     made = active()
     made.disk.refuses = True
