@@ -32,7 +32,7 @@ def in_force(controller: Controller, blocked: str) -> dict[str, object] | None:
         "blocked": blocked,
         "declared": "" if owed is None else owed.declared,
         "silent": state.silent or state.ended,
-        "unsettled": unsettled(state) or "",
+        "unsettled": "" if state.dispatch is not None else unsettled(state) or "",
     }
 
 

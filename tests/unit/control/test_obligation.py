@@ -98,6 +98,25 @@ def test_a_command_without_power_leaves_the_last_signed_setpoint_in_the_fact(
     assert made.control().controller.state.last_w == 500_000
 
 
+def test_status_calls_a_zero_verified_only_where_it_is() -> None:
+    made = active()
+
+    def why() -> str:
+        return str(made.ask("status")["assets"]["bess-1"]["control"]["inForce"]["unsettled"])
+
+    assert why() == ""  # a dispatch is in force, and no zero is wanted
+    made.rtac.local = True
+    made.until(lambda: phase(made) is Phase.LOCAL)
+    assert why() == "a setpoint may be in force, and no zero is verified since"
+    (reason,) = made.ask("status")["reasons"]
+    assert reason == "bess-1: something is in force without a dispatch: zero is not verified"
+    made.rtac.local = False
+    made.until(lambda: phase(made) is Phase.IDLING)
+    assert why() == "a setpoint may be in force, and no zero is verified since"
+    made.until(lambda: phase(made) is Phase.IDLE)
+    assert why().startswith("measured power is ")
+
+
 def test_while_the_disk_cannot_forget_it_no_power_is_taken() -> None:
     made = active()
     made.disk.refuses = True
@@ -245,6 +264,21 @@ def test_estop_and_idle_are_taken_with_control_off_while_something_is_in_force()
     assert "done" in made.act("estop")
     made.run(3)
     assert made.written("BO1", since=at) == [CrobOp.PULSE_ON]
+
+
+def test_after_a_reset_no_heartbeat_goes_before_a_zero_that_nobody_refused() -> None:
+    """Of the group before only that it is over is kept: that record orders no group."""
+    made = active()
+    made.rtac.refuses_zero, made.plant.refused = True, refused(8)
+    made.command("idle")
+    made.until(lambda: phase(made) is Phase.LATCHED)
+    made.run(5)
+    made.rtac.refuses_zero = False
+    made.plant.latency_s, made.disk.delay_s = 0.5, 0.01  # the disk answers first
+    at = made.at
+    made.act("reset", asset="bess-1")
+    made.until(lambda: phase(made) is Phase.IDLE)
+    assert made.written("AO1", since=at) == []
 
 
 @pytest.mark.parametrize(("verb", "point"), [("estop", "BO1"), ("idle", "AO0")])
