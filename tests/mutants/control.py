@@ -24,6 +24,7 @@ class _Maker:
 
 _outputs = _in("execution/outputs")
 _controller = _in("controller")
+_kept_by = _in("controller", "obligation")
 _licence = _in("watchdog/licence", "controller")
 _sight = _in("sight", "controller")
 _stopping = _in("execution/stopping", "controller")
@@ -174,6 +175,12 @@ _LEAVING = (
 )
 
 _AGREEING = (
+    _kept_by(
+        "a group that is forgotten is not sent",
+        "self._grouping = token if used else 0",
+        "self._grouping = token",
+        "test_that_a_group_is_forgotten_feeds_no_dead_man",
+    ),
     _controller(
         "an orphan dispatch idles",
         "if held is not None and self.dispatch is None:",

@@ -483,6 +483,21 @@ def test_between_the_beat_and_the_zero_of_a_group_nothing_is_written() -> None:
     assert points[beats[0] + 1] == ("AO0", 0)
 
 
+def test_that_a_group_is_forgotten_feeds_no_dead_man() -> None:
+    made = active()
+    made.plant.refused, made.rtac.refuses_zero = refused(8), True
+    made.command("idle")
+    made.until(lambda: phase(made) is Phase.LATCHED)
+    assert "bess-1/group" in made.disk.facts
+    made.rtac.refuses_zero, made.rtac.echo_error_w = False, -50_000.0
+    made.disk.delay_s = 1.0
+    at = made.at
+    made.ask("reset")
+    made.run(8)
+    assert phase(made) is Phase.IDLING
+    assert made.written("AO1", since=at) == []
+
+
 def test_zero_by_an_operators_choice_leads_out_of_latched() -> None:
     made = active()
     made.site = moved(made.site, outstation_address=77)
