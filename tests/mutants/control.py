@@ -25,6 +25,8 @@ class _Maker:
 _outputs = _in("execution/outputs")
 _controller = _in("controller")
 _kept_by = _in("controller", "obligation")
+_echoes = _in("watchdog/field_events", "obligation")
+_machine = _in("watchdog/machine", "obligation")
 _licence = _in("watchdog/licence", "controller")
 _sight = _in("sight", "controller")
 _stopping = _in("execution/stopping", "controller")
@@ -180,6 +182,18 @@ _AGREEING = (
         "self._grouping = token if used else 0",
         "self._grouping = token",
         "test_that_a_group_is_forgotten_feeds_no_dead_man",
+    ),
+    _echoes(
+        "with control off our setpoint in the echo is zeroed while in force",
+        "if lets_go or (off and ours and not zero):",
+        "if lets_go:",
+        "test_with_control_off_our_setpoint_in_the_echo_while_in_force_is_zeroed",
+    ),
+    _machine(
+        "with control off a restart is zeroed while in force",
+        "owed or (state.phase is Phase.MONITOR and state.in_force)",
+        "owed",
+        "test_with_control_off_what_a_restart_brings_back_while_in_force_is_zeroed",
     ),
     _controller(
         "an orphan dispatch idles",

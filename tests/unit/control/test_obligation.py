@@ -498,6 +498,29 @@ def test_that_a_group_is_forgotten_feeds_no_dead_man() -> None:
     assert made.written("AO1", since=at) == []
 
 
+def test_with_control_off_what_a_restart_brings_back_while_in_force_is_zeroed() -> None:
+    made = active()
+    made.rtac.has_deadman = False
+    made.plant.flows_w = 400_000.0
+    made.ask("disable-control", asset="bess-1")
+    made.until(lambda: phase(made) is Phase.MONITOR)
+    made.run(5)
+    made.plant.flows_w, made.rtac.memory_w = None, 500_000.0
+    made.restart_rtac(resumes=True)
+    made.until(lambda: FACT not in made.disk.facts)
+    assert made.rtac.in_force_w == 0
+
+
+def test_with_control_off_our_setpoint_in_the_echo_while_in_force_is_zeroed() -> None:
+    made = active()
+    made.rtac.has_deadman = False
+    made.ask("disable-control", asset="bess-1")
+    made.until(lambda: phase(made) is Phase.MONITOR)
+    made.rtac.remote_w = 500_000.0
+    made.until(lambda: FACT not in made.disk.facts)
+    assert made.rtac.in_force_w == 0
+
+
 def test_zero_by_an_operators_choice_leads_out_of_latched() -> None:
     made = active()
     made.site = moved(made.site, outstation_address=77)
