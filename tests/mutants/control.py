@@ -25,6 +25,7 @@ class _Maker:
 _outputs = _in("execution/outputs")
 _controller = _in("controller")
 _kept_by = _in("controller", "obligation")
+_declared = _in("asset_control", "obligation")
 _echoes = _in("watchdog/field_events", "obligation")
 _machine = _in("watchdog/machine", "obligation")
 _licence = _in("watchdog/licence", "controller")
@@ -194,6 +195,12 @@ _AGREEING = (
         "owed or (state.phase is Phase.MONITOR and state.in_force)",
         "owed",
         "test_with_control_off_what_a_restart_brings_back_while_in_force_is_zeroed",
+    ),
+    _declared(
+        "what is being ordered is not declared gone",
+        "if state.phase in POWERED:  # what",
+        "if False:  # what",
+        "test_no_zero_is_declared_while_a_dispatch_waits_for_the_disk_or_is_in_force",
     ),
     _controller(
         "an orphan dispatch idles",

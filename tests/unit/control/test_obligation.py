@@ -521,6 +521,19 @@ def test_with_control_off_our_setpoint_in_the_echo_while_in_force_is_zeroed() ->
     assert made.rtac.in_force_w == 0
 
 
+def test_no_zero_is_declared_while_a_dispatch_waits_for_the_disk_or_is_in_force() -> None:
+    made = ControlSite().arm()
+    made.disk.delay_s = 2.0
+    made.command("setpoint", powerW=400_000)
+    made.run(0.5)
+    said = made.ask("declare-zero", asset="bess-1", name="Kim", reason="saw it", visited=True)
+    assert said == {"error": "bess-1 is ARMED: idle it first"}
+    made.until(lambda: made.rtac.remote_w == 400_000)
+    said = made.ask("declare-zero", asset="bess-1", name="Kim", reason="saw it", visited=True)
+    assert said == {"error": "bess-1 is ACTIVE: idle it first"}
+    assert made.control().controller.state.in_force
+
+
 def test_zero_by_an_operators_choice_leads_out_of_latched() -> None:
     made = active()
     made.site = moved(made.site, outstation_address=77)
