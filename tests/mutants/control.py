@@ -25,6 +25,7 @@ class _Maker:
 _outputs = _in("execution/outputs")
 _controller = _in("controller")
 _kept_by = _in("controller", "obligation")
+_moves = _in("watchdog/moves", "obligation")
 _declared = _in("asset_control", "obligation")
 _echoes = _in("watchdog/field_events", "obligation")
 _machine = _in("watchdog/machine", "obligation")
@@ -201,6 +202,12 @@ _AGREEING = (
         "if state.phase in POWERED:  # what",
         "if False:  # what",
         "test_no_zero_is_declared_while_a_dispatch_waits_for_the_disk_or_is_in_force",
+    ),
+    _moves(
+        "after a yield it is silent until zero is accepted",
+        "state = replace(state, silent=True, silent_since=at)",
+        "pass",
+        "test_after_a_yield_there_is_no_heartbeat_before_an_accepted_zero",
     ),
     _controller(
         "an orphan dispatch idles",

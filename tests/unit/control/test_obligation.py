@@ -534,6 +534,19 @@ def test_no_zero_is_declared_while_a_dispatch_waits_for_the_disk_or_is_in_force(
     assert made.control().controller.state.in_force
 
 
+def test_after_a_yield_there_is_no_heartbeat_before_an_accepted_zero() -> None:
+    made = active()
+    made.rtac.has_deadman = False
+    made.rtac.other_w = 300_000.0
+    made.until(lambda: phase(made) is Phase.LOCAL)
+    made.plant.refused, made.rtac.refuses_zero = refused(8), True
+    made.rtac.other_w = None
+    made.until(lambda: phase(made) is Phase.IDLING)
+    at = made.at
+    made.run(15)
+    assert len(made.written("AO1", since=at)) == 1  # of the group that follows a refused zero
+
+
 def test_zero_by_an_operators_choice_leads_out_of_latched() -> None:
     made = active()
     made.site = moved(made.site, outstation_address=77)
