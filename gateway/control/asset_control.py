@@ -30,7 +30,7 @@ from gateway.control.trial import Trial
 from gateway.control.watchdog import events as watchdog_events
 from gateway.control.watchdog.force import is_ours
 from gateway.control.watchdog.orders import LOCAL_STOP, idle_refusal
-from gateway.control.watchdog.state import LASTING, Held
+from gateway.control.watchdog.state import LASTING, POWERED, Held
 from gateway.control.watchdog.words import Cause, Phase
 from gateway.effects import Effect, Record
 
@@ -449,6 +449,8 @@ class AssetControl:
         state, power_w = controller.state, controller.view.power_w(now)
         if not state.in_force:
             return [], f"{self._name}: nothing is in force"
+        if state.phase in POWERED:  # what is being ordered is what nobody can declare gone
+            return [], f"{self._name} is {state.phase.name}: idle it first"
         echo_w, last_w = controller.view.echo_w(now), state.last_w
         owed = controller.owed
         here = owed is None or not self._elsewhere(owed, now)

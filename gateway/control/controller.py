@@ -543,7 +543,7 @@ class Controller:
                 self._send_stop(now)
             case watchdog_effects.KeepGroup(used):
                 token = self._fact("group", fact_of_group(self._asset.id, used=used))
-                self._grouping = token if used else 0
+                self._grouping = token if used else 0  # for one that is forgotten nothing waits
             case watchdog_effects.KeepForce(declared):
                 owed = self.owed or self.zero("unknown", self.state.last_w, self.view.base(now))
                 self.owed = replace(owed, declared=self._declared if declared else "")

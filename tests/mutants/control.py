@@ -24,6 +24,11 @@ class _Maker:
 
 _outputs = _in("execution/outputs")
 _controller = _in("controller")
+_kept_by = _in("controller", "obligation")
+_moves = _in("watchdog/moves", "obligation")
+_declared = _in("asset_control", "obligation")
+_echoes = _in("watchdog/field_events", "obligation")
+_machine = _in("watchdog/machine", "obligation")
 _licence = _in("watchdog/licence", "controller")
 _sight = _in("sight", "controller")
 _present = _in("sight", "sight")
@@ -175,6 +180,36 @@ _LEAVING = (
 )
 
 _AGREEING = (
+    _kept_by(
+        "a group that is forgotten is not sent",
+        "self._grouping = token if used else 0",
+        "self._grouping = token",
+        "test_that_a_group_is_forgotten_feeds_no_dead_man",
+    ),
+    _echoes(
+        "with control off our setpoint in the echo is zeroed while in force",
+        "if lets_go or (off and ours and not zero):",
+        "if lets_go:",
+        "test_with_control_off_our_setpoint_in_the_echo_while_in_force_is_zeroed",
+    ),
+    _machine(
+        "with control off a restart is zeroed while in force",
+        "owed or (state.phase is Phase.MONITOR and state.in_force)",
+        "owed",
+        "test_with_control_off_what_a_restart_brings_back_while_in_force_is_zeroed",
+    ),
+    _declared(
+        "what is being ordered is not declared gone",
+        "if state.phase in POWERED:  # what",
+        "if False:  # what",
+        "test_no_zero_is_declared_while_a_dispatch_waits_for_the_disk_or_is_in_force",
+    ),
+    _moves(
+        "after a yield it is silent until zero is accepted",
+        "state = replace(state, silent=True, silent_since=at)",
+        "pass",
+        "test_after_a_yield_there_is_no_heartbeat_before_an_accepted_zero",
+    ),
     _controller(
         "an orphan dispatch idles",
         "if held is not None and self.dispatch is None:",

@@ -75,7 +75,9 @@ def echo(state: WatchdogState, event: EchoRead, at: float, effects: Effects) -> 
         return force.belied(state, at, effects)
     if state.phase in OWING:
         return _verify(state, event, at, effects, zero=zero)
-    if state.phase is Phase.LOCAL and state.yielded and (zero or ours):
+    off = state.phase is Phase.MONITOR and state.in_force and not state.local
+    lets_go = state.phase is Phase.LOCAL and state.yielded and (zero or ours)
+    if lets_go or (off and ours and not zero):
         return moves.to_idling(state, at, Cause.RESUMED, effects)
     if state.phase in RESTING:
         return _judge(state, at, effects, zero=zero, ours=ours)

@@ -3,7 +3,7 @@
 | from | on | to |
 |---|---|---|
 | MONITOR | control enabled: no session / session / session, local | STARTUP / IDLING / LOCAL |
-| MONITOR | idle, while something may be in force | IDLING |
+| MONITOR | idle, IIN1.7, or our setpoint in the echo, while something may be in force | IDLING |
 | STARTUP | session: remote / local | IDLING / LOCAL |
 | IDLING | a zero written after the demand was accepted, then an echo of zero | IDLE |
 | IDLING | the same, control off | MONITOR |
@@ -178,6 +178,7 @@ def _happened(state: WatchdogState, event: Event, at: float, effects: Effects) -
             return replace(state, session_up=False, down_since=at) if state.session_up else state
         case Restarted():
             owed = state.phase in RESTING or state.phase in OWING
+            owed = owed or (state.phase is Phase.MONITOR and state.in_force)
             return moves.to_idling(state, at, Cause.RESTART, effects) if owed else state
         case LocalSeen():
             return field_events.local(state, at, effects)

@@ -60,8 +60,9 @@ def to_local(
     if not told:
         state = halted(state, at)
     state = to_phase(state, Phase.LOCAL, cause, effects)
-    if yielded:
+    if yielded:  # silent, also after it, until a zero is accepted
         effects.append(KeepPhase(Phase.LOCAL, stop_owed=False))
+        state = replace(state, silent=True, silent_since=at)
     return replace(state, yielded=yielded)
 
 

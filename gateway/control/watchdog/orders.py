@@ -50,6 +50,8 @@ def arm_refusal(state: WatchdogState, at: float) -> tuple[Cause, str] | None:
 def unsettled(state: WatchdogState) -> str | None:
     """Why the last zero is not over; None: nothing of ours is in force, and power is gone."""
     power = "unknown" if state.power_w is None else f"{state.power_w:.0f} W"
+    if state.dispatch is not None:
+        return None  # no zero is wanted
     if state.settling is not None or state.drifts_since is not None:
         apart = f"on two reads {state.terms.apart_s:g} s apart"
         return f"measured power is {power}, must be at zero {apart}"

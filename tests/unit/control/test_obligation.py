@@ -109,7 +109,7 @@ def test_status_calls_a_zero_verified_only_where_it_is() -> None:
     made.until(lambda: phase(made) is Phase.LOCAL)
     assert why() == "a setpoint may be in force, and no zero is verified since"
     (reason,) = made.ask("status")["reasons"]
-    assert reason == "bess-1: something is in force without a dispatch: zero is not verified"
+    assert reason.startswith("bess-1: something is in force without a dispatch: a setpoint may be")
     made.rtac.local = False
     made.until(lambda: phase(made) is Phase.IDLING)
     assert why() == "a setpoint may be in force, and no zero is verified since"
@@ -520,6 +520,70 @@ def test_between_the_beat_and_the_zero_of_a_group_nothing_is_written() -> None:
     beats = [i for i, (point, _) in enumerate(points) if point == "AO1"]
     assert len(beats) == 1  # silent but for the group
     assert points[beats[0] + 1] == ("AO0", 0)
+
+
+def test_that_a_group_is_forgotten_feeds_no_dead_man() -> None:
+    made = active()
+    made.plant.refused, made.rtac.refuses_zero = refused(8), True
+    made.command("idle")
+    made.until(lambda: phase(made) is Phase.LATCHED)
+    assert "bess-1/group" in made.disk.facts
+    made.rtac.refuses_zero, made.rtac.echo_error_w = False, -50_000.0
+    made.disk.delay_s = 1.0
+    at = made.at
+    made.ask("reset")
+    made.run(8)
+    assert phase(made) is Phase.IDLING
+    assert made.written("AO1", since=at) == []
+
+
+def test_with_control_off_what_a_restart_brings_back_while_in_force_is_zeroed() -> None:
+    made = active()
+    made.rtac.has_deadman = False
+    made.plant.flows_w = 400_000.0
+    made.ask("disable-control", asset="bess-1")
+    made.until(lambda: phase(made) is Phase.MONITOR)
+    made.run(5)
+    made.plant.flows_w, made.rtac.memory_w = None, 500_000.0
+    made.restart_rtac(resumes=True)
+    made.until(lambda: FACT not in made.disk.facts)
+    assert made.rtac.in_force_w == 0
+
+
+def test_with_control_off_our_setpoint_in_the_echo_while_in_force_is_zeroed() -> None:
+    made = active()
+    made.rtac.has_deadman = False
+    made.ask("disable-control", asset="bess-1")
+    made.until(lambda: phase(made) is Phase.MONITOR)
+    made.rtac.remote_w = 500_000.0
+    made.until(lambda: FACT not in made.disk.facts)
+    assert made.rtac.in_force_w == 0
+
+
+def test_no_zero_is_declared_while_a_dispatch_waits_for_the_disk_or_is_in_force() -> None:
+    made = ControlSite().arm()
+    made.disk.delay_s = 2.0
+    made.command("setpoint", powerW=400_000)
+    made.run(0.5)
+    said = made.ask("declare-zero", asset="bess-1", name="Kim", reason="saw it", visited=True)
+    assert said == {"error": "bess-1 is ARMED: idle it first"}
+    made.until(lambda: made.rtac.remote_w == 400_000)
+    said = made.ask("declare-zero", asset="bess-1", name="Kim", reason="saw it", visited=True)
+    assert said == {"error": "bess-1 is ACTIVE: idle it first"}
+    assert made.control().controller.state.in_force
+
+
+def test_after_a_yield_there_is_no_heartbeat_before_an_accepted_zero() -> None:
+    made = active()
+    made.rtac.has_deadman = False
+    made.rtac.other_w = 300_000.0
+    made.until(lambda: phase(made) is Phase.LOCAL)
+    made.plant.refused, made.rtac.refuses_zero = refused(8), True
+    made.rtac.other_w = None
+    made.until(lambda: phase(made) is Phase.IDLING)
+    at = made.at
+    made.run(15)
+    assert len(made.written("AO1", since=at)) == 1  # of the group that follows a refused zero
 
 
 def test_zero_by_an_operators_choice_leads_out_of_latched() -> None:
