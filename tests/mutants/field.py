@@ -74,6 +74,22 @@ MUTANTS = (
         _PURE + "test_a_request_whose_fragments_go_on_coming_ends_after_300_s_with_its_connection",
     ),
     Mutant(
+        "a critical read that has begun is read to its end",
+        f"{_ROOM}/schedule.py",
+        '_CRITICAL = ("rest", "critical")',
+        '_CRITICAL = ("critical", "rest")',
+        _PURE
+        + "test_a_critical_read_of_several_requests_comes_to_its_end_however_often_it_is_wanted",
+    ),
+    Mutant(
+        "reads that wait go round",
+        f"{_ROOM}/schedule.py",
+        "REQUESTS.index(state.other) + 1 if state.other else 0",
+        "0",
+        _PURE
+        + "test_neither_critical_reads_nor_endless_events_nor_zeros_keep_another_read_waiting",
+    ),
+    Mutant(
         "a link is checked only after silence",
         f"{_ROOM}/schedule.py",
         "return max(state.check_at_s, now.heard_s + plan.link_check_s)",

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 START_S = 300.0  # from open to the end of the first integrity poll, while answers arrive
 REQUEST_S = 300.0  # the longest that one request may take, while fragments arrive
 FAILED_INTEGRITY_S = 30.0  # until a failed integrity poll is repeated, at most
-_CRITICAL = ("critical", "rest")
+_CRITICAL = ("rest", "critical")
+_BEHIND_ZERO = "critical behind a zero"
 _COUNTED = (Counting.ASK, Counting.ASKED, Counting.TAKEN)
 REPEAT_S = 10.0  # between answers to one indication, however often it comes back
 
@@ -121,12 +122,18 @@ def next_request(
     kind = _read(state)
     if now.waiting and (now.first or kind is None or state.turn != "operate"):
         orders.append(w.Request("operate"))
-        # The read that verifies a zero goes right behind it.
-        read = "" if now.urgent_s < math.inf else state.read
+        # The read that verifies a zero goes right behind it; behind every second one where others
+        # wait, or zero upon zero would keep them waiting for ever.
+        zero = now.urgent_s < math.inf and state.read != _BEHIND_ZERO
+        read = "" if zero else state.read
         return replace(state, busy="operate", busy_s=now.s, turn="operate", read=read)
     if kind is None:
         return state
-    state = replace(state, turn=kind, read=kind)
+    if kind in _CRITICAL:
+        read = _BEHIND_ZERO if state.turn == "operate" and not state.read else kind
+        state = replace(state, turn=kind, read=read)
+    else:
+        state = replace(state, turn=kind, read=kind, other=kind)
     counted = kind == "event" and state.counting in _COUNTED
     orders.append(w.Request("all_events" if kind == "event" and not counted else kind))
     if counted and state.counting is Counting.ASK:
@@ -140,15 +147,22 @@ def next_request(
 
 
 def _read(state: SessionState) -> str | None:
-    """The read whose turn it is: the critical one and all others alternate."""
+    """The read whose turn it is: the critical one and all others alternate.
+
+    A critical read that has begun is read to its end before it is begun anew, however often it is
+    asked for; and the others go round, for one that is wanted again and again keeps none waiting.
+    """
     if state.phase is not SessionPhase.UP:
         return None
-    waiting = [kind for kind in REQUESTS if kind in state.wanted]
-    if state.turn != "operate":  # no control waits between two reads: the urgent first
-        return next(iter(waiting), None)
-    again = state.read in _CRITICAL
-    others = [kind for kind in waiting if (kind in _CRITICAL) is not again]
-    return next(iter([*others, *waiting]), None)
+    critical = [kind for kind in _CRITICAL if kind in state.wanted]
+    last = REQUESTS.index(state.other) + 1 if state.other else 0
+    others = [kind for kind in (*REQUESTS[last:], *REQUESTS[:last]) if kind in state.wanted]
+    others = [kind for kind in others if kind not in _CRITICAL]
+    again = state.read in (*_CRITICAL, _BEHIND_ZERO)
+    if state.turn in _CRITICAL and "rest" in critical:  # no control waits between the two
+        return "rest"
+    waiting = (*others, *critical) if again else (*critical, *others)
+    return next(iter(waiting), None)
 
 
 def look_at(state: SessionState, now: Instant, plan: SessionPlan) -> float | None:

@@ -286,6 +286,7 @@ class SessionState:
     busy_s: float = 0.0  # since when
     turn: str = ""  # the last request that was handed over: the next one is of another kind
     read: str = ""  # and the last read
+    other: str = ""  # and the last one that was no critical read
     wanted: frozenset[str] = frozenset()
     told: bool = False  # the core believes that the session is up
     dropped: bool = False  # CONNECTING: again and at once, so that zero and stop wait for it

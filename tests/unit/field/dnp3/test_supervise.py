@@ -428,9 +428,10 @@ def test_a_critical_poll_that_is_asked_for_is_made_whole() -> None:
     run(5, w.Ticked())
     run(5.1, w.PollAsked("critical"))
     more = TaskEnded("request", ok=True, answered=True, cause="", more=True)
-    assert run(5.2, more) == [Request("critical")]
-    assert run(5.3, more) == [Request("rest")]
-    assert run(5.4, ended()) == [w.TellPoll("critical", ok=True, cause="")]
+    assert run(5.2, more) == [Request("rest")]
+    assert run(5.3, ended()) == [w.TellPoll("critical", ok=True, cause=""), Request("critical")]
+    assert run(5.4, more) == [Request("rest")]
+    assert run(5.5, ended()) == [w.TellPoll("critical", ok=True, cause="")]
 
 
 ALL_EVENTS = Request("all_events")
@@ -942,3 +943,53 @@ def test_the_read_behind_a_zero_is_the_critical_one() -> None:
     script(50.1, w.OperateAsked())
     kinds = [one.kind for one in script(50.2, ended()) if isinstance(one, Request)]
     assert kinds == ["critical"]
+
+
+MORE = TaskEnded("request", ok=True, answered=True, cause="", more=True)
+
+
+def slow_site(script: Script, seconds: float, *, zeros: bool, parts: int = 1) -> list[str]:
+    """What is told and sent while reads are always wanted, and each answer takes one second.
+
+    A zero is ordered again as soon as it was answered; an event read always leaves more.
+    """
+    found, part = list[str](), 0
+    for second in range(50, 50 + int(seconds)):
+        script.heard = at = float(second)
+        busy = script.state.busy
+        part = (part + 1) % parts if busy == "critical" else part
+        more = busy == "event" or (busy == "critical" and part > 0)
+        orders = script(at, MORE if more else ended()) if busy else []
+        script.urgent_s = math.inf
+        orders += script(at + 0.01, w.PollAsked("critical"))
+        if zeros and script.state.busy != "operate":
+            orders += script.zero(at + 0.02)
+        found += [one.kind for one in orders if isinstance(one, (Request, w.TellPoll))]
+    return found
+
+
+@pytest.mark.parametrize("zeros", [False, True])
+def test_a_critical_read_of_several_requests_comes_to_its_end_however_often_it_is_wanted(
+    zeros: bool,
+) -> None:
+    script = Script(replace(PLAN, response_timeout_s=9)).up()
+    found = slow_site(script, 120, zeros=zeros, parts=3)
+    assert found.count("rest") >= 120 / 12
+
+
+@pytest.mark.parametrize("zeros", [False, True])
+def test_neither_critical_reads_nor_endless_events_nor_zeros_keep_another_read_waiting(
+    zeros: bool,
+) -> None:
+    script = Script(replace(PLAN, response_timeout_s=9)).up()
+    script(20.0, w.IinSeen(OVERFLOW | RESTART | NEED_TIME))
+    found = slow_site(script, 120, zeros=zeros)
+    for kind in (
+        "clear_restart",
+        "time",
+        "integrity",
+        "critical",
+        "event",
+        "unsolicited",
+    ):
+        assert found.count(kind) >= 3, kind
