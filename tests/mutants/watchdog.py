@@ -499,8 +499,8 @@ _FIELDS = (
     _phase(
         "after yielding idle comes first",
         _FIELD,
-        "if state.phase is Phase.LOCAL and state.yielded and (zero or ours):",
-        "if False:",
+        "lets_go = state.phase is Phase.LOCAL and state.yielded and (zero or ours)",
+        "lets_go = False",
         "test_when_the_other_master_lets_go_idle_comes_first",
     ),
     _phase(
