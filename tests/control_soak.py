@@ -13,14 +13,16 @@ import random
 import sys
 import time
 from collections import Counter
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from gateway import events
+from gateway.control.watchdog.orders import unsettled
 from gateway.control.watchdog.words import Phase
 from tests.fixtures.commands import CHIEF, GUARD, OPS, STRANGER, heartbeat
-from tests.fixtures.control_site import PREFIX, ControlSite, commissioned, site, ulid
+from tests.fixtures.control_site import PREFIX, ControlSite, Plant, commissioned, site, ulid
 from tests.fixtures.execution import refused
-from tests.fixtures.watchdog_site import ViolationError
+from tests.fixtures.watchdog_site import ViolationError, broken
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,6 +31,14 @@ if TYPE_CHECKING:
 
 LIFE_S = 3600.0
 POWERS = (500_000, -500_000, 1_490_000, -1_500_000, 1_500_001, 30_000, 0)
+ACTS = (
+    *("estop", "reset", "reset", "disable-control", "enable-control", "enable-control"),
+    *("idle", "zero", "declare-zero"),
+)
+WORDS: dict[str, dict[str, Any]] = {
+    "zero": {"by": "kept"},
+    "declare-zero": {"name": "Kim", "reason": "saw it", "visited": True},
+}
 VERBS = ("idle", "disarm", "release", "reserve", "mode", "alarm_reset", "estop")
 OTHER = "sha256:" + "c" * 64
 
@@ -64,7 +74,11 @@ class Life:
             (3, self.stall),
             (3, self.jump_wall_clock),
             (40, self.heal),
+            (6, self.power),
+            (8, self.kill_behind_an_effect),
+            (4, self.start_otherwise),
         ]
+        self.site.disk.keeps = True
 
     def _site(self, **changes: Any) -> Site:  # noqa: ANN401 - arguments of site()
         return site(*self.names, approval=self.policy, **changes)
@@ -260,10 +274,77 @@ class Life:
                 self.site.ask("commission", act="acknowledge", asset=name, digest=digest)
 
     def operator(self) -> None:
-        verb = self.chance.choice(
-            ("estop", "reset", "reset", "disable-control", "enable-control", "enable-control")
+        verb = self.chance.choice(ACTS)
+        self.site.ask(verb, asset=self.name, **WORDS.get(verb, {}))
+        if verb == "zero":
+            self.site.ask("zero", asset=self.name, by="new")
+
+    def power(self) -> None:
+        """The battery obeys in the echo alone, or its meter cannot be read."""
+        plant = self.site.plants[self.name]
+        plant.flows_w = self.chance.choice((None, 400_000.0, -30_000.0))
+        plant.meter_blind = self.chance.random() < 0.3
+
+    def kill_behind_an_effect(self) -> None:
+        """The process dies in the middle of what the core ordered."""
+        self.site.dies_in, self.site.dies_with = (
+            self.chance.randint(1, 60),
+            self.chance.randint(0, 5),
         )
-        self.site.ask(verb, asset=self.name)
+
+    def start_otherwise(self) -> None:
+        """Killed, and started without safety.toml, with another one, or with another endpoint."""
+        site, found = self.site, self.site.site
+        moved = dict.fromkeys(self.names, "port = 20001\n")
+        site.kill(stored=self.chance.randint(0, 3))
+        match self.chance.randrange(4):
+            case 0:
+                site.site = replace(found, safety=None)
+            case 1:
+                site.site = self._site(tables=moved)
+            case 2:
+                site.site = self._site(digest=OTHER)
+            case _:
+                site.disk.facts |= {"bess-1/disabled": '{"by": "anna"}'}
+        site.power_on()
+        site.run(self.chance.choice((1.0, 20.0, 60.0)))
+        if self.chance.random() < 0.7:
+            self.operator()
+            site.run(self.chance.choice((1.0, 20.0)))
+        site.kill(stored=self.chance.randint(0, 3))
+        site.site = found
+        site.power_on()
+
+    # --- what must be possible behind all that -----------------------------------------------
+
+    def ends_armed(self) -> None:
+        """Site, disk and cloud are well again: what is listed leads back to ARMED."""
+        site = self.site
+        if site.stopped:
+            site.power_on()
+        site.site = self._site()
+        site.kill(stored=len(site.disk.pending))
+        self.site.plants = {name: site.plants.get(name) or Plant(name) for name in self.names}
+        site.disk.facts |= commissioned(site.site, at_ms=site.wall_ms - 86_400_000)
+        site.power_on()
+        self.mend()
+        site.run(20)
+        for name in self.names:
+            site.ask("enable-control", asset=name)
+            site.ask("reset", asset=name)
+        site.run(100)
+        for name in self.names:
+            if site.control(name).controller.state.declared:
+                site.ask("idle", asset=name)
+        site.run(60)
+        for name in self.names:
+            id_ = site.command("arm", OPS, CHIEF, asset=name)
+            site.ask("approve", id=id_)
+            site.run(3)
+            if site.phase(name) is not Phase.ARMED:
+                control = site.control(name)
+                why = (unsettled(control.controller.state), control.reasons)
+                broken(f"liveness: {name} {site.phase(name)}, {site.acks.get(id_)}, {why}")
 
     def commission(self) -> None:
         site, name = self.site, self.name
@@ -277,6 +358,16 @@ class Life:
         self.site.wall_ms += self.chance.randint(-(10**9), 10**10)
 
     def heal(self) -> None:
+        self.mend()
+        site = self.site
+        for name in site.plants:
+            if self.chance.random() < 0.5:
+                site.ask("enable-control", asset=name)
+                site.ask("reset", asset=name)
+        if self.chance.random() < 0.3:
+            site.disk.facts |= commissioned(site.site) if site.site.safety else {}
+
+    def mend(self) -> None:
         site = self.site
         site.cloud_alive, site.cloud_delay_s = True, 0.05
         site.disk.delay_s, site.disk.refuses, site.disk.silent = 0.01, False, False
@@ -290,11 +381,7 @@ class Life:
             plant.fault, plant.avail_w, plant.power_factor = False, 2e6, 1.0
             plant.soc_pct = min(max(plant.soc_pct, 20.0), 80.0)
             plant.refused, plant.latency_s = None, 0.05
-            if self.chance.random() < 0.5:
-                site.ask("enable-control", asset=name)
-                site.ask("reset", asset=name)
-        if self.chance.random() < 0.3:
-            site.disk.facts |= commissioned(site.site) if site.site.safety else {}
+            plant.flows_w, plant.meter_blind = None, False
 
 
 def soak(ticks: int, *, seed: int, minutes: float = 1e9) -> tuple[int, Counter[str], list[str]]:
@@ -305,7 +392,10 @@ def soak(ticks: int, *, seed: int, minutes: float = 1e9) -> tuple[int, Counter[s
     while passed < ticks and time.monotonic() < end:
         life = Life(seed)
         try:
-            life.live(min(int(LIFE_S * 4), ticks - passed))
+            life.live(
+                min(int(life.chance.choice((0.1, 0.3, 1.0)) * LIFE_S * 4), max(400, ticks - passed))
+            )
+            life.ends_armed()
         except ViolationError as violation:
             violations.append(f"seed {seed}, tick {life.site.ticks}: {violation}")
         passed += max(life.site.ticks, 1)

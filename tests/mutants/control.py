@@ -25,6 +25,7 @@ class _Maker:
 _outputs = _in("execution/outputs")
 _controller = _in("controller")
 _kept_by = _in("controller", "obligation")
+_force = _in("watchdog/force", "obligation")
 _moves = _in("watchdog/moves", "obligation")
 _declared = _in("asset_control", "obligation")
 _echoes = _in("watchdog/field_events", "obligation")
@@ -209,6 +210,12 @@ _AGREEING = (
         "state = replace(state, silent=True, silent_since=at)",
         "pass",
         "test_after_a_yield_there_is_no_heartbeat_before_an_accepted_zero",
+    ),
+    _force(
+        "our setpoint is the one in force until another is written",
+        "if state.dispatch is not None:  # that",
+        "if False:  # that",
+        "test_declared_zero_is_refused_while_what_a_failed_record_did_not_supersede_is_read",
     ),
     _controller(
         "an orphan dispatch idles",

@@ -34,6 +34,8 @@ GROUPING = frozenset({Phase.IDLING, Phase.ESTOP})
 def begun(state: WatchdogState, event: ForceBegun) -> WatchdogState:
     """A record is on its way to the disk: from now on zero is owed at the end, whatever comes."""
     last_w = event.setpoint_w or state.last_w
+    if state.dispatch is not None:  # that one is in force until this one is written
+        last_w = state.last_w
     return replace(state, in_force=True, forgetting=False, last_w=last_w, declared=False)
 
 

@@ -399,6 +399,20 @@ def test_declared_zero_is_refused_while_power_is_as_our_setpoint_was() -> None:
     assert "done" in made.act("declare-zero", **said)
 
 
+def test_declared_zero_is_refused_while_what_a_failed_record_did_not_supersede_is_read() -> None:
+    made = active()
+    made.disk.refuses = True
+    made.command("setpoint", powerW=-300_000)
+    made.run(3)
+    made.disk.refuses = False
+    assert phase(made) is Phase.ACTIVE
+    made.rtac.refuses_zero = True
+    made.command("idle")
+    made.run(10)
+    said = made.ask("declare-zero", asset="bess-1", name="Kim", reason="saw it", visited=True)
+    assert "which is our setpoint" in said.get("error", ""), said
+
+
 def test_declared_zero_ends_the_fact_and_is_taken_back_by_what_is_read() -> None:
     made = active()
     made.rtac.refuses_zero, made.plant.refused = True, refused(8)
