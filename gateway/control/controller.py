@@ -387,7 +387,7 @@ class Controller:
     def _passed(self, _: TimePassed, now: Now) -> None:
         at = now.mono_s
         if (lost := self._outputs.overdue(at)) is not None:
-            self._answered(*lost, now)
+            self._answered(*lost, now, at)
         self._send_stop(now)
         self._look_soon(now)
         late = (id_ for id_, one in self._executions.items() if at >= one.executor.wake_at)
@@ -491,9 +491,10 @@ class Controller:
     def _operated(self, event: events.Operated, now: Now) -> None:
         over = self._outputs.answered(event.token, event.outcome)
         if over is not None:
-            self._answered(*over, now)
+            self._answered(*over, now, event.at.mono_s)
 
-    def _answered(self, output: Output, outcome: Outcome, now: Now) -> None:
+    def _answered(self, output: Output, outcome: Outcome, now: Now, at: float) -> None:
+        """Take what became of an output; its answer came at ``at`` (monotonic s)."""
         if output.owner in WriteKind.__members__:
             kind = WriteKind[output.owner]
             result = frames.result(kind, outcome)
@@ -502,17 +503,17 @@ class Controller:
             if kind is WriteKind.HEARTBEAT and result is WriteResult.ACCEPTED:
                 self.beats, self.beat_at = self.beats + 1, now.mono_s
                 self._beat_since = now.mono_s
-            self._then(watchdog_events.WriteDone(kind, output.token, result))
+            self._then(watchdog_events.WriteDone(kind, output.token, result, at))
         elif (one := self._executions.get(output.owner)) is not None:
-            self._wrote(one, now)
+            self._wrote(one, at)
             if output.power_w is not None and outcome.kind is OutcomeKind.SUCCESS:
-                self._then(watchdog_events.SetpointAnswered(output.owner))
+                self._then(watchdog_events.SetpointAnswered(output.owner, at))
             self._then(ToJob(output.owner, ControlAnswered(output.token, outcome)))
 
-    def _wrote(self, one: Execution, now: Now) -> None:
-        """Only what is read from now on says what became of the control that is out."""
+    def _wrote(self, one: Execution, at: float) -> None:
+        """Only what is asked for from ``at`` on says what became of the control that is out."""
         for write in one.executor.now.queue[:1]:
-            one.since[write.echo] = now.mono_s
+            one.since[write.echo] = at
 
     def _alarm(self, outcome: Outcome, now: Now) -> None:
         """Tell once a demand that zero is refused."""
@@ -723,7 +724,7 @@ class Controller:
                 case SendControl():
                     self._then(JudgeDue(), ControlWanted(id_, order))
                 case ReadFeedback():
-                    self._wrote(one, now)
+                    self._wrote(one, now.mono_s)
                     self._effects.append(Poll(self._asset.id, "critical"))
                 case TellCloud():
                     if order.state is ResultState.SUCCEEDED:

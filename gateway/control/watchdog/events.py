@@ -122,6 +122,7 @@ class SetpointAnswered:
     """The executor's write of the setpoint in force was accepted."""
 
     command_id: str
+    at_s: float  # monotonic s at which its answer came
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +176,7 @@ class WriteDone:
     kind: WriteKind
     token: int
     result: WriteResult
+    at_s: float | None = None  # monotonic s at which its answer came; None: now
 
 
 @dataclass(frozen=True, slots=True)

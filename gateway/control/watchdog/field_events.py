@@ -145,24 +145,26 @@ def written(state: WatchdogState, event: WriteDone, at: float, effects: Effects)
     accepted, demand = event.result is WriteResult.ACCEPTED, state.demand
     if event.kind is WriteKind.SETPOINT and (held := state.dispatch) is not None:
         if accepted:
-            return answered(state, held.command_id, at)
+            return answered(state, held.command_id, at if event.at_s is None else event.at_s)
         unknown = event.result is WriteResult.UNKNOWN
         cause = Cause.UNKNOWN_OUTCOME if unknown else Cause.REFUSED
         return moves.to_idling(state, at, cause, effects)
     if event.kind is WriteKind.IDLE and demand is not None and event.token >= demand.first:
-        return _zeroed(state, demand, event.result, at, effects)
+        return _zeroed(state, demand, event, at, effects)
     if event.kind is WriteKind.STOP and state.phase is Phase.ESTOP:
         return _stopped(state, event.result, at, effects)
     return state
 
 
 def _zeroed(
-    state: WatchdogState, demand: Demand, result: WriteResult, at: float, effects: Effects
+    state: WatchdogState, demand: Demand, event: WriteDone, at: float, effects: Effects
 ) -> WatchdogState:
-    demand = replace(demand, busy_until=-math.inf)
+    demand, result = replace(demand, busy_until=-math.inf), event.result
     if result is WriteResult.ACCEPTED:
         effects.append(ReadEcho())
-        return replace(state, silent=False, demand=replace(demand, accepted_at=at))
+        # The read right behind it may have begun before this was told.
+        accepted_at = at if event.at_s is None else event.at_s
+        return replace(state, silent=False, demand=replace(demand, accepted_at=accepted_at))
     write_at = demand.write_at if demand.retried else at
     state = replace(state, demand=replace(demand, write_at=write_at, retried=True))
     return force.refused(state, effects) if result is WriteResult.REFUSED else state

@@ -220,8 +220,8 @@ def _happened(state: WatchdogState, event: Event, at: float, effects: Effects) -
             return orders.dispatch(state, event, at, effects)
         case SetpointWanted():
             return orders.step(state, event, at, effects)
-        case SetpointAnswered(command_id):
-            return field_events.answered(state, command_id, at)
+        case SetpointAnswered(command_id, answered_at):
+            return field_events.answered(state, command_id, answered_at)
         case DispatchFailed(command_id, detail):
             if state.dispatch is None or state.dispatch.command_id != command_id:
                 return state

@@ -17,7 +17,7 @@ from gateway.control.watchdog.words import Phase
 from gateway.measured import TimeQuality
 from gateway.points.parse import parse_map
 from gateway.points.raw import RawPoint
-from gateway.ports import CrobOp
+from gateway.ports import CrobOp, Outcome, OutcomeKind, Purpose
 from tests.fixtures.control_site import MAP, WATCHDOG, ControlSite, site
 from tests.fixtures.execution import refused
 from tests.fixtures.shippedmaps import FOLDER, shipped
@@ -618,3 +618,25 @@ def test_an_echo_is_believed_only_where_it_was_asked_for_behind_the_answer() -> 
     late = events.FragmentStored("bess-1", points, False, made.now(), made.at - 1.0)  # noqa: FBT003
     made.post(late)  # asked for before the zero was answered
     assert made.phase() is Phase.IDLING
+
+
+def test_the_read_right_behind_a_zero_verifies_it_though_it_began_before_the_core_was_told() -> (
+    None
+):
+    made = ControlSite()
+    made.activate()
+    made.plant.latency_s = 9.0
+    made.command("idle")
+    made.until(lambda: made.operates[-1].purpose is Purpose.ZERO)
+    made.plant.due.clear()  # what is answered and read from here on stands below
+    answered, outcome = made.now(), Outcome(OutcomeKind.SUCCESS, (), "")
+    made.at += 0.02
+    made.plant.obey(made.operates[-1], made.at)
+    made.rtac.scan(made.at + 1.0)
+    for _ in ("setpoint", "mode"):
+        zero = made.operates[-1]
+        made.post(events.Operated("bess-1", zero.token, outcome, answered))
+    points = made.plant.points(made.at, made.wall_ms)
+    asked_s = answered.mono_s + 0.001
+    made.post(events.FragmentStored("bess-1", points, False, made.now(), asked_s))  # noqa: FBT003
+    assert made.phase() is Phase.IDLE
