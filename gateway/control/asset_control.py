@@ -499,7 +499,12 @@ class AssetControl:
 
     @property
     def unsettled(self) -> bool:
-        """Whether a setpoint may be in force, or zero is not verified."""
+        """Whether a setpoint may be in force, or zero is not verified: a reload must wait.
+
+        Not so where nothing is written because the files say otherwise: one may put them back.
+        """
+        if self.controller.state.blocked:
+            return False
         held = self.controller.phase in (Phase.ARMED, Phase.ACTIVE, Phase.IDLING)
         return held or self.controller.state.in_force
 

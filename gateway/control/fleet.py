@@ -24,6 +24,7 @@ from gateway.control.records import Records
 from gateway.control.rules.limits import FULL_PCT
 from gateway.control.rules.shared import NOTHING, Burden
 from gateway.control.sharing import Sharing
+from gateway.control.watchdog.state import POWERED
 from gateway.effects import Answer, Effect, Hurry, Publish, Record
 from gateway.uplink import messages
 from gateway.uplink.allowance import Allowance
@@ -86,8 +87,9 @@ class Fleet:
                 and linger_s == self._site.settings.uplink.telemetry_linger_s
             )  # else the core makes a new session, and what we know of the field is gone
             if control.unsettled and not same:
-                phase = control.controller.phase.name
-                return f"asset {name} is {phase} and its settings change: idle it first"
+                phase = control.controller.phase
+                do = "idle it first" if phase in POWERED else "its zero is not over: see `status`"
+                return f"asset {name} is {phase.name} and its settings change: {do}"
         return ""
 
     def become(self, site: Site, monitors: Mapping[str, Monitor], now: Now) -> list[Effect]:

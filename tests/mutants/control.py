@@ -704,8 +704,48 @@ _TOGETHER = (
     ),
 )
 
+_OWED = (
+    _in("asset_control", "obligation")(
+        "a kept yield is one after a start",
+        "lasts = phase in LASTING or phase is Phase.LOCAL",
+        "lasts = phase in LASTING",
+        "test_a_kept_yield_is_a_yield_after_the_start_and_not_latched",
+    ),
+    _in("asset_control", "obligation")(
+        "site.toml may be put back by a reload",
+        "        if self.controller.state.blocked:\n",
+        "        if False:\n",
+        "test_a_reload_that_puts_the_endpoint_back_brings_the_zero",
+    ),
+    _in("controller", "obligation")(
+        "a command without power forgets no setpoint",
+        "job.power_w or (None if self.owed is None else self.owed.setpoint_w)",
+        "job.power_w",
+        "test_a_command_without_power_leaves_the_last_signed_setpoint_in_the_fact",
+    ),
+    _in("controller", "obligation")(
+        "a group goes when it is kept, not when it is over",
+        "self._grouping = token if used else 0",
+        "self._grouping = token",
+        "test_after_a_reset_no_heartbeat_goes_before_a_zero_that_nobody_refused",
+    ),
+    _in("commands/permit", "obligation")(
+        "with control off the cloud may take away what is in force",
+        "not (admitted.command.verb.withdraws and terms.in_force)",
+        "True",
+        "test_the_cloud_may_take_power_away_with_control_off_while_something_is_in_force",
+    ),
+    _in("operator", "obligation")(
+        "who orders estop in LOCAL is told",
+        'beware=lambda one: LOCAL_STOP if one.controller.state.local else ""',
+        'beware=lambda _: ""',
+        "test_who_orders_estop_in_local_is_told_that_the_stop_is_owed",
+    ),
+)
+
 MUTANTS = (
     *_TOGETHER,
+    *_OWED,
     *_WAY_OUT,
     *_LEAVING,
     *_AGREEING,

@@ -139,6 +139,19 @@ def test_sigterm_idles_and_verifies_before_the_exit(site: ControlSite) -> None:
         ]
 
 
+def test_sigterm_with_nothing_in_force_writes_no_zero_and_waits_for_none(site: ControlSite) -> None:
+    for asset in (A, B):
+        site.until_control(lambda now: now["inForce"] is None, "without a setpoint", asset)
+        site.until_phase({"IDLE"}, asset)
+    asked_at, mark = now().mono_s, len(site.daemon.log)
+    assert site.daemon.stop() == 0
+    for asset in (A, B):
+        assert site.writes(asset, after=asked_at) == []
+    assert "IDLING" not in site.daemon.log[mark:]
+    site.daemon.start()
+    site.daemon.up()
+
+
 def test_the_audit_log_of_all_of_it_is_whole(site: ControlSite) -> None:
     verified = site.cli("audit", "verify")
     assert verified.returncode == 0, verified.stdout

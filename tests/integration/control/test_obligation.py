@@ -1,7 +1,7 @@
 """What may be in force is owed zero, across kills and whatever the files say; seen by the RTACs.
 
-Each battery of the site is used by one test, and those that need no arming come first: the 30 s of
-lease that arming costs run meanwhile.
+What needs no arming comes first: the 30 s of lease that arming costs run meanwhile. Each kill costs
+them again, so two tests share one.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -143,32 +144,6 @@ def test_a_kill_in_the_first_sign_test_is_followed_by_zero_though_control_is_off
     assert site.sims[TESTED].state()["trips"] == 0
 
 
-def test_a_start_without_safety_toml_writes_the_zero_of_the_dispatch_before(
-    site: ControlSite,
-) -> None:
-    site.sims[TAKEN].fault("no_deadman")
-    site.arm(TAKEN)
-    site.power(-300_000, TAKEN)
-    path = site.daemon.site.with_name("safety.toml")
-    good = path.read_text()
-    site.daemon.kill()
-    killed_at = now().mono_s
-    path.unlink()
-    site.daemon.start()
-    assert owed(site, TAKEN)["setpointW"] == -300_000
-    site.zeroed_at(TAKEN, after=killed_at)
-    reasons(site, TAKEN, "something is in force")
-    site.until_phase({"MONITOR"}, TAKEN)
-    assert site.control(TAKEN)["reasons"] == ["SAFETY_CONFIG_MISSING"]
-    site.until_control(lambda now: now["inForce"] is None, "free again", TAKEN)
-    writes = site.writes(TAKEN, role="cmd_power", after=killed_at)
-    assert {one["value"] for one in writes} == {0.0}
-    assert site.sims[TAKEN].state()["trips"] == 0
-    path.write_text(good)
-    site.daemon.reload()
-    site.until_phase({"IDLE"}, TAKEN)
-
-
 def test_a_gateway_that_is_killed_again_and_again_while_zero_is_refused_does_not_feed_the_dead_man(
     site: ControlSite,
 ) -> None:
@@ -197,6 +172,56 @@ def test_a_gateway_that_is_killed_again_and_again_while_zero_is_refused_does_not
     sim.clear()
     site.act("reset", LOOPED)
     site.until_phase({"IDLE"}, LOOPED)
+
+
+@pytest.fixture(scope="module")
+def bared(site: ControlSite) -> float:
+    """When it was killed under power; it runs without safety.toml and one battery since."""
+    for asset in (TAKEN, HELD):
+        site.sims[asset].fault("no_deadman")
+        site.arm(asset)
+        site.power(-300_000, asset)
+    site.daemon.kill()
+    killed_at = now().mono_s
+    site.daemon.site.with_name("safety.toml").unlink()
+    site.daemon.configure([one for one in site.assets() if one.id != HELD])
+    site.daemon.start()
+    return killed_at
+
+
+def test_a_start_without_safety_toml_writes_the_zero_of_the_dispatch_before(
+    site: ControlSite, bared: float
+) -> None:
+    assert owed(site, TAKEN)["setpointW"] == -300_000
+    site.zeroed_at(TAKEN, after=bared)
+    reasons(site, TAKEN, "something is in force")
+    site.until_phase({"MONITOR"}, TAKEN)
+    assert site.control(TAKEN)["reasons"] == ["SAFETY_CONFIG_MISSING"]
+    site.until_control(lambda now: now["inForce"] is None, "free again", TAKEN)
+    writes = site.writes(TAKEN, role="cmd_power", after=bared)
+    assert {one["value"] for one in writes} == {0.0}
+    assert site.sims[TAKEN].state()["trips"] == 0
+
+
+def test_a_battery_that_left_site_toml_is_named_and_its_zero_waits_for_the_endpoint_it_had(
+    site: ControlSite, bared: float
+) -> None:
+    reasons(site, HELD, "something may be in force, and it is not in site.toml")
+    assert site.cli("status").returncode == 1
+    tables = [replace(one, host="localhost") if one.id == HELD else one for one in site.assets()]
+    site.daemon.configure(tables)
+    site.daemon.reload()
+    reasons(site, HELD, "in force, and nothing is written: it was written to 127.0.0.1:")
+    site.daemon.up()
+    assert site.writes(HELD, after=bared) == []
+    assert site.sims[HELD].state()["setpoint_w"] == -300_000
+    kept = site.cli("zero", HELD, "--by", "kept")
+    assert (kept.returncode, "put site.toml back" in kept.stderr) == (1, True)
+    site.daemon.configure(site.assets())
+    site.daemon.reload()
+    site.zeroed_at(HELD, after=bared)
+    site.until_control(lambda now: now["inForce"] is None, "free again", HELD)
+    assert site.sims[HELD].state()["trips"] == 0
 
 
 def test_every_message_was_what_its_schema_says(site: ControlSite) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from gateway import events
 from gateway.control.commissioning.obligation import (
     assets_in_force,
     fact_of_force,
@@ -375,6 +376,28 @@ def test_by_kept_writes_the_rows_that_were_kept() -> None:
     made.until(lambda: FACT not in made.disk.facts)
     assert made.written("AO0", since=at) == [0]
     assert made.written("BO0", since=at) == []
+
+
+def test_a_reload_that_puts_the_endpoint_back_brings_the_zero() -> None:
+    made = active()
+    good = made.site
+    made.site = moved(good, outstation_address=77)
+    made.power_on()
+    made.run(20)
+    at = made.at
+    made.reload(good)
+    assert made.site is good
+    made.until(lambda: FACT not in made.disk.facts)
+    assert made.written("AO0", since=at)[0] == 0
+    assert made.rtac.remote_w == 0
+
+
+def test_a_reload_that_changes_a_battery_whose_zero_is_not_over_is_told_so() -> None:
+    made = active()
+    made.command("idle")
+    made.until(lambda: phase(made) is Phase.IDLE)
+    out = made.post(events.ReloadAsked(site(labels="other"), ""))
+    assert "asset bess-1 is IDLE and its settings change: its zero is not over" in str(out)
 
 
 def test_declared_zero_is_refused_while_our_setpoint_is_read() -> None:
