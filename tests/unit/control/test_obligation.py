@@ -544,7 +544,7 @@ def test_a_reload_that_changes_the_endpoint_waits_while_anything_is_in_force() -
     made.reload(moved(made.site, outstation_address=77))
     made.run(1)
     assert made.control().controller.owed is not None
-    assert any("idle it first" in one for one in made.core_status()["reasons"])
+    assert any("its settings change" in one for one in made.core_status()["reasons"])
 
 
 def test_between_the_beat_and_the_zero_of_a_group_nothing_is_written() -> None:
