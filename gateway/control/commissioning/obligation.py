@@ -102,6 +102,11 @@ def is_in_force(facts: Mapping[str, str], asset: str) -> bool:
     return f"{asset}/in-force" in facts and (found is None or not found.declared)
 
 
+def is_kept(facts: Mapping[str, str], asset: str) -> bool:
+    """Whether ``facts`` say anything of it: in force, declared gone, or what cannot be read."""
+    return f"{asset}/in-force" in facts
+
+
 def was_grouped(facts: Mapping[str, str], asset: str) -> bool:
     """Whether zero, beat, zero was used for the demand that is open."""
     return f"{asset}/group" in facts

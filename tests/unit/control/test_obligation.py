@@ -184,6 +184,24 @@ def test_open_commands_of_an_older_store_count_as_in_force() -> None:
     assert made.rtac.remote_w == 0
 
 
+def test_an_open_command_of_an_older_store_is_in_force_at_every_start_until_zero_is_verified() -> (
+    None
+):
+    made = active()
+    made.rtac.has_deadman = False
+    del made.disk.facts[FACT]
+    made.site = without_safety(made.site)
+    made.cut()
+    made.power_on()
+    made.run(5)
+    made.power_on()
+    made.mend()
+    made.run(30)
+    assert made.rtac.remote_w == 0
+    assert phase(made) is Phase.MONITOR
+    assert FACT not in made.disk.facts
+
+
 def test_a_fact_that_cannot_be_read_counts_as_in_force() -> None:
     made = active()
     made.disk.facts[FACT] = "{"
