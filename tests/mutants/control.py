@@ -27,6 +27,7 @@ _controller = _in("controller")
 _kept_by = _in("controller", "obligation")
 _force = _in("watchdog/force", "obligation")
 _moves = _in("watchdog/moves", "obligation")
+_facts = _in("commissioning/obligation", "obligation")
 _declared = _in("asset_control", "obligation")
 _echoes = _in("watchdog/field_events", "obligation")
 _machine = _in("watchdog/machine", "obligation")
@@ -221,6 +222,12 @@ _AGREEING = (
         "        if self._unkept:  # an",
         "        if False:  # an",
         "test_an_open_command_of_an_older_store_is_in_force_at_every_start_until_zero_is_verified",
+    ),
+    _facts(
+        "a row of zero that cannot be read is none",
+        "        and all(map(_is_row, found.rows))\n",
+        "",
+        "test_a_garbled_fact_ends_no_start_and_no_choice_of_the_operator",
     ),
     _controller(
         "an orphan dispatch idles",

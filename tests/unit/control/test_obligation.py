@@ -211,6 +211,27 @@ def test_a_fact_that_cannot_be_read_counts_as_in_force() -> None:
     assert made.rtac.remote_w == 0
 
 
+@pytest.mark.parametrize("bad", [None, "x", -1, True, [], {}, ""])
+@pytest.mark.parametrize("where", ["rows", "row", "fact"])
+def test_a_garbled_fact_ends_no_start_and_no_choice_of_the_operator(
+    where: str, bad: object
+) -> None:
+    good = json.loads(active().disk.facts[FACT])
+    keys = good["rows"][0] if where == "row" else {"rows": 0} if where == "rows" else good
+    for key in keys:
+        if (key, bad) == ("value", -1):
+            continue  # a number is a number
+        body = json.loads(json.dumps(good))
+        (body["rows"][0] if where == "row" else body)[key] = bad
+        made = ControlSite()
+        made.disk.facts[FACT] = json.dumps(body)
+        made.power_on()
+        made.run(2)
+        made.ask("zero", by="kept")
+        made.run(1)
+        made.core_status()
+
+
 def test_latched_without_a_safety_file_is_latched() -> None:
     made = ControlSite()
     made.disk.facts["bess-1/phase"] = json.dumps({"phase": "LATCHED", "stopOwed": False})
