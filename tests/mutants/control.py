@@ -27,6 +27,7 @@ _controller = _in("controller")
 _kept_by = _in("controller", "obligation")
 _force = _in("watchdog/force", "obligation")
 _moves = _in("watchdog/moves", "obligation")
+_kept_rows = _in("sight", "obligation")
 _facts = _in("commissioning/obligation", "obligation")
 _declared = _in("asset_control", "obligation")
 _echoes = _in("watchdog/field_events", "obligation")
@@ -228,6 +229,12 @@ _AGREEING = (
         "        and all(map(_is_row, found.rows))\n",
         "",
         "test_a_garbled_fact_ends_no_start_and_no_choice_of_the_operator",
+    ),
+    _kept_rows(
+        "an echo of kept rows that is not good verifies nothing",
+        "for raw in self.view.raw_numbers() if _is_good(raw)}",
+        "for raw in self.view.raw_numbers()}",
+        "test_by_kept_an_echo_that_is_not_good_verifies_no_zero",
     ),
     _controller(
         "an orphan dispatch idles",

@@ -377,6 +377,21 @@ def test_by_kept_writes_the_rows_that_were_kept() -> None:
     assert made.written("BO0", since=at) == []
 
 
+def test_by_kept_an_echo_that_is_not_good_verifies_no_zero() -> None:
+    made = active()
+    body = json.loads(made.disk.facts[FACT])
+    made.disk.facts[FACT] = json.dumps({**body, "rows": body["rows"][:1]})
+    made.power_on()
+    made.run(5)
+    made.plant.offline = frozenset({"AI8"})
+    made.act("zero", by="kept")
+    made.run(15)
+    assert phase(made) is Phase.IDLING
+    assert FACT in made.disk.facts
+    made.plant.offline = frozenset()
+    made.until(lambda: FACT not in made.disk.facts)
+
+
 def test_declared_zero_is_refused_while_our_setpoint_is_read() -> None:
     made = active()
     made.rtac.refuses_zero, made.plant.refused = True, refused(8)
