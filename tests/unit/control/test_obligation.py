@@ -573,7 +573,7 @@ def test_with_control_off_what_a_restart_brings_back_while_in_force_is_zeroed() 
     made.ask("disable-control", asset="bess-1")
     made.until(lambda: phase(made) is Phase.MONITOR)
     made.run(5)
-    made.plant.flows_w, made.rtac.memory_w = None, 500_000.0
+    made.plant.flows_w, made.rtac.memory_w = None, 300_000.0  # an older one
     made.restart_rtac(resumes=True)
     made.until(lambda: FACT not in made.disk.facts)
     assert made.rtac.in_force_w == 0
