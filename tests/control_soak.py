@@ -283,7 +283,7 @@ class Life:
         """The battery obeys in the echo alone, or its meter cannot be read."""
         plant = self.site.plants[self.name]
         plant.flows_w = self.chance.choice((None, 400_000.0, -30_000.0))
-        plant.meter_blind = self.chance.random() < 0.3
+        plant.offline = frozenset({"AI1"} if self.chance.random() < 0.3 else ())
 
     def kill_behind_an_effect(self) -> None:
         """The process dies in the middle of what the core ordered."""
@@ -381,7 +381,7 @@ class Life:
             plant.fault, plant.avail_w, plant.power_factor = False, 2e6, 1.0
             plant.soc_pct = min(max(plant.soc_pct, 20.0), 80.0)
             plant.refused, plant.latency_s = None, 0.05
-            plant.flows_w, plant.meter_blind = None, False
+            plant.flows_w, plant.offline = None, frozenset()
 
 
 def soak(ticks: int, *, seed: int, minutes: float = 1e9) -> tuple[int, Counter[str], list[str]]:

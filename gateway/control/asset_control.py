@@ -16,7 +16,13 @@ from gateway.config.safety import bounds
 from gateway.control import telling
 from gateway.control.commands.reasons import ResultState
 from gateway.control.commands.spent import fact_of_over, open_commands, seen_commands
-from gateway.control.commissioning.obligation import is_in_force, obligation, was_grouped
+from gateway.control.commissioning.obligation import (
+    fact_of_force,
+    is_in_force,
+    is_kept,
+    obligation,
+    was_grouped,
+)
 from gateway.control.commissioning.procedure import HOLD_S, Kind, TrialPlan
 from gateway.control.controller import Controller
 from gateway.control.execution.job import TellCloud
@@ -119,6 +125,7 @@ class AssetControl:
         self.controller = Controller(
             asset, ground.points_map, monitor, safety, self.records, tokens, start, now
         )
+        self._unkept = bool(self._left) and not is_kept(ground.facts, asset.id)
         self._other = self._otherwise(owed, now)
         self._unsaid = bool(self._other)
         seen, self._old = seen_commands(ground.facts, asset.id, now)
@@ -164,6 +171,11 @@ class AssetControl:
         if self._old:
             out.append(Record(0, (), self._old))
             self._old = {}
+        if self._unkept:  # an older store keeps no fact, and what follows ends its only trace
+            self._unkept = False
+            number = f"{self._ground.session}-older"
+            owed = self.controller.zero(number, None, self.controller.view.base(now))
+            out.append(Record(0, (), fact_of_force(self._name, owed)))
         for one in self._left:
             report = TellCloud(ResultState.ABORTED, Cause.RESTART.value, None, None, ())
             out += self.records.result(one.id, report, one.power_w, one.kid, now)

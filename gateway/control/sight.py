@@ -16,6 +16,8 @@ from gateway.control.rules.field_view import FieldView
 from gateway.control.rules.limits import Ceiling, SocWindow, site_limits
 from gateway.control.watchdog import events as watchdog_events
 from gateway.measured import Quality
+from gateway.points.decode import flag_quality
+from gateway.points.raw import parse_point
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from gateway.control.watchdog.state import ActiveDispatch
     from gateway.measured import Measured
     from gateway.points.pointmap import PointsMap
+    from gateway.points.raw import RawPoint
 
 LOOK_S = 0.25  # between two looks at the field by time alone
 SOON_S = 0.05  # and between two that fragments ask for, however many they are
@@ -169,10 +172,10 @@ class Sight:
     def _echo_w(self, now: Now) -> float | None:
         if not self.rows:
             return self.view.echo_w(now)
-        read = {raw.point: float(raw.value) for raw in self.view.raw_numbers()}
-        shown = [
-            row.echo in read and abs(read[row.echo] - row.raw) <= row.slack for row in self.rows
-        ]
+        read = {raw.point: float(raw.value) for raw in self.view.raw_numbers() if _is_good(raw)}
+        if any(row.echo not in read for row in self.rows):
+            return None
+        shown = [abs(read[row.echo] - row.raw) <= row.slack for row in self.rows]
         return 0.0 if all(shown) else math.inf
 
     def authority(self, facts: Facts) -> tuple[watchdog_events.Event, ...]:
@@ -229,3 +232,9 @@ class Sight:
             return None
         self._ceiling = ceiling
         return ceiling
+
+
+def _is_good(raw: RawPoint) -> bool:
+    """Whether its flags let it say anything; whatever the map of now makes of that point."""
+    found = parse_point(raw.point)
+    return found is not None and flag_quality(raw, found[0]) <= Quality.DERIVED

@@ -27,6 +27,8 @@ _controller = _in("controller")
 _kept_by = _in("controller", "obligation")
 _force = _in("watchdog/force", "obligation")
 _moves = _in("watchdog/moves", "obligation")
+_kept_rows = _in("sight", "obligation")
+_facts = _in("commissioning/obligation", "obligation")
 _declared = _in("asset_control", "obligation")
 _echoes = _in("watchdog/field_events", "obligation")
 _machine = _in("watchdog/machine", "obligation")
@@ -216,6 +218,24 @@ _AGREEING = (
         "if state.dispatch is not None:  # that",
         "if False:  # that",
         "test_declared_zero_is_refused_while_what_a_failed_record_did_not_supersede_is_read",
+    ),
+    _declared(
+        "an open command of an older store stays in force across starts",
+        "        if self._unkept:  # an",
+        "        if False:  # an",
+        "test_an_open_command_of_an_older_store_is_in_force_at_every_start_until_zero_is_verified",
+    ),
+    _facts(
+        "a row of zero that cannot be read is none",
+        "        and all(map(_is_row, found.rows))\n",
+        "",
+        "test_a_garbled_fact_ends_no_start_and_no_choice_of_the_operator",
+    ),
+    _kept_rows(
+        "an echo of kept rows that is not good verifies nothing",
+        "for raw in self.view.raw_numbers() if _is_good(raw)}",
+        "for raw in self.view.raw_numbers()}",
+        "test_by_kept_an_echo_that_is_not_good_verifies_no_zero",
     ),
     _controller(
         "an orphan dispatch idles",

@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from gateway.control.strictjson import StrictJsonError, parse_object
+from gateway.ports import CrobOp, Variation
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -93,13 +94,43 @@ def _sound(found: Obligation) -> Obligation | None:
     """None where a figure is none: such a comparison also raises ``TypeError``."""
     times = (found.lease_s, found.verify_s, found.deadman_s, found.heartbeat_s, found.response_s)
     numbers = (*times, 1.0 if found.setpoint_w is None else abs(found.setpoint_w) + 1.0)
-    return found if all(one > 0 for one in numbers) else None
+    texts = (found.number, found.host, found.map_digest, found.declared)
+    counts = (found.port, found.outstation, found.master)
+    sound = (
+        all(one > 0 for one in numbers)
+        and all(isinstance(one, str) for one in texts)
+        and all(isinstance(one, int) for one in counts)
+        and found.nameplate_w > 0
+        and all(map(_is_row, found.rows))
+    )
+    return found if sound else None
+
+
+def _is_row(row: KeptRow) -> bool:
+    """Whether it can be written and its echo judged: else it is none that we kept."""
+    operates = isinstance(row.value, str) and row.value in set(CrobOp)
+    counts = isinstance(row.value, int | float) and not isinstance(row.value, bool)
+    return (
+        isinstance(row.point, str)
+        and isinstance(row.echo, str)
+        and isinstance(row.sbo, bool)
+        and row.point[:2] in ("AO", "BO")
+        and (operates if row.point[:2] == "BO" else counts)
+        and row.variation in set(Variation)
+        and row.slack >= 0
+        and abs(row.raw) >= 0
+    )
 
 
 def is_in_force(facts: Mapping[str, str], asset: str) -> bool:
     """Whether anything may be in force; what was only declared gone is not."""
     found = obligation(facts, asset)
     return f"{asset}/in-force" in facts and (found is None or not found.declared)
+
+
+def is_kept(facts: Mapping[str, str], asset: str) -> bool:
+    """Whether ``facts`` say anything of it: in force, declared gone, or what cannot be read."""
+    return f"{asset}/in-force" in facts
 
 
 def was_grouped(facts: Mapping[str, str], asset: str) -> bool:

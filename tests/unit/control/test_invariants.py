@@ -1,4 +1,4 @@
-"""I1 to I14 of SPECIFICATION.md, section 7, on a whole core, every output judged.
+"""I1 to I15 of SPECIFICATION.md, section 7, on a whole core, every output judged.
 
 The judge is in tests/fixtures/control_site.py: it keeps its own books and raises ``ViolationError``
 with the number of what broke. What each rule may do is written once, in tests/control_soak.py.
@@ -15,7 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 
 from gateway import events
 from gateway.control.watchdog.words import Phase
-from tests.control_soak import OTHER, POWERS, VERBS, soak
+from tests.control_soak import ACTS, OTHER, POWERS, VERBS, WORDS, soak
 from tests.fixtures.commands import CHIEF, GUARD, OPS, STRANGER, heartbeat
 from tests.fixtures.control_site import PREFIX, ControlSite, site, ulid
 
@@ -42,6 +42,9 @@ class AnyLife(RuleBasedStateMachine):
     @rule(seconds=SECONDS)
     def time_passes(self, seconds: float) -> None:
         self.site.run(seconds)
+        self._lives()
+
+    def _lives(self) -> None:
         if self.site.stopped:
             self.site.power_on()
 
@@ -54,6 +57,7 @@ class AnyLife(RuleBasedStateMachine):
         made.disk.delay_s, made.disk.refuses, made.disk.silent = 0.01, False, False
         plant.rtac.local = plant.rtac.refuses_zero = plant.rtac.refuses_power = False
         plant.rtac.loses_answers = plant.rtac.loses_requests = False
+        plant.flows_w, plant.offline = None, frozenset()
         plant.rtac.other_w, plant.fault, plant.avail_w, plant.soc_pct = None, False, 2e6, 50.0
         made.ask("enable-control", asset="bess-1")
         made.ask("reset")
@@ -160,9 +164,18 @@ class AnyLife(RuleBasedStateMachine):
     def the_disk(self, *, delay_s: float, refuses: bool) -> None:
         self.site.disk.delay_s, self.site.disk.refuses = delay_s, refuses
 
-    @rule(verb=st.sampled_from(("estop", "reset", "disable-control", "enable-control")))
+    @rule(verb=st.sampled_from(sorted(set(ACTS))))
     def the_operator(self, verb: str) -> None:
-        self.site.ask(verb, asset="bess-1")
+        self.site.ask(verb, asset="bess-1", **WORDS.get(verb, {}))
+
+    @rule(flows_w=st.sampled_from((None, 400_000.0)), blind=st.booleans())
+    def the_power(self, *, flows_w: float | None, blind: bool) -> None:
+        self.site.plant.flows_w = flows_w
+        self.site.plant.offline = frozenset({"AI1"} if blind else ())
+
+    @rule(effects=st.integers(1, 40), stored=st.integers(0, 4))
+    def the_process_dies_behind_an_effect(self, effects: int, stored: int) -> None:
+        self.site.dies_in, self.site.dies_with = effects, stored
 
     @rule(act=st.sampled_from(("sign-test", "deadman-test", "abort")))
     def commissioning(self, act: str) -> None:

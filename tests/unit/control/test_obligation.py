@@ -209,6 +209,24 @@ def test_open_commands_of_an_older_store_count_as_in_force() -> None:
     assert made.rtac.remote_w == 0
 
 
+def test_an_open_command_of_an_older_store_is_in_force_at_every_start_until_zero_is_verified() -> (
+    None
+):
+    made = active()
+    made.rtac.has_deadman = False
+    del made.disk.facts[FACT]
+    made.site = without_safety(made.site)
+    made.cut()
+    made.power_on()
+    made.run(5)
+    made.power_on()
+    made.mend()
+    made.run(30)
+    assert made.rtac.remote_w == 0
+    assert phase(made) is Phase.MONITOR
+    assert FACT not in made.disk.facts
+
+
 def test_a_fact_that_cannot_be_read_counts_as_in_force() -> None:
     made = active()
     made.disk.facts[FACT] = "{"
@@ -216,6 +234,27 @@ def test_a_fact_that_cannot_be_read_counts_as_in_force() -> None:
     made.power_on()
     made.run(30)
     assert made.rtac.remote_w == 0
+
+
+@pytest.mark.parametrize("bad", [None, "x", -1, True, [], {}, ""])
+@pytest.mark.parametrize("where", ["rows", "row", "fact"])
+def test_a_garbled_fact_ends_no_start_and_no_choice_of_the_operator(
+    where: str, bad: object
+) -> None:
+    good = json.loads(active().disk.facts[FACT])
+    keys = good["rows"][0] if where == "row" else {"rows": 0} if where == "rows" else good
+    for key in keys:
+        if (key, bad) == ("value", -1):
+            continue  # a number is a number
+        body = json.loads(json.dumps(good))
+        (body["rows"][0] if where == "row" else body)[key] = bad
+        made = ControlSite()
+        made.disk.facts[FACT] = json.dumps(body)
+        made.power_on()
+        made.run(2)
+        made.ask("zero", by="kept")
+        made.run(1)
+        made.core_status()
 
 
 def test_latched_without_a_safety_file_is_latched() -> None:
@@ -400,6 +439,21 @@ def test_a_reload_that_changes_a_battery_whose_zero_is_not_over_is_told_so() -> 
     assert "asset bess-1 is IDLE and its settings change: its zero is not over" in str(out)
 
 
+def test_by_kept_an_echo_that_is_not_good_verifies_no_zero() -> None:
+    made = active()
+    body = json.loads(made.disk.facts[FACT])
+    made.disk.facts[FACT] = json.dumps({**body, "rows": body["rows"][:1]})
+    made.power_on()
+    made.run(5)
+    made.plant.offline = frozenset({"AI8"})
+    made.act("zero", by="kept")
+    made.run(15)
+    assert phase(made) is Phase.IDLING
+    assert FACT in made.disk.facts
+    made.plant.offline = frozenset()
+    made.until(lambda: FACT not in made.disk.facts)
+
+
 def test_declared_zero_is_refused_while_our_setpoint_is_read() -> None:
     made = active()
     made.rtac.refuses_zero, made.plant.refused = True, refused(8)
@@ -581,7 +635,7 @@ def test_with_control_off_what_a_restart_brings_back_while_in_force_is_zeroed() 
     made.ask("disable-control", asset="bess-1")
     made.until(lambda: phase(made) is Phase.MONITOR)
     made.run(5)
-    made.plant.flows_w, made.rtac.memory_w = None, 500_000.0
+    made.plant.flows_w, made.rtac.memory_w = None, 300_000.0  # an older one
     made.restart_rtac(resumes=True)
     made.until(lambda: FACT not in made.disk.facts)
     assert made.rtac.in_force_w == 0
