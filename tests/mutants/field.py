@@ -81,6 +81,13 @@ MUTANTS = (
         _REAL + "test_a_heartbeat_behind_a_long_read_is_given_back_when_its_time_is_over",
     ),
     Mutant(
+        "no read goes between the controls of a zero",
+        f"{_ROOM}/schedule.py",
+        "HOLD_S = 0.05",
+        "HOLD_S = 0.0",
+        _PURE + "test_no_read_goes_between_the_controls_of_a_zero_and_one_goes_right_behind_them",
+    ),
+    Mutant(
         "a critical read that has begun is read to its end",
         f"{_ROOM}/schedule.py",
         '_CRITICAL = ("rest", "critical")',
