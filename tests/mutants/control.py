@@ -267,7 +267,7 @@ _DURABLE = (
     ),
     _asset(
         "a kept phase that is none is LATCHED",
-        "return (phase, stop_owed) if phase in LASTING else (Phase.LATCHED, False)",
+        "return (phase, stop_owed) if lasts else (Phase.LATCHED, False)",
         "return phase, stop_owed",
         "test_a_kept_phase_that_cannot_be_read_counts_as_latched",
     ),
