@@ -19,7 +19,7 @@ MUTANTS = (
     Mutant(
         "power under way is stopped when its time is over",
         f"{_ROOM}/operation.py",
-        "return math.inf if self.started and heard else self._by",
+        "return math.inf if self.started and heard else self.by",
         "return math.inf",
         _REAL + "test_power_whose_select_is_not_answered_before_its_time_is_over_never_operates",
     ),
@@ -72,6 +72,20 @@ MUTANTS = (
         "silence_s(plan), state.busy_s + REQUEST_S)",
         "silence_s(plan), math.inf)",
         _PURE + "test_a_request_whose_fragments_go_on_coming_ends_after_300_s_with_its_connection",
+    ),
+    Mutant(
+        "what is too late is given back at once",
+        f"{_ROOM}/session.py",
+        "        self._give_back_late()\n",
+        "",
+        _REAL + "test_a_heartbeat_behind_a_long_read_is_given_back_when_its_time_is_over",
+    ),
+    Mutant(
+        "no read goes between the controls of a zero",
+        f"{_ROOM}/schedule.py",
+        "HOLD_S = 0.05",
+        "HOLD_S = 0.0",
+        _PURE + "test_no_read_goes_between_the_controls_of_a_zero_and_one_goes_right_behind_them",
     ),
     Mutant(
         "a critical read that has begun is read to its end",

@@ -82,6 +82,7 @@ class Outputs:
         self._token = 0  # of the control that is on its way; 0: none is
         self._lost_at = math.inf
         self._beaten = False  # of heartbeat and power, which take turns, it was the last to go
+        self._in_vain = False  # and it was not accepted
 
     @property
     def wake_at(self) -> float:
@@ -115,7 +116,9 @@ class Outputs:
     def _turn(self, one: Output, *, beat_first: bool) -> float:
         """The less the sooner; of equals the one that waited longest."""
         if one.rank is Rank.HEARTBEAT:
-            return Rank.STOP_AGAIN + 0.3 if beat_first else Rank.HEARTBEAT + 2 * self._beaten
+            if beat_first:  # one that is never accepted keeps no reduction waiting
+                return Rank.STOP_AGAIN + (0.8 if self._in_vain else 0.3)
+            return Rank.HEARTBEAT + 2 * self._beaten
         return Rank.STOP_AGAIN + 0.6 if one.reduces else float(one.rank)
 
     @property
@@ -140,7 +143,7 @@ class Outputs:
         self.withhold(output)
         self._out = output
         if output.rank in (Rank.HEARTBEAT, Rank.POWER):
-            self._beaten = output.rank is Rank.HEARTBEAT
+            self._beaten, self._in_vain = output.rank is Rank.HEARTBEAT, False
         self._token, self._lost_at = next(self._tokens), at + ANSWER_S
         control, sbo = output.controls[0]
         purpose = _PURPOSE[output.rank]
@@ -156,6 +159,7 @@ class Outputs:
         out, rest = self._out, self._out.controls[1:]
         self._out, self._token, self._lost_at = None, 0, math.inf
         good = outcome.kind is OutcomeKind.SUCCESS
+        self._in_vain = self._in_vain or (out.rank is Rank.HEARTBEAT and not good)
         if out.rank is Rank.IDLE:
             good = after_idle(outcome) is not IdleNext.LOCAL
             if out.fault is None and after_idle(outcome) is not IdleNext.VERIFY:

@@ -56,7 +56,7 @@ class Operation:
         first: bool = False,
         licence: Licence,
     ) -> None:
-        self._controls, self._done, self._sbo, self._by = controls, done, sbo, by
+        self._controls, self._done, self._sbo, self.by = controls, done, sbo, by
         self.purpose, self.asked_s, self._licence = purpose, licence.now().mono_s, licence
         self.first = first or purpose is Purpose.ZERO
         self.started = self.over = False  # its present control is on the wire; its outcome is told
@@ -89,11 +89,11 @@ class Operation:
             return math.inf
         if self._licence.demanded():
             return -math.inf
-        return math.inf if self.started and heard else self._by
+        return math.inf if self.started and heard else self.by
 
     def judge(self) -> None:
         """Find it faulty where it waited too long, or moves power while zero is demanded."""
-        late_s = self._licence.now().mono_s - self._by
+        late_s = self._licence.now().mono_s - self.by
         if self._fault:
             return
         if late_s > 0:

@@ -21,6 +21,7 @@ FAILED_INTEGRITY_S = 30.0  # until a failed integrity poll is repeated, at most
 _CRITICAL = ("rest", "critical")
 _BEHIND_ZERO = "critical behind a zero"
 _COUNTED = (Counting.ASK, Counting.ASKED, Counting.TAKEN)
+HOLD_S = 0.05  # behind a control of a zero: the core hears of its answer, and sends the next one
 REPEAT_S = 10.0  # between answers to one indication, however often it comes back
 
 
@@ -79,6 +80,8 @@ def request_ended(
 ) -> SessionState:
     """A request of ours ended: tell of it, and note when it is due again."""
     kind, state = state.busy, replace(state, busy="")
+    if kind == "operate" and state.zero:
+        state = replace(state, hold_s=now.s + HOLD_S)
     if kind == "event" and state.counting in _COUNTED:
         state = _counted(state, event)
         if event.refused:
@@ -117,16 +120,19 @@ def next_request(
     state: SessionState, now: Instant, plan: SessionPlan, orders: list[Order]
 ) -> SessionState:
     """Hand the most urgent request to opendnp3, if it has none."""
-    if state.busy:
+    if state.busy or (now.s < state.hold_s and not now.waiting):
         return state
     kind = _read(state)
     if now.waiting and (now.first or kind is None or state.turn != "operate"):
         orders.append(w.Request("operate"))
         # The read that verifies a zero goes right behind it; behind every second one where others
         # wait, or zero upon zero would keep them waiting for ever.
-        zero = now.urgent_s < math.inf and state.read != _BEHIND_ZERO
-        read = "" if zero else state.read
-        return replace(state, busy="operate", busy_s=now.s, turn="operate", read=read)
+        zero = now.urgent_s < math.inf
+        read = "" if zero and state.read != _BEHIND_ZERO else state.read
+        # Held once: zeros that are ordered one behind the other keep no read waiting.
+        begins = zero and now.s >= state.hold_s
+        state = replace(state, turn="operate", read=read, zero=begins, hold_s=-math.inf)
+        return replace(state, busy="operate", busy_s=now.s)
     if kind is None:
         return state
     if kind in _CRITICAL:
@@ -185,6 +191,7 @@ def look_at(state: SessionState, now: Instant, plan: SessionPlan) -> float | Non
         press_at(state, now, plan),
     ]
     due += [] if plan.critical_poll_s is None else [state.critical_at_s]
+    due += [state.hold_s] if now.s < state.hold_s else []
     if state.iin & Iin.EVENT_BUFFER_OVERFLOW:
         due.append(state.overflow_at_s + REPEAT_S)
     if plan.time_sync and state.iin & Iin.NEED_TIME:

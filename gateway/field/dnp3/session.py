@@ -185,10 +185,20 @@ class Dnp3Session:
             stack, event = self._inbox.popleft()
             if stack is None or stack is self._stack:  # a dropped stack may still speak
                 self._handle(event)
+        self._give_back_late()
         at_s = self._state.look_at_s
         if at_s is not None and self._now().mono_s >= at_s:
             self._handle(w.Ticked())
-        return self._state.look_at_s
+        look_at_s = self._state.look_at_s
+        due_s = min(self._operations.by, math.inf if look_at_s is None else look_at_s)
+        return None if math.isinf(due_s) else due_s
+
+    def _give_back_late(self) -> None:
+        """What is too late is not held until its turn: the core sends nothing beside it."""
+        now_s = self._now().mono_s
+        for operation in self._operations.take(lambda one: now_s > one.by):
+            operation.judge()
+            operation.refuse(self._engine)
 
     def _handle(self, event: w.Event) -> None:
         if self._demanded:

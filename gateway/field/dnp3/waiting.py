@@ -63,6 +63,12 @@ class WaitingOperations:
             urgent = (one.asked_s for one in self._waiting if one.purpose is Purpose.ZERO)
             return min(urgent, default=math.inf)
 
+    @property
+    def by(self) -> float:
+        """CLOCK_BOOTTIME s after which the first of them is too late; inf: none ever is."""
+        with self._lock:
+            return min((one.by for one in self._waiting), default=math.inf)
+
 
 def _turn(one: Operation) -> tuple[bool, bool]:
     return one.purpose is not Purpose.ZERO, not one.first

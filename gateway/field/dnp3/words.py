@@ -287,6 +287,8 @@ class SessionState:
     turn: str = ""  # the last request that was handed over: the next one is of another kind
     read: str = ""  # and the last read
     other: str = ""  # and the last one that was no critical read
+    zero: bool = False  # the control that was handed over last begins a zero or a stop
+    hold_s: float = float("-inf")  # no read begins before: the rest of that zero may follow
     wanted: frozenset[str] = frozenset()
     told: bool = False  # the core believes that the session is up
     dropped: bool = False  # CONNECTING: again and at once, so that zero and stop wait for it

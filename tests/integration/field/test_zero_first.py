@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     Sessions = Callable[..., Dnp3Session]
 
-POWER_W, ZERO = Control("AO3", 300_000), Control("AO3", 0)
+POWER_W, ZERO, BEAT = Control("AO3", 300_000), Control("AO3", 0), Control("AO9", 7)
 CLASS_0 = bytes([60, 1, 6])
 QUIET = {"event_poll_s": 60, "integrity_poll_s": 3600, "link_check_s": 60}
 
@@ -199,3 +199,20 @@ def test_zero_that_still_waits_after_two_drops_waits_on_and_the_core_is_told(
     assert last.next().kind is OutcomeKind.FAILED  # opendnp3's own limit, 2 r; the core tries again
     assert core.wait(OutputHeld, lambda told: told.cause == "").asset == "bess-1"
     assert {one.connection for one in rtac.asked} == {1, 2, 3}
+
+
+def test_a_heartbeat_behind_a_long_read_is_given_back_when_its_time_is_over(
+    rtac: RawRtac, session_to: Sessions, core: Recorder
+) -> None:
+    session = session_to(rtac.port, response_timeout_s=10, **QUIET)
+    core.wait(SessionUp)
+    rtac.mute = {Function.READ}
+    session.poll("integrity")
+    rtac.wait(lambda one: one.function == Function.READ and reads_everything(one.objects), after=3)
+    answers, by = Answers(), clock.now().mono_s + 0.3
+    session.operate([BEAT], sbo=False, done=answers.put.put, by=by, purpose=Purpose.BEAT)
+    outcome = answers.next()
+    assert outcome.kind is OutcomeKind.FAILED
+    assert "too late" in outcome.cause
+    assert clock.now().mono_s < by + 5  # a stop that the core holds behind it waits no longer
+    assert not any(writes(7)(one) for one in rtac.asked)

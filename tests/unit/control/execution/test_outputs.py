@@ -255,3 +255,18 @@ def test_a_heartbeat_that_is_overdue_and_less_power_do_not_wait_for_their_turn()
     assert first is not None
     assert first.owner == "HEARTBEAT"
     assert way.outputs.next() is less
+
+
+def test_heartbeats_that_nobody_accepts_keep_no_reduction_waiting() -> None:
+    way = Way()
+    less = Output(rank=Rank.POWER, owner="c2", token=9, controls=(ZERO,), reduces=True)
+    way.outputs.put(less)
+    sent = []
+    for _ in range(2):  # the next one is due again before the one before it was refused
+        way.put(Rank.HEARTBEAT, "HEARTBEAT", BEAT)
+        output = way.outputs.next(beat_first=True)
+        assert output is not None
+        sent.append(output.owner)
+        way.out = way.outputs.send(output, 0.0, 5.0)
+        way.answer(refused(8))
+    assert sent == ["HEARTBEAT", "c2"]

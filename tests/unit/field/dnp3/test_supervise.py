@@ -993,3 +993,28 @@ def test_neither_critical_reads_nor_endless_events_nor_zeros_keep_another_read_w
         "unsolicited",
     ):
         assert found.count(kind) >= 3, kind
+
+
+def test_no_read_goes_between_the_controls_of_a_zero_and_one_goes_right_behind_them() -> None:
+    script = Script().up()
+    assert [one.kind for one in script(50.0, w.Ticked()) if isinstance(one, Request)]
+    script.zero(50.1)
+    assert Request("operate") in script(50.2, ended())
+    script.urgent_s = math.inf  # it is on the wire
+    assert script(51.0, ended()) == []  # the core is told, and has the next control on its way
+    assert script.zero(51.01) == [Request("operate")]
+    script.urgent_s = math.inf
+    script(51.02, w.PollAsked("critical"))
+    assert script(52.0, ended()) == [Request("critical")]
+
+
+def test_a_zero_of_one_control_is_read_back_at_once() -> None:
+    script = Script().up()
+    script(50.0, w.Ticked())
+    script.zero(50.1)
+    script(50.2, ended())
+    script.urgent_s = math.inf
+    script(51.0, ended())
+    script(51.01, w.PollAsked("critical"))
+    assert script.state.look_at_s == 51.05
+    assert script(51.05, w.Ticked()) == [Request("critical")]
