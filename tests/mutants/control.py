@@ -236,6 +236,12 @@ _AGREEING = (
         "for raw in self.view.raw_numbers()}",
         "test_by_kept_an_echo_that_is_not_good_verifies_no_zero",
     ),
+    _force(
+        "power that nobody asked for does not verify",
+        "settling.good_at is None and math.isfinite(event.at_s):",
+        "settling.good_at is None:",
+        "test_power_that_nobody_asked_for_is_none_of_the_two_reads",
+    ),
     _controller(
         "an orphan dispatch idles",
         "if held is not None and self.dispatch is None:",

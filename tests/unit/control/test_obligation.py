@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from gateway import events
 from gateway.control.commissioning.obligation import (
     assets_in_force,
     fact_of_force,
@@ -91,6 +92,21 @@ def test_a_command_without_power_leaves_the_last_signed_setpoint_in_the_fact(
     assert json.loads(made.disk.facts[FACT])["setpoint_w"] == 500_000
     made.power_on()
     assert made.control().controller.state.last_w == 500_000
+
+
+def test_power_that_nobody_asked_for_is_none_of_the_two_reads() -> None:
+    made = active()
+    made.plant.flows_w = 400_000.0
+    made.command("idle")
+    made.until(lambda: phase(made) is Phase.IDLE)
+    made.run(8)
+    made.plant.flows_w = None
+    points = made.plant.points(made.at, made.wall_ms)
+    unsolicited = True
+    made.post(events.FragmentStored("bess-1", points, unsolicited, made.now()))
+    made.run(4)
+    assert FACT in made.disk.facts
+    made.until(lambda: FACT not in made.disk.facts)
 
 
 def test_while_the_disk_cannot_forget_it_no_power_is_taken() -> None:
