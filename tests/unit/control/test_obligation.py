@@ -713,6 +713,21 @@ def test_a_stop_of_unknown_outcome_stands_in_status_until_a_reset() -> None:
     assert "nobody knows" not in reasons(made)
 
 
+def test_a_stop_that_was_owed_is_not_sent_twice_over_a_kill() -> None:
+    made = active()
+    made.rtac.local = True
+    made.until(lambda: phase(made) is Phase.LOCAL)
+    made.ask("estop")
+    made.run(3)
+    made.rtac.local = False
+    made.plant.latency_s = 0.4
+    made.until(lambda: made.rtac.stopped == 1)
+    made.power_on()
+    made.run(10)
+    assert made.rtac.stopped == 1
+    assert phase(made) is Phase.ESTOP
+
+
 def test_a_stop_that_is_owed_ends_with_a_reset() -> None:
     made = ControlSite().ready()
     made.rtac.local = True
