@@ -618,6 +618,19 @@ def test_no_zero_is_declared_while_a_dispatch_waits_for_the_disk_or_is_in_force(
     assert made.control().controller.state.in_force
 
 
+def test_no_zero_is_declared_that_is_verified_and_waits_for_the_disk() -> None:
+    made = active()
+    made.command("idle")
+    made.until(lambda: phase(made) is Phase.IDLE)
+    made.disk.delay_s = 5.0
+    made.until(lambda: made.control().controller.state.forgetting)
+    said = made.ask("declare-zero", name="Kim", reason="saw it", visited=True)
+    assert said == {"error": "bess-1: zero is verified, and waits for the disk"}
+    made.until(lambda: FACT not in made.disk.facts)
+    made.disk.delay_s = 0.01
+    made.arm()
+
+
 def test_after_a_yield_there_is_no_heartbeat_before_an_accepted_zero() -> None:
     made = active()
     made.rtac.has_deadman = False
