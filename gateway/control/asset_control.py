@@ -463,6 +463,9 @@ class AssetControl:
             return [], f"{self._name}: nothing is in force"
         if state.phase in POWERED:  # what is being ordered is what nobody can declare gone
             return [], f"{self._name} is {state.phase.name}: idle it first"
+        waits = state.forgetting or not math.isinf(state.forget_at)
+        if waits and state.demand is None:
+            return [], f"{self._name}: zero is verified, and waits for the disk"
         echo_w, last_w = controller.view.echo_w(now), state.last_w
         owed = controller.owed
         here = owed is None or not self._elsewhere(owed, now)

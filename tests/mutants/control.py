@@ -27,6 +27,7 @@ _controller = _in("controller")
 _kept_by = _in("controller", "obligation")
 _force = _in("watchdog/force", "obligation")
 _moves = _in("watchdog/moves", "obligation")
+_due = _in("watchdog/due", "obligation")
 _kept_rows = _in("sight", "obligation")
 _facts = _in("commissioning/obligation", "obligation")
 _declared = _in("asset_control", "obligation")
@@ -236,6 +237,18 @@ _AGREEING = (
         "for raw in self.view.raw_numbers() if _is_good(raw)}",
         "for raw in self.view.raw_numbers()}",
         "test_by_kept_an_echo_that_is_not_good_verifies_no_zero",
+    ),
+    _force(
+        "power that nobody asked for does not verify",
+        "settling.good_at is None and math.isfinite(event.at_s):",
+        "settling.good_at is None:",
+        "test_power_that_nobody_asked_for_is_none_of_the_two_reads",
+    ),
+    _due(
+        "a stop that was owed is kept as sent before it is sent",
+        "    if not again:\n",
+        "    if not again and not state.stop_kept:\n",
+        "test_a_stop_that_was_owed_is_not_sent_twice_over_a_kill",
     ),
     _controller(
         "an orphan dispatch idles",

@@ -88,8 +88,8 @@ _OBLIGATION = (
     _force(
         "what is in force is forgotten on the second read",
         _FORCE,
-        "    if event.at_s - settling.good_at < terms.apart_s:\n        return state\n",
-        "",
+        "settling.good_at is None or event.at_s - settling.good_at < terms.apart_s:",
+        "settling.good_at is None:",
         "test_what_is_in_force_is_forgotten_when_power_is_gone_and_not_with_the_echo",
     ),
     _force(

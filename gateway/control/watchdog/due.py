@@ -76,9 +76,11 @@ def _stop(state: WatchdogState, at: float, effects: Effects) -> WatchdogState:
     if state.stop_at is None or at < state.stop_at or state.stop_waits:
         return state
     token, again = state.token + 1, state.stop_first_at is not None
-    if not again and not state.stop_kept:
-        # Kept before it is sent: after a crash between the two the stop is lost, never sent twice.
+    if not again:
+        # Kept before it is sent, also where it was owed until now: after a crash between the two
+        # the stop is lost, never sent twice.
         effects.append(KeepPhase(Phase.ESTOP, stop_owed=False))
+        state = replace(state, stop_kept=False)
     effects.append(WriteStop(token, again=again))
     return replace(state, stop_at=None, token=token, stop_first_at=state.stop_first_at or at)
 

@@ -68,10 +68,10 @@ def power(state: WatchdogState, event: PowerRead, at: float, effects: Effects) -
         return replace(state, drifts_since=since if drifts else None)
     if not gone:
         return replace(state, settling=replace(settling, good_at=None))
-    if settling.good_at is None:
+    if settling.good_at is None and math.isfinite(event.at_s):  # else nobody asked for it
         settling = replace(settling, good_at=event.at_s, read_at=event.at_s + terms.apart_s)
         return replace(state, settling=settling)
-    if event.at_s - settling.good_at < terms.apart_s:
+    if settling.good_at is None or event.at_s - settling.good_at < terms.apart_s:
         return state
     known = state.in_force or state.declared  # of both the disk has a fact
     state = replace(state, settling=None, declared=False, ended=False, in_force=known)

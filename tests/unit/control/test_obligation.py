@@ -118,6 +118,21 @@ def test_status_calls_a_zero_verified_only_where_it_is() -> None:
     assert why().startswith("measured power is ")
 
 
+def test_power_that_nobody_asked_for_is_none_of_the_two_reads() -> None:
+    made = active()
+    made.plant.flows_w = 400_000.0
+    made.command("idle")
+    made.until(lambda: phase(made) is Phase.IDLE)
+    made.run(8)
+    made.plant.flows_w = None
+    points = made.plant.points(made.at, made.wall_ms)
+    unsolicited = True
+    made.post(events.FragmentStored("bess-1", points, unsolicited, made.now()))
+    made.run(4)
+    assert FACT in made.disk.facts
+    made.until(lambda: FACT not in made.disk.facts)
+
+
 def test_while_the_disk_cannot_forget_it_no_power_is_taken() -> None:
     made = active()
     made.disk.refuses = True
@@ -664,6 +679,19 @@ def test_no_zero_is_declared_while_a_dispatch_waits_for_the_disk_or_is_in_force(
     assert made.control().controller.state.in_force
 
 
+def test_no_zero_is_declared_that_is_verified_and_waits_for_the_disk() -> None:
+    made = active()
+    made.command("idle")
+    made.until(lambda: phase(made) is Phase.IDLE)
+    made.disk.delay_s = 5.0
+    made.until(lambda: made.control().controller.state.forgetting)
+    said = made.ask("declare-zero", name="Kim", reason="saw it", visited=True)
+    assert said == {"error": "bess-1: zero is verified, and waits for the disk"}
+    made.until(lambda: FACT not in made.disk.facts)
+    made.disk.delay_s = 0.01
+    made.arm()
+
+
 def test_after_a_yield_there_is_no_heartbeat_before_an_accepted_zero() -> None:
     made = active()
     made.rtac.has_deadman = False
@@ -782,6 +810,21 @@ def test_a_stop_that_waits_for_the_disk_does_not_leave_in_local() -> None:
     assert "the stop is owed" in reasons(made)
     made.rtac.local = False
     made.until(lambda: made.written("BO1") == [CrobOp.PULSE_ON])
+
+
+def test_a_stop_that_was_owed_is_not_sent_twice_over_a_kill() -> None:
+    made = active()
+    made.rtac.local = True
+    made.until(lambda: phase(made) is Phase.LOCAL)
+    made.ask("estop")
+    made.run(3)
+    made.rtac.local = False
+    made.plant.latency_s = 0.4
+    made.until(lambda: made.rtac.stopped == 1)
+    made.power_on()
+    made.run(10)
+    assert made.rtac.stopped == 1
+    assert phase(made) is Phase.ESTOP
 
 
 def test_a_stop_that_is_owed_ends_with_a_reset() -> None:
