@@ -1,7 +1,6 @@
 """The retry table of power commands, row by row, with an RTAC that answers as the row says.
 
-The batteries take turns: while one is used, the power of those before it is read to be gone, before
-which nobody may arm. One is only for verdicts on its map, so that they disturb no other test.
+The batteries take turns. One is only for verdicts on its map, so that they disturb no other test.
 """
 
 from __future__ import annotations
@@ -41,17 +40,8 @@ def shared(pki: Pki, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Contr
 
 @pytest.fixture(scope="module")
 def turns() -> Iterator[str]:
-    """Whose turn it is."""
+    """Whose turn it is; not that of the one for verdicts."""
     return itertools.cycle(TURNS)
-
-
-@pytest.fixture
-def bess(shared: ControlSite, turns: Iterator[str]) -> Iterator[str]:
-    """The battery that has rested longest, armed and without faults."""
-    name = next(turns)
-    shared.arm(name)
-    yield name
-    shared.calm(name)
 
 
 @pytest.fixture
