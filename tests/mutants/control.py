@@ -250,6 +250,13 @@ _AGREEING = (
         "    if not again and not state.stop_kept:\n",
         "test_a_stop_that_was_owed_is_not_sent_twice_over_a_kill",
     ),
+    _moves(
+        "power of the site is not held against our zero",
+        "    state = replace(state, settling=None, drifts_since=None)\n"
+        "    state = to_phase(state, Phase.LOCAL",
+        "    state = to_phase(state, Phase.LOCAL",
+        "test_power_of_the_site_in_local_is_not_held_against_our_zero",
+    ),
     _controller(
         "an orphan dispatch idles",
         "if held is not None and self.dispatch is None:",

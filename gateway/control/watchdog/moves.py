@@ -59,6 +59,8 @@ def to_local(
     """
     if not told:
         state = halted(state, at)
+    # Power is the site's now and says nothing of our zero, which is verified anew on remote.
+    state = replace(state, settling=None, drifts_since=None)
     state = to_phase(state, Phase.LOCAL, cause, effects)
     if yielded:  # silent, also after it, until a zero is accepted
         effects.append(KeepPhase(Phase.LOCAL, stop_owed=False))

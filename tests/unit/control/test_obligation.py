@@ -692,6 +692,19 @@ def test_no_zero_is_declared_that_is_verified_and_waits_for_the_disk() -> None:
     made.arm()
 
 
+def test_power_of_the_site_in_local_is_not_held_against_our_zero() -> None:
+    made = active()
+    made.command("idle")
+    made.until(lambda: phase(made) is Phase.IDLE)
+    made.rtac.local, made.plant.flows_w = True, 450_000.0
+    made.until(lambda: phase(made) is Phase.LOCAL)
+    made.run(60)
+    assert not made.control().controller.state.ended
+    assert (made.control().controller.beat_at or 0.0) > made.at - 5
+    made.rtac.local, made.plant.flows_w = False, None
+    made.until(lambda: FACT not in made.disk.facts)
+
+
 def test_after_a_yield_there_is_no_heartbeat_before_an_accepted_zero() -> None:
     made = active()
     made.rtac.has_deadman = False
