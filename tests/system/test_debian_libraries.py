@@ -31,7 +31,8 @@ def test_the_suite_passes_with_debians_versions(machine: Machine, version: str, 
     machine.apt("install", f"bess-gateway={version}")
     machine.sh(
         "mkdir -p /root/tree; cd /srv/tree; "
-        "cp -r gateway pointmaps etc tests setup.cfg pyproject.toml README.md /root/tree/; "
+        "cp -r gateway pointmaps etc tests setup.cfg pyproject.toml /root/tree/; "
+        "cp README.md SPECIFICATION.md /root/tree/; "
         "cp -r --parents packaging/man /root/tree/"
     )
     folder = machine.run("python3", "-c", "import site; print(site.getsitepackages()[0])").strip()
