@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import pytest
 
-from gateway.control.watchdog.effects import RefreshReversion, WriteIdle
+from gateway.control.watchdog.effects import RefreshReversion, WriteHeartbeat, WriteIdle
 from gateway.control.watchdog.events import HeartbeatsHeld, ResetByOperator
 from gateway.control.watchdog.words import Phase
 from tests.fixtures.watchdog_site import Site, default_terms
@@ -140,6 +140,12 @@ def test_a_wrong_echo_that_looks_like_another_master_cannot_keep_our_setpoint_in
     site.run(10)
     assert site.state.phase is Phase.LOCAL
     seconds_to_zero(site, at_most_s=16)
+    assert site.log is not None
+    site.log.clear()
+    site.rtac.other_w = 300.0  # somebody really took over
+    site.run(60)
+    assert site.state.phase is Phase.LOCAL
+    assert [one for _, one in site.log if isinstance(one, WriteHeartbeat)] == []
 
 
 def test_idle_is_ordered_at_the_very_tick_at_which_the_lease_ends(site: Site) -> None:
