@@ -111,11 +111,14 @@ def test_while_a_test_runs_the_cloud_gets_no_power_but_may_take_it_away() -> Non
 
 
 def test_while_a_test_runs_an_emergency_stop_from_the_cloud_stops() -> None:
-    made = ControlSite().ready()
-    made.ask("commission", act="deadman-test", holdS=60)
-    follow(made, 6)
-    made.command("estop", GUARD)
-    assert made.phase() is Phase.ESTOP
+    for power in (True, False):
+        made = ControlSite()
+        made.run(45 if power else 10)  # the test waits for its lease, with nothing in force
+        made.ask("commission", act="deadman-test", holdS=60)
+        follow(made, 6)
+        assert made.control().controller.state.in_force is power
+        made.command("estop", GUARD)
+        assert made.phase() is Phase.ESTOP
 
 
 def test_while_a_test_runs_nothing_that_waits_can_be_approved() -> None:
