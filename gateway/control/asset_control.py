@@ -16,13 +16,6 @@ from gateway.config.safety import bounds
 from gateway.control import telling
 from gateway.control.commands.reasons import ResultState
 from gateway.control.commands.spent import fact_of_over, open_commands, seen_commands
-from gateway.control.commissioning.obligation import (
-    fact_of_force,
-    is_in_force,
-    is_kept,
-    obligation,
-    was_grouped,
-)
 from gateway.control.commissioning.procedure import HOLD_S, Kind, TrialPlan
 from gateway.control.controller import Controller
 from gateway.control.execution.job import TellCloud
@@ -35,6 +28,13 @@ from gateway.control.rules.zero_path import zero_path
 from gateway.control.trial import Trial
 from gateway.control.watchdog import events as watchdog_events
 from gateway.control.watchdog.force import is_ours
+from gateway.control.watchdog.obligation import (
+    fact_of_force,
+    is_in_force,
+    is_kept,
+    obligation,
+    was_grouped,
+)
 from gateway.control.watchdog.orders import LOCAL_STOP, idle_refusal
 from gateway.control.watchdog.state import LASTING, POWERED, Held
 from gateway.control.watchdog.words import Cause, Phase
@@ -54,7 +54,7 @@ if TYPE_CHECKING:
         WatchdogSettings,
     )
     from gateway.config.site import AssetSettings
-    from gateway.control.commissioning.obligation import Obligation
+    from gateway.control.watchdog.obligation import Obligation
     from gateway.points.pointmap import PointsMap
     from gateway.uplink.topics import Topics
 

@@ -23,7 +23,6 @@ from gateway import events
 from gateway.control import records as words
 from gateway.control.commands.reasons import ResultState
 from gateway.control.commands.spent import fact_of_over
-from gateway.control.commissioning.obligation import fact_of_force, fact_of_group
 from gateway.control.commitment import InForceMark, commitment
 from gateway.control.execution import frames
 from gateway.control.execution.execute import Executor
@@ -69,6 +68,7 @@ from gateway.control.sight import Sight
 from gateway.control.watchdog import effects as watchdog_effects
 from gateway.control.watchdog import events as watchdog_events
 from gateway.control.watchdog import licence, machine
+from gateway.control.watchdog.obligation import fact_of_force, fact_of_group
 from gateway.control.watchdog.state import POWERED
 from gateway.control.watchdog.terms import terms
 from gateway.control.watchdog.words import Cause, Phase, WriteKind, WriteResult
@@ -82,7 +82,6 @@ if TYPE_CHECKING:
     from gateway.checked import Safety
     from gateway.clock import Now
     from gateway.config.site import AssetSettings
-    from gateway.control.commissioning.obligation import KeptRow, Obligation
     from gateway.control.execution.job import Job, Order
     from gateway.control.execution.powerless import Told
     from gateway.control.execution.underway import Accepted
@@ -93,6 +92,7 @@ if TYPE_CHECKING:
     from gateway.control.rules.limits import Ceiling, SiteLimits, SocWindow
     from gateway.control.rules.percent_base import Base
     from gateway.control.rules.shared import Commitment
+    from gateway.control.watchdog.obligation import KeptRow, Obligation
     from gateway.control.watchdog.state import WatchdogState
     from gateway.control.watchdog.words import Terms
     from gateway.points.pointmap import PointsMap

@@ -10,7 +10,7 @@ from gateway.config.truststore import TrustStore
 from gateway.control.watchdog.words import Terms
 
 if TYPE_CHECKING:
-    from gateway.control.commissioning.obligation import Obligation
+    from gateway.control.watchdog.obligation import Obligation
 
 _USUAL = Terms()  # the defaults of section 7, where nothing was kept
 

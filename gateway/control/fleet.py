@@ -18,12 +18,12 @@ from gateway.control.answers import HeldAnswers
 from gateway.control.asset_control import AssetControl, Ground
 from gateway.control.commands.heartbeat import HeartbeatAnswer, verify_heartbeat
 from gateway.control.commands.spent import open_commands
-from gateway.control.commissioning.obligation import assets_in_force, obligation
 from gateway.control.inward import LimitDue
 from gateway.control.records import Records
 from gateway.control.rules.limits import FULL_PCT
 from gateway.control.rules.shared import NOTHING, Burden
 from gateway.control.sharing import Sharing
+from gateway.control.watchdog.obligation import assets_in_force, obligation
 from gateway.control.watchdog.state import POWERED
 from gateway.effects import Answer, Effect, Hurry, Publish, Record
 from gateway.uplink import messages

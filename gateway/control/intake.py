@@ -16,13 +16,13 @@ from gateway.control.commands.permit import Conditions, Permitted, offered, perm
 from gateway.control.commands.reasons import Reason, Rejected, ResultState
 from gateway.control.commands.register import Register
 from gateway.control.commands.spent import fact_of_begun
-from gateway.control.commissioning.obligation import fact_of_force
 from gateway.control.execution.job import TellCloud, other_job, power_job
 from gateway.control.execution.plan import PlanError
 from gateway.control.execution.underway import Accepted
 from gateway.control.rules.limits import RateWindow
 from gateway.control.rules.readiness import map_refusals
 from gateway.control.watchdog import events as watchdog_events
+from gateway.control.watchdog.obligation import fact_of_force
 from gateway.control.watchdog.orders import arm_refusal
 from gateway.control.watchdog.words import Cause
 from gateway.effects import AuditEntry, Effect, Record

@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from gateway.control.commissioning.obligation import Obligation
     from gateway.control.execution.job import Event as JobEvent
     from gateway.control.execution.job import SendControl
     from gateway.control.execution.underway import Accepted
+    from gateway.control.watchdog.obligation import Obligation
     from gateway.control.watchdog.state import Held
     from gateway.control.watchdog.words import Phase
 

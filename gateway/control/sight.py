@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from gateway.clock import Now
     from gateway.config.safety import SafetySettings
     from gateway.config.site import AssetSettings
-    from gateway.control.commissioning.obligation import KeptRow
     from gateway.control.execution.underway import Execution
     from gateway.control.rules.interlocks import Facts
+    from gateway.control.watchdog.obligation import KeptRow
     from gateway.control.watchdog.state import ActiveDispatch
     from gateway.measured import Measured
     from gateway.points.pointmap import PointsMap

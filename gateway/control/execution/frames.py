@@ -18,9 +18,9 @@ from gateway.control.watchdog.words import WriteKind, WriteResult
 from gateway.ports import Control, CrobOp, OutcomeKind, Stage, Variation
 
 if TYPE_CHECKING:
-    from gateway.control.commissioning.obligation import KeptRow
     from gateway.control.execution.plan import Write
     from gateway.control.rules.percent_base import Base
+    from gateway.control.watchdog.obligation import KeptRow
     from gateway.points.pointmap import PointsMap
     from gateway.ports import Outcome
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gateway.control.commissioning.obligation import KeptRow, Obligation
 from gateway.control.execution.plan import PlanError, idle_writes
+from gateway.control.watchdog.obligation import KeptRow, Obligation
 from gateway.points.encode import encode
 
 if TYPE_CHECKING:

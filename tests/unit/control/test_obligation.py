@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from gateway import events
-from gateway.control.commissioning.obligation import (
+from gateway.control.execution import frames
+from gateway.control.execution.outputs import Outputs
+from gateway.control.rules.percent_base import Base
+from gateway.control.watchdog.effects import WriteIdle, WriteStop
+from gateway.control.watchdog.obligation import (
     assets_in_force,
     fact_of_force,
     is_in_force,
     obligation,
 )
-from gateway.control.execution import frames
-from gateway.control.execution.outputs import Outputs
-from gateway.control.rules.percent_base import Base
-from gateway.control.watchdog.effects import WriteIdle, WriteStop
 from gateway.control.watchdog.words import Phase
 from gateway.ports import CrobOp
 from tests.fixtures.control_site import WATCHDOG, ControlSite, commissioned, site
