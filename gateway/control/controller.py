@@ -142,6 +142,7 @@ class Controller:
         self._orders = PowerlessOrders()
         self._stop = HeldStop()
         self._declared = "" if start.owed is None else start.owed.declared
+        self.blocked_by = ""  # why no zero is written; "": one is
         self._mark = InForceMark()
         self._runs = False  # a pass is under way
         self._taken: tuple[float, Commitment] | None = None  # monotonic s, of what is shared
@@ -346,18 +347,19 @@ class Controller:
             setpoint_w=setpoint_w,
         )
 
-    def block(self) -> None:
+    def block(self, why: str) -> None:
         """What is in force was written otherwise than zero would be now: nothing is written."""
+        self.blocked_by = why
         self.state = replace(self.state, blocked=True)
 
     def choose(self, rows: tuple[KeptRow, ...], now: Now) -> list[Effect]:
         """An operator says by which rows zero is written; none: by those of the map."""
-        self._sight.rows = rows
+        self._sight.rows, self.blocked_by = rows, ""
         return self._run(watchdog_events.ZeroChosen(), now)
 
     def declare(self, text: str, now: Now) -> list[Effect]:
         """An operator declares that nothing is in force."""
-        self._declared = text
+        self._declared, self.blocked_by = text, ""
         return self._run(watchdog_events.ZeroDeclared(), now)
 
     def _run(self, event: object, now: Now) -> list[Effect]:

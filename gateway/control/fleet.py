@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING
 from gateway import events
 from gateway.asset import description
 from gateway.audit.chain import TROUBLE
-from gateway.control import operator
+from gateway.control import operator, telling
 from gateway.control.answers import HeldAnswers
-from gateway.control.asset_control import AssetControl, Ground
+from gateway.control.asset_control import AssetControl
 from gateway.control.commands.heartbeat import HeartbeatAnswer, verify_heartbeat
 from gateway.control.commands.spent import open_commands
+from gateway.control.ground import Ground
 from gateway.control.inward import LimitDue
 from gateway.control.records import Records
 from gateway.control.rules.limits import FULL_PCT
@@ -360,12 +361,14 @@ class Fleet:
         """Control of ``asset`` for ``bess.birth/1``."""
         self.news = False
         control = self._controls.get(asset)
-        return self._without(asset) if control is None else control.description()
+        return self._without(asset) if control is None else telling.description(control)
 
     def troubles(self, now: Now) -> tuple[str, ...]:
         """Why nobody can call control healthy, for people."""
         found = [
-            f"{name}: {why}" for name, one in self._controls.items() for why in one.troubles(now)
+            f"{name}: {why}"
+            for name, one in self._controls.items()
+            for why in telling.troubles(one, now)
         ]
         found += [
             f"{name}: something may be in force, and it is not in site.toml: put it back there"
@@ -376,7 +379,7 @@ class Fleet:
     def summary(self, asset: str, now: Now) -> dict[str, object]:
         """Control of ``asset`` for ``status``."""
         control = self._controls.get(asset)
-        return self._without(asset) if control is None else control.summary(now)
+        return self._without(asset) if control is None else telling.summary(control, now)
 
     def line(self) -> str:
         """A few words for systemd's status line."""

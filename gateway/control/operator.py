@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from gateway.control import acts, telling
 from gateway.control.commissioning.procedure import HOLD_MAX_S, HOLD_MIN_S, Kind
 from gateway.control.watchdog.orders import LOCAL_STOP
 
@@ -132,9 +133,9 @@ def _commission(  # noqa: PLR0911 - one return for each act
     control = controls[name]
     match act:
         case "show":
-            return [], control.shown()
+            return [], telling.shown(control)
         case "progress":
-            return [], control.progress(now)
+            return [], control.proving.progress(now)
         case "abort":
             return control.abort(event.user, now), {"done": f"{name}: aborted"}
         case "acknowledge":
@@ -161,7 +162,9 @@ def _zero(
     by = event.arguments.get("by")
     if by not in ("kept", "new"):
         return [], _error(f"by {by!r}: must be kept or new")
-    act = _each(lambda one, user, at: one.zero(str(by), user, at), "zero ordered", whole=False)
+    act = _each(
+        lambda one, user, at: acts.zero(one, str(by), user, at), "zero ordered", whole=False
+    )
     return act(event, controls, assets, now)
 
 
@@ -176,13 +179,15 @@ def _declare(
     if event.arguments.get("visited") is not True:
         return [], _error("visited: somebody must have been at the site, and looked")
     text = f"{texts[0]} visited the site: {texts[1]}"
-    act = _each(lambda one, user, at: one.declare(text, user, at), "zero declared", whole=False)
+    act = _each(
+        lambda one, user, at: acts.declare(one, text, user, at), "zero declared", whole=False
+    )
     return act(event, controls, assets, now)
 
 
 _ACTS: dict[str, Act] = {
     "estop": _each(
-        lambda one, user, now: one.estop(user, now),
+        acts.estop,
         "stop ordered",
         beware=lambda one: LOCAL_STOP if one.controller.state.local else "",
     ),
@@ -190,7 +195,7 @@ _ACTS: dict[str, Act] = {
     "enable-control": _each(
         lambda one, user, now: (one.enable(user, now), ""), "no longer disabled", whole=False
     ),
-    "idle": _each(lambda one, user, now: one.idle(user, now), "zero ordered"),
+    "idle": _each(acts.idle, "zero ordered"),
     "zero": _zero,
     "declare-zero": _declare,
     "approve": _decide,

@@ -1,27 +1,115 @@
-"""What people are told of a setpoint that may be in force, and why control is not healthy. Pure."""
+"""How control of one asset is described: to the cloud, in ``status``, to who commissions. Pure."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from gateway.config.safety import bounds
+from gateway.control.rules import readiness
+from gateway.control.rules.zero_path import zero_path
 from gateway.control.watchdog.orders import unsettled
 from gateway.control.watchdog.state import LASTING
 from gateway.control.watchdog.words import Phase
 
 if TYPE_CHECKING:
     from gateway.clock import Now
+    from gateway.config.safety import (
+        LimitSettings,
+        RiskAcceptance,
+        SharedLimitSettings,
+        WatchdogSettings,
+    )
+    from gateway.control.asset_control import AssetControl
     from gateway.control.controller import Controller
 
 _BUSY = (Phase.ARMED, Phase.ACTIVE, Phase.IDLING)  # where something in force is no surprise
 
 
-def in_force(controller: Controller, blocked: str) -> dict[str, object] | None:
-    """What may be in force, and why its zero is not over; None: nothing.
+def description(control: AssetControl) -> dict[str, object]:
+    """For ``bess.birth/1``."""
+    safety = control.safety
+    return {
+        "state": control.controller.phase.name,
+        "enabled": not control.reasons,
+        "reasons": list(control.reasons),
+        "approval": None if safety is None else safety.settings.approval,
+        "safetyDigest": None if safety is None else safety.digest,
+        "verbs": sorted(control.intake.verbs),
+    }
 
-    Args:
-        controller: of the asset.
-        blocked: why no zero is written; "" if one is.
-    """
+
+def summary(control: AssetControl, now: Now) -> dict[str, object]:
+    """For ``status``."""
+    controller = control.controller
+    state, last = controller.state, controller.last
+    held = state.dispatch
+    left_s = max(0.0, state.lease.expires_at - now.mono_s)
+    test = control.proving.done.deadman_test
+    return {
+        **description(control),
+        "leaseS": round(left_s, 1),
+        "dispatch": None
+        if held is None
+        else {
+            "id": held.command_id,
+            "powerW": round(held.setpoint_w),
+            "leftS": round(held.ends_at - now.mono_s, 1),
+        },
+        "pending": control.intake.waiting,
+        "warnings": list(readiness.warnings(control.standing(now))),
+        "interlocks": list(state.interlocks),
+        "inForce": _in_force(controller),
+        "lastResult": None
+        if last is None
+        else {"id": controller.last_id, "state": last.state, "reason": last.reason},
+        "deadmanTestDays": None
+        if test is None
+        else (now.unix_ms - test.unix_ms) // readiness.DAY_MS,
+    }
+
+
+def shown(control: AssetControl) -> dict[str, object]:
+    """For ``commission show``."""
+    done, settings = control.proving.done, control.controller.safety.settings
+    found = bounds(
+        settings.watchdog, zero_path(control.points_map, control.controller.state.terms.response_s)
+    )
+    return {
+        "safetyDigest": None if control.safety is None else control.safety.digest,
+        "mapDigest": control.points_map.digest,
+        "reasons": list(control.reasons),
+        "approval": settings.approval,
+        "approvalThresholdW": settings.approval_threshold_w,
+        "limits": _camel(settings.limits),
+        "siteLimits": None if settings.limits.site is None else _camel(settings.limits.site),
+        "watchdog": _camel(settings.watchdog),
+        "risk": None if settings.risk is None else _camel(settings.risk),
+        "acknowledged": done.acknowledged,
+        "signTest": None if done.sign_test is None else done.sign_test.unix_ms,
+        "deadmanTest": None if done.deadman_test is None else done.deadman_test.unix_ms,
+        "bounds": {
+            "A": found.cloud_dead_s,
+            "B": found.gateway_dead_s,
+            "C": found.refused_s,
+            "D": found.reversion_s,
+        },
+    }
+
+
+def _camel(
+    table: LimitSettings | SharedLimitSettings | WatchdogSettings | RiskAcceptance,
+) -> dict[str, object]:
+    """A table of safety.toml with the names that go over the socket: max_charge_w is maxChargeW."""
+    return {
+        first + "".join(word.capitalize() for word in rest): getattr(table, name)
+        for name in table.__slots__
+        if name != "site"  # a table of its own
+        for first, *rest in [name.split("_")]
+    }
+
+
+def _in_force(controller: Controller) -> dict[str, object] | None:
+    """What may be in force, and why its zero is not over; None: nothing."""
     state, owed = controller.state, controller.owed
     if not (state.in_force or state.declared or state.ended):
         return None
@@ -29,16 +117,17 @@ def in_force(controller: Controller, blocked: str) -> dict[str, object] | None:
         "setpointW": None if owed is None or not owed.setpoint_w else round(owed.setpoint_w),
         "endpoint": None if owed is None else owed.endpoint,
         "number": None if owed is None else owed.number,
-        "blocked": blocked,
+        "blocked": controller.blocked_by,
         "declared": "" if owed is None else owed.declared,
         "silent": state.silent or state.ended,
         "unsettled": "" if state.dispatch is not None else unsettled(state) or "",
     }
 
 
-def troubles(controller: Controller, blocked: str, now: Now) -> list[str]:
+def troubles(control: AssetControl, now: Now) -> list[str]:
     """Why nobody can call this control healthy: what, since when or by whom, and what to do."""
-    state, phase, at = controller.state, controller.phase, now.mono_s
+    controller, at = control.controller, now.mono_s
+    state, phase, blocked = controller.state, controller.phase, controller.blocked_by
     demand, verify_s = state.demand, state.terms.idle_verify_s
     late = state.settling is not None and state.settling.told
     told = (
@@ -64,5 +153,6 @@ def troubles(controller: Controller, blocked: str, now: Now) -> list[str]:
         (state.stop_unknown, "nobody knows whether the stop operated: look at the site"),
         (state.declared, "zero was only declared, and is not verified"),
         (late and not state.in_force, str(unsettled(state))),
+        (control.faulty, "safety.toml has faults: see `check`"),
     )
     return [text for is_so, text in told if is_so]

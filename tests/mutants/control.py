@@ -38,6 +38,9 @@ _sight = _in("sight", "controller")
 _present = _in("sight", "sight")
 _stopping = _in("execution/stopping", "controller")
 _asset = _in("asset_control")
+_proving = _in("proving", "asset_control")
+_ground = _in("ground", "asset_control")
+_acts = _in("acts", "obligation")
 _intake = _in("intake")
 _intake_of_asset = _in("intake", "asset_control")
 _fleet = _in("fleet")
@@ -202,7 +205,7 @@ _AGREEING = (
         "owed",
         "test_with_control_off_what_a_restart_brings_back_while_in_force_is_zeroed",
     ),
-    _declared(
+    _acts(
         "what is being ordered is not declared gone",
         "if state.phase in POWERED:  # what",
         "if False:  # what",
@@ -317,29 +320,28 @@ _DURABLE = (
         'return [*out, self._records.audited(actor, "executing", body, token=token)]',
         "test_a_command_that_was_carried_out_before_a_restart_is_not_carried_out_again",
     ),
-    _asset(
+    _proving(
         "what is not durable proves nothing",
-        "if proof is not None and event.ok:",
-        "if proof is not None:",
+        "if proof is None or not event.ok:",
+        "if proof is None:",
         "test_what_is_not_durable_proves_nothing",
     ),
-    _asset(
+    _proving(
         "disabled is kept across restarts",
-        "return [*out, Record(0, (), facts), *self.abort(user, now), *self._stand(now)]\n\n"
-        "    def enable",
-        "return [*out, *self.abort(user, now), *self._stand(now)]\n\n    def enable",
+        "return Record(0, (), readiness.fact_of_disabled(self._asset.id, user))",
+        "return Record(0, (), {})",
         "test_an_operator_disables_control_at_once_and_across_restarts",
     ),
-    _asset(
+    _ground(
         "log lost is LATCHED",
-        "return (Phase.LATCHED if ground.log_lost and not monitors else None), False",
+        "return (Phase.LATCHED if self.log_lost and not monitors else None), False",
         "return None, False",
         "test_a_log_that_was_lost_may_have_held_latched_or_estop",
     ),
-    _asset(
+    _ground(
         "a site that only monitors is written to never",
-        "return (Phase.LATCHED if ground.log_lost and not monitors else None), False",
-        "return (Phase.LATCHED if ground.log_lost else None), False",
+        "return (Phase.LATCHED if self.log_lost and not monitors else None), False",
+        "return (Phase.LATCHED if self.log_lost else None), False",
         "test_a_log_that_was_lost_where_nobody_commands_writes_nothing",
     ),
     _asset(
@@ -348,7 +350,7 @@ _DURABLE = (
         "            log_lost=False,\n",
         "test_a_log_that_was_lost_may_have_held_latched_or_estop",
     ),
-    _asset(
+    _ground(
         "a kept phase that is none is LATCHED",
         "return (phase, stop_owed) if lasts else (Phase.LATCHED, False)",
         "return phase, stop_owed",
@@ -369,27 +371,27 @@ _OFF = (
         "on = True",
         "test_a_safety_file_that_changes_turns_control_off_until_it_is_acknowledged",
     ),
-    _asset(
+    _proving(
         "the operator's no counts",
-        "        self._commissioned = replace(self._commissioned, disabled_by=user)\n",
+        "        self.done = replace(self.done, disabled_by=user)\n",
         "",
         "test_an_operator_disables_control_at_once_and_across_restarts",
     ),
     _asset(
         "the digest is acknowledged, no other",
-        "        if digest != self._safety.digest:\n",
+        "        if digest != self.safety.digest:\n",
         "        if False:\n",
         "test_control_stays_off_until_the_file_is_acknowledged_and_both_tests_are_recorded",
     ),
     _asset(
         "a test borrows control only from missing tests",
-        "lent = trial is not None and trial.enabled and not set(self.reasons) - _TESTS",
-        "lent = trial is not None and trial.enabled",
+        "lent = self.proving.lends and not set(self.reasons) - TESTS",
+        "lent = self.proving.lends",
         "test_control_that_a_test_has_borrowed_goes_off_with_the_safety_file",
     ),
     _asset(
         "testing refuses the cloud",
-        '(("COMMISSIONING",) if self._testing else ())',
+        '(("COMMISSIONING",) if self.proving.running else ())',
         "()",
         "test_while_a_test_runs_the_cloud_gets_no_power_but_may_take_it_away",
     ),
@@ -411,19 +413,19 @@ _OFF = (
         "if False:",
         "test_a_command_of_another_safety_file_cannot_be_approved_any_more",
     ),
-    _asset(
+    _proving(
         "a failed dead-man test voids the old one",
-        "self._commissioned = replace(done, deadman_test=None)",
+        "self.done = replace(self.done, deadman_test=None)",
         "self._commissioned = done",
         "test_a_dead_man_test_that_fails_voids_the_one_that_passed",
     ),
-    _asset(
+    _proving(
         "a failed sign test voids the old one",
-        "self._commissioned = replace(done, sign_test=None)",
+        "self.done = replace(self.done, sign_test=None)",
         "self._commissioned = done",
         "test_a_sign_test_that_fails_voids_the_one_that_passed",
     ),
-    _asset(
+    _proving(
         "a test cut short voids nothing",
         'return "deadmanS" in figures and "zeroS" not in figures',
         "return True",
@@ -745,7 +747,7 @@ _TOGETHER = (
 )
 
 _OWED = (
-    _in("asset_control", "obligation")(
+    _in("ground", "obligation")(
         "a kept yield is one after a start",
         "lasts = phase in LASTING or phase is Phase.LOCAL",
         "lasts = phase in LASTING",

@@ -1,0 +1,83 @@
+"""What control of one asset stands on when it begins: its files, and what the disk says. Pure."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from gateway.control.commands.spent import open_commands
+from gateway.control.inward import Start
+from gateway.control.watchdog.obligation import is_in_force, obligation, was_grouped
+from gateway.control.watchdog.state import LASTING, Held
+from gateway.control.watchdog.words import Phase
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from gateway.checked import Safety
+    from gateway.config.site import AssetSettings
+    from gateway.points.pointmap import PointsMap
+    from gateway.uplink.topics import Topics
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ground:
+    """The files, this boot, and the facts of the audit log."""
+
+    asset: AssetSettings
+    points_map: PointsMap
+    matched: bool
+    safety: Safety | None  # None: there is no good one, and something is owed all the same
+    faulty: bool  # because it has faults
+    gateway: str
+    session: str  # boot nonce
+    secret: bytes = field(repr=False)  # of this boot
+    topics: Topics
+    epoch: str
+    facts: Mapping[str, str]  # of the audit log
+    log_lost: bool  # the audit log was set aside, or cannot be written
+    latest_ms: int | None  # Unix ms of its newest row
+    newest: int  # challenge that other assets are at
+    challenge_at: float  # monotonic s of the next one
+
+    def start(self, *, enabled: bool, idle_w: float | None) -> Start:
+        """What the controller begins with; ``enabled`` where nothing keeps control off.
+
+        Commands that an older store left open count as in force: it keeps no fact.
+        """
+        facts, name = self.facts, self.asset.id
+        owed = obligation(facts, name)
+        kept, stop_owed = self._kept()
+        return Start(
+            session=self.session,
+            secret=self.secret,
+            enabled=enabled,
+            kept=kept,
+            stop_owed=stop_owed,
+            held=Held(
+                in_force=is_in_force(facts, name) or bool(open_commands(facts, name)),
+                last_w=None if owed is None else owed.setpoint_w,
+                grouped=was_grouped(facts, name),
+                declared=owed is not None and bool(owed.declared),
+            ),
+            idle_w=idle_w,
+            owed=owed,
+            newest=self.newest,
+            challenge_at=self.challenge_at,
+        )
+
+    def _kept(self) -> tuple[Phase | None, bool]:
+        """LATCHED, ESTOP or the yield of the last run; a log that was lost may have held any."""
+        found = self.facts.get(f"{self.asset.id}/phase")
+        if found is None:
+            safety = self.safety  # in "monitor" nothing of ours is in force
+            monitors = safety is not None and safety.settings.approval == "monitor"
+            return (Phase.LATCHED if self.log_lost and not monitors else None), False
+        try:
+            body = json.loads(found)
+            phase, stop_owed = Phase[body["phase"]], bool(body["stopOwed"])
+        except (ValueError, TypeError, KeyError):
+            return Phase.LATCHED, False
+        lasts = phase in LASTING or phase is Phase.LOCAL
+        return (phase, stop_owed) if lasts else (Phase.LATCHED, False)
