@@ -212,7 +212,7 @@ class Fleet:
         others = {
             name
             for name in self._sharing.disturbed(names, now)
-            if self._controls[name].controller.dispatch is not None
+            if self._controls[name].controller.jobs.dispatch is not None
         }
         for name in sorted(others):
             out = out + self._controls[name].controller.handle(LimitDue(), now)

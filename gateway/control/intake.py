@@ -277,7 +277,7 @@ class CommandIntake:
                 return self._power(
                     command, permitted.applied_w, admitted.expires_at, permitted.warnings, now
                 )
-            if self._controller.busy:
+            if self._controller.jobs.busy:
                 return Rejected(Reason.STATE, "a mode, reserve or reset is being carried out")
             return other_job(
                 command,

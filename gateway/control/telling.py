@@ -41,7 +41,7 @@ def description(control: AssetControl) -> dict[str, object]:
 def summary(control: AssetControl, now: Now) -> dict[str, object]:
     """For ``status``."""
     controller = control.controller
-    state, last = controller.state, controller.last
+    state, last = controller.state, controller.jobs.last
     held = state.dispatch
     left_s = max(0.0, state.lease.expires_at - now.mono_s)
     test = control.proving.done.deadman_test
@@ -61,7 +61,7 @@ def summary(control: AssetControl, now: Now) -> dict[str, object]:
         "inForce": _in_force(controller),
         "lastResult": None
         if last is None
-        else {"id": controller.last_id, "state": last.state, "reason": last.reason},
+        else {"id": controller.jobs.last_id, "state": last.state, "reason": last.reason},
         "deadmanTestDays": None
         if test is None
         else (now.unix_ms - test.unix_ms) // readiness.DAY_MS,

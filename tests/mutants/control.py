@@ -24,6 +24,8 @@ class _Maker:
 
 _outputs = _in("execution/outputs")
 _controller = _in("controller")
+_carrying = _in("carrying", "controller")
+_recorded = _in("force_record", "obligation")
 _kept_by = _in("controller", "obligation")
 _force = _in("watchdog/force", "obligation")
 _moves = _in("watchdog/moves", "obligation")
@@ -187,7 +189,7 @@ _LEAVING = (
 )
 
 _AGREEING = (
-    _kept_by(
+    _recorded(
         "a group that is forgotten is not sent",
         "self._grouping = token if used else 0",
         "self._grouping = token",
@@ -262,18 +264,18 @@ _AGREEING = (
     ),
     _controller(
         "an orphan dispatch idles",
-        "if held is not None and self.dispatch is None:",
+        "if held is not None and self.jobs.dispatch is None:",
         "if False:",
         "test_a_dispatch_without_an_executor_is_idled",
     ),
-    _controller(
+    _carrying(
         "a dispatch that prepares ends with its phase",
-        "        for id_ in self._executions:\n            self._end(",
-        "        for id_ in [key for key, one in self._executions.items() if not one.power]:\n"
-        "            self._end(",
+        "        for id_ in self._under:\n            self.end(",
+        "        for id_ in [key for key, one in self._under.items() if not one.power]:\n"
+        "            self.end(",
         "test_a_dispatch_that_prepares_does_not_go_on_after_an_idle_and_a_new_arm",
     ),
-    _controller(
+    _carrying(
         "a command that waits for the disk ends with its phase",
         "waiting, self._accepted = self._accepted, {}",
         "waiting: dict[int, Accepted] = {}",
@@ -288,7 +290,7 @@ _AGREEING = (
 )
 
 _DURABLE = (
-    _controller(
+    _carrying(
         "durable before the first output",
         "        if not event.ok:\n",
         "        if False:\n",
@@ -308,7 +310,7 @@ _DURABLE = (
     ),
     Mutant(
         "LATCHED and ESTOP are durable",
-        "gateway/control/controller.py",
+        "gateway/control/force_record.py",
         "words.kept_phase(phase, stop_owed=stop_owed)",
         "None",
         "tests/unit/control/test_asset_control.py::"
@@ -759,13 +761,13 @@ _OWED = (
         "        if False:\n",
         "test_a_reload_that_puts_the_endpoint_back_brings_the_zero",
     ),
-    _in("controller", "obligation")(
+    _recorded(
         "a command without power forgets no setpoint",
-        "job.power_w or (None if self.owed is None else self.owed.setpoint_w)",
-        "job.power_w",
+        "setpoint_w or (None if self.owed is None else self.owed.setpoint_w)",
+        "setpoint_w",
         "test_a_command_without_power_leaves_the_last_signed_setpoint_in_the_fact",
     ),
-    _in("controller", "obligation")(
+    _recorded(
         "a group goes when it is kept, not when it is over",
         "self._grouping = token if used else 0",
         "self._grouping = token",

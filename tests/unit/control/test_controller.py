@@ -262,7 +262,7 @@ def test_a_command_that_supersedes_takes_over_without_a_zero_between() -> None:
 def test_a_dispatch_without_an_executor_is_idled() -> None:
     made = ControlSite()
     made.activate()
-    made.control().controller._executions.clear()
+    made.control().controller.jobs._under.clear()
     made.run(10)
     assert made.phase() is Phase.IDLE
     assert made.rtac.remote_w == 0
