@@ -136,6 +136,7 @@ class Gateway:
             effects.ReportStatus: lambda order: notify.send(STATUS=order.text),
             effects.ApplySettings: self._swaps.put,
             effects.Hurry: self._hurry,
+            effects.GiveWay: self._give_way,
             effects.FollowEpoch: lambda order: self._uplink.follow(order.epoch),
         }
         for asset in settings.assets:
@@ -198,6 +199,10 @@ class Gateway:
     def _hurry(self, order: effects.Hurry) -> None:
         (self._owed.add if order.on else self._owed.discard)(order.asset)
         self._demand(order.asset)
+
+    def _give_way(self, order: effects.GiveWay) -> None:
+        if (session := self._sessions.get(order.asset)) is not None:
+            session.give_way()
 
     def _demand(self, asset: str) -> None:
         """Tell the asset's intake and session whether zero is owed, where there are any."""

@@ -156,6 +156,13 @@ class Hurry:
 
 
 @dataclass(frozen=True, slots=True)
+class GiveWay:
+    """A heartbeat that waits in the field comes back: less power goes before it."""
+
+    asset: str
+
+
+@dataclass(frozen=True, slots=True)
 class FollowEpoch:
     """The queue counts in this epoch from now on: the last will must name it."""
 
@@ -184,6 +191,7 @@ Effect = (
     | ReportStatus
     | ApplySettings
     | Hurry
+    | GiveWay
     | FollowEpoch
     | Stop
 )

@@ -149,6 +149,10 @@ class Pathway(Protocol):
         """
         ...
 
+    def give_way(self) -> None:
+        """A heartbeat that waits its turn has FAILED, unless it is to go before any read."""
+        ...
+
     def close(self, *, within_s: float) -> None:
         """Disconnect; return when done or after ``within_s`` seconds."""
         ...

@@ -56,7 +56,7 @@ from gateway.control.watchdog import licence, machine
 from gateway.control.watchdog.state import POWERED
 from gateway.control.watchdog.terms import terms
 from gateway.control.watchdog.words import Cause, Phase, WriteKind, WriteResult
-from gateway.effects import Effect, Poll
+from gateway.effects import Effect, GiveWay, Poll
 from gateway.ports import OutcomeKind
 
 if TYPE_CHECKING:
@@ -405,6 +405,8 @@ class Controller:
         beat_first = at - self._beat_since > self.state.terms.deadman_s / 2
         output = self._outputs.next(beat_first=beat_first)
         if output is None:
+            if self._outputs.gives_way():
+                self._turn.order(GiveWay(self._asset.id))
             return
         if output.rank is Rank.POWER and not self._judged:
             self._judged = True  # a duration, or another deadline, may be over

@@ -140,4 +140,20 @@ MUTANTS = (
         "tests/unit/control/test_fleet.py"
         "::test_a_demand_for_zero_is_published_before_the_zero_and_for_its_battery_alone",
     ),
+    Mutant(
+        "a heartbeat that waits gives way to less power",
+        "gateway/field/dnp3/session.py",
+        "        if self._giving:\n",
+        "        if False:\n",
+        "tests/integration/field/test_zero_first.py"
+        "::test_a_heartbeat_that_waits_behind_a_read_gives_way_and_less_power_is_next",
+    ),
+    Mutant(
+        "a heartbeat gives way to less power alone",
+        "gateway/control/execution/outputs.py",
+        "if self._gave == self._token or not any(one.reduces for one in self._waiting):",
+        "if self._gave == self._token or not self._waiting:",
+        "tests/unit/control/execution/test_outputs.py"
+        "::test_a_heartbeat_that_is_out_gives_way_to_less_power_once_and_to_nothing_else",
+    ),
 )

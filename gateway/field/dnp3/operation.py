@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 ZERO_DEMANDED = "not sent: zero is demanded"
+LESS_POWER = "not sent: less power goes before it"
 
 
 class Licence(NamedTuple):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import queue
 import struct
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -106,12 +107,29 @@ def test_power_that_waits_behind_a_read_does_not_leave_after_zero_is_demanded(
     assert power.next() == Outcome(OutcomeKind.FAILED, (), "not sent: zero is demanded")
     later = order(session, POWER_W, Purpose.POWER)
     assert later.next().kind is OutcomeKind.FAILED
+    time.sleep(0.5)  # the read is half over: it ends well before the zero has waited too long
     zero = order(session, ZERO, Purpose.ZERO)
     assert zero.next().kind is OutcomeKind.SUCCESS  # behind the read's response timeout
     session.demand(on=False)
     assert order(session, POWER_W, Purpose.POWER).next().kind is OutcomeKind.SUCCESS
     assert len([one for one in rtac.asked if writes(300_000)(one)]) == 1
     assert {one.connection for one in rtac.asked} == {1}
+
+
+def test_a_heartbeat_that_waits_behind_a_read_gives_way_and_less_power_is_next(
+    rtac: RawRtac, session_to: Sessions, core: Recorder
+) -> None:
+    session = session_to(rtac.port, response_timeout_s=1, **QUIET)
+    core.wait(SessionUp)
+    rtac.mute = {Function.READ}
+    session.poll("integrity")
+    rtac.wait(lambda one: one.function == Function.READ and reads_everything(one.objects), after=3)
+    beat = order(session, BEAT, Purpose.BEAT)
+    session.give_way()
+    assert beat.next() == Outcome(OutcomeKind.FAILED, (), "not sent: less power goes before it")
+    assert order(session, POWER_W, Purpose.POWER).next().kind is OutcomeKind.SUCCESS
+    assert not any(writes(7)(one) for one in rtac.asked)
+    assert order(session, BEAT, Purpose.BEAT).next().kind is OutcomeKind.SUCCESS
 
 
 def test_a_direct_operate_that_is_on_the_wire_is_left_alone_when_zero_is_demanded(
