@@ -45,6 +45,13 @@ MUTANTS = (
         _PURE + "test_two_drops_a_demand_are_all_and_then_waiting_goes_on_and_is_told",
     ),
     Mutant(
+        "a drop that stopped power is none of a zero's",
+        "gateway/field/dnp3/connection.py",
+        "demand_drops=state.demand_drops + waited,",
+        "demand_drops=state.demand_drops + 1,",
+        _PURE + "test_a_drop_that_stopped_power_leaves_the_zero_both_of_its_own",
+    ),
+    Mutant(
         "three drops in ten minutes",
         f"{_ROOM}/precedence.py",
         "LATE_DROPS, LATE_S = 3, 600.0",

@@ -60,8 +60,12 @@ def lose(state: SessionState, now: Instant, orders: list[Order], cause: str) -> 
     )
 
 
-def drop(state: SessionState, now: Instant, orders: list[Order], cause: str) -> SessionState:
+def drop(
+    state: SessionState, now: Instant, orders: list[Order], cause: str, *, waited: bool
+) -> SessionState:
     """Drop the connection for a zero's sake, and make it again at once.
+
+    Only a drop for a zero that ``waited`` counts: power that must not leave is stopped each time.
 
     The core is not told that the session is down: it goes on as it was, and hears of it only if
     the new connection is not made.
@@ -78,8 +82,8 @@ def drop(state: SessionState, now: Instant, orders: list[Order], cause: str) -> 
         attributes=again.get(state.attributes, state.attributes),
         counting=uncounted.get(state.counting, state.counting),
         dropped=True,
-        drops=(*state.drops, now.s),
-        demand_drops=state.demand_drops + 1,
+        drops=(*state.drops, now.s) if waited else state.drops,
+        demand_drops=state.demand_drops + waited,
         # The startup poll reads the rest.
         wanted=frozenset({"critical"} if critical else ()),
     )
