@@ -89,7 +89,6 @@ class CommandIntake:
         self._rows_allowed = Allowance(REFUSED_COUNT, REFUSED_SPAN_S)
         self._omitted = 0  # genuine commands refused since the last one in the audit log
         self._kept: list[tuple[str | None, Reason]] = []  # whose text is there already
-        self.verbs = offered(points_map, map_refusals(points_map))
 
     @property
     def wake_at(self) -> float:
@@ -100,6 +99,11 @@ class CommandIntake:
     def waiting(self) -> int:
         """How many commands wait for the operator."""
         return len(self._pending.held)
+
+    @property
+    def verbs(self) -> frozenset[Verb]:
+        """What map and site offer: a reload may change it."""
+        return offered(self._map, self._controller.site, map_refusals(self._map))
 
     # --- what comes ----------------------------------------------------------------------------
 

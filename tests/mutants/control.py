@@ -53,6 +53,39 @@ _shared = _in("rules/shared")
 _sharing = _in("sharing")
 _commitment = _in("commitment", "sharing")
 
+_LISTED = (
+    Mutant(
+        "a mode or a reserve of which the site lists nothing is not offered",
+        "gateway/control/commands/permit.py",
+        "return frozenset(Verb) - lacking - _unlisted(site)",
+        "return frozenset(Verb) - lacking",
+        _TESTS.format(
+            "commands/test_permit",
+            "test_modes_and_reserves_are_offered_only_where_the_site_lists_them",
+        ),
+    ),
+    Mutant(
+        "a mode that the site does not list is refused",
+        "gateway/control/commands/permit.py",
+        "if command.mode is not None and command.mode not in site.modes:",
+        "if False:",
+        _TESTS.format(
+            "commands/test_permit",
+            "test_a_reserve_outside_and_a_mode_that_is_not_listed_are_rejected",
+        ),
+    ),
+    Mutant(
+        "a reserve outside the site's limits is refused",
+        "gateway/control/commands/permit.py",
+        "if not least <= command.percent <= most:",
+        "if False:",
+        _TESTS.format(
+            "commands/test_permit",
+            "test_a_reserve_outside_and_a_mode_that_is_not_listed_are_rejected",
+        ),
+    ),
+)
+
 _WAY_OUT = (
     Mutant(
         "a demand for zero ends a commit's wait that has begun",
@@ -790,6 +823,7 @@ _OWED = (
 MUTANTS = (
     *_TOGETHER,
     *_OWED,
+    *_LISTED,
     *_WAY_OUT,
     *_LEAVING,
     *_AGREEING,

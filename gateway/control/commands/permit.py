@@ -29,17 +29,26 @@ _NEEDS = {
 }
 
 
-def offered(points_map: PointsMap, refusals: tuple[str, ...] | None = None) -> frozenset[Verb]:
-    """Verbs that a map can do: none where control refuses it.
+def offered(
+    points_map: PointsMap, site: SiteLimits, refusals: tuple[str, ...] | None = None
+) -> frozenset[Verb]:
+    """Verbs that a map can do and the site allows: none where control refuses the map.
 
     Args:
         points_map: the asset's.
-        refusals: why control refuses it; None: M10 and M17, with no risk accepted.
+        site: which modes and reserves it allows.
+        refusals: why control refuses the map; None: M10 and M17, with no risk accepted.
     """
     if control_refusals(points_map) if refusals is None else refusals:
         return frozenset()
     lacking = {verb for verb, role in _NEEDS.items() if points_map.row(role) is None}
-    return frozenset(Verb) - lacking
+    return frozenset(Verb) - lacking - _unlisted(site)
+
+
+def _unlisted(site: SiteLimits) -> set[Verb]:
+    """Verbs that can move power by themselves, and of which the site lists nothing."""
+    listed = {Verb.MODE: bool(site.modes), Verb.RESERVE: site.reserve_pct is not None}
+    return {verb for verb, is_listed in listed.items() if not is_listed}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,7 +100,8 @@ def permit(
     if found is not None:
         return _named(found, command)
     if command.power_w is None:
-        return Permitted(admitted, None, (), waits)
+        found = _listed(command, terms.site)
+        return _named(found, command) if found else Permitted(admitted, None, (), waits)
     found = _limits(command, command.power_w, terms)
     if found is None and (text := terms.rate.refusal(now_s)):
         found = Rejected(Reason.RATE, text)
@@ -114,7 +124,10 @@ def _enabled(admitted: Admitted, now_s: float, terms: Conditions) -> Rejected | 
         return Rejected(Reason.CONTROL_DISABLED, ", ".join(terms.disabled))
     verb = admitted.command.verb
     if verb not in terms.verbs:
-        return Rejected(Reason.UNSUPPORTED, f"{verb}: this asset takes {_list(terms.verbs)}")
+        text = f"{verb}: this asset takes {_list(terms.verbs)}"
+        if verb in _unlisted(terms.site):
+            text += f"; [limits] of safety.toml allows no {verb}"
+        return Rejected(Reason.UNSUPPORTED, text)
     return None
 
 
@@ -148,6 +161,19 @@ def _interlocks(command: Command, terms: Conditions) -> Rejected | None:
         return None
     text = "; ".join(f"{one.interlock}: {one.text}" for one in found)
     return Rejected(Reason.INTERLOCK, text)
+
+
+def _listed(command: Command, site: SiteLimits) -> Rejected | None:
+    """Whether the site lists this mode, or allows this reserve."""
+    if command.mode is not None and command.mode not in site.modes:
+        text = f"mode {command.mode!r}: must be one of {', '.join(site.modes)}"
+        return Rejected(Reason.LIMIT, text)
+    if command.percent is not None and site.reserve_pct is not None:
+        least, most = site.reserve_pct
+        if not least <= command.percent <= most:
+            text = f"reserve {command.percent} %: must be {least:g}..{most:g} %"
+            return Rejected(Reason.LIMIT, text)
+    return None
 
 
 def _limits(command: Command, power_w: int, terms: Conditions) -> Rejected | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from gateway.control.commands.reasons import Reason, Rejected
 from gateway.control.commands.verify import Admitted
 from gateway.control.rules.limits import Ceiling, RateWindow
 from tests.fixtures.commands import ID, NOW
-from tests.fixtures.control import admitted, command, conditions, facts
+from tests.fixtures.control import SITE, admitted, command, conditions, facts
 from tests.fixtures.shippedmaps import shipped
 
 _PHASES = (
@@ -56,11 +57,43 @@ def test_a_verb_that_the_map_lacks_is_unsupported() -> None:
 
 
 def test_a_map_offers_the_verbs_that_it_has_points_for() -> None:
-    rtac = offered(shipped("generic-rtac@1.0.0"))
+    rtac = offered(shipped("generic-rtac@1.0.0"), SITE)
     assert rtac == frozenset(Verb) - {Verb.ALARM_RESET}
-    assert offered(shipped("an2018-storage@1.0.0")) == rtac
-    assert offered(shipped("example-bess-a@A")) == frozenset()
-    assert offered(shipped("raw@1.0.0")) == frozenset()
+    assert offered(shipped("an2018-storage@1.0.0"), SITE) == rtac
+    assert offered(shipped("example-bess-a@A"), SITE) == frozenset()
+    assert offered(shipped("raw@1.0.0"), SITE) == frozenset()
+
+
+def test_modes_and_reserves_are_offered_only_where_the_site_lists_them() -> None:
+    rtac = shipped("generic-rtac@1.0.0")
+    everything = offered(rtac, SITE)
+    no_mode, no_reserve = replace(SITE, modes=()), replace(SITE, reserve_pct=None)
+    assert offered(rtac, no_mode) == everything - {Verb.MODE}
+    assert offered(rtac, no_reserve) == everything - {Verb.RESERVE}
+    for verb, site in ((Verb.MODE, no_mode), (Verb.RESERVE, no_reserve)):
+        asked = admitted(command(verb, **_params(verb)))
+        found = ask(asked, verbs=offered(rtac, site), site=site)
+        assert reason(found) is Reason.UNSUPPORTED
+        assert isinstance(found, Rejected)
+        assert found.text.endswith(f"; [limits] of safety.toml allows no {verb}")
+
+
+@pytest.mark.parametrize("percent", [5, 80])
+def test_a_reserve_inside_the_sites_limits_and_a_listed_mode_are_permitted(percent: int) -> None:
+    assert isinstance(ask(admitted(command("reserve", percent=percent))), Permitted)
+    assert isinstance(ask(admitted(command("mode", name="x"))), Permitted)
+
+
+@pytest.mark.parametrize("percent", [4, 81])
+def test_a_reserve_outside_and_a_mode_that_is_not_listed_are_rejected(percent: int) -> None:
+    found = ask(admitted(command("reserve", percent=percent)))
+    assert reason(found) is Reason.LIMIT
+    assert isinstance(found, Rejected)
+    assert found.text == f"reserve {percent} %: must be 5..80 %"
+    found = ask(admitted(command("mode", name="y")))
+    assert reason(found) is Reason.LIMIT
+    assert isinstance(found, Rejected)
+    assert found.text == "mode 'y': must be one of x"
 
 
 # --- approval --------------------------------------------------------------------------------
