@@ -17,8 +17,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from gateway import events
+from gateway.control.phases import Phase
 from gateway.control.watchdog.orders import unsettled
-from gateway.control.watchdog.words import Phase
 from tests.fixtures.commands import CHIEF, GUARD, OPS, STRANGER, heartbeat
 from tests.fixtures.control_site import PREFIX, ControlSite, Plant, commissioned, site, ulid
 from tests.fixtures.execution import refused

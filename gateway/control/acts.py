@@ -8,11 +8,11 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from gateway.control.phases import Phase
 from gateway.control.watchdog import events as watchdog_events
 from gateway.control.watchdog.force import is_ours
 from gateway.control.watchdog.orders import LOCAL_STOP, idle_refusal
 from gateway.control.watchdog.state import POWERED
-from gateway.control.watchdog.words import Phase
 
 if TYPE_CHECKING:
     from gateway.clock import Now

@@ -261,7 +261,7 @@ class CommandIntake:
             verbs=self.verbs,
             policy=Approval(settings.approval),
             threshold_w=settings.approval_threshold_w,
-            phase=state.phase.name,
+            phase=state.phase,
             arm_refusal="" if refusal is None else f"{refusal[0]}: {refusal[1]}",
             facts=controller.facts(now),
             site=controller.site,

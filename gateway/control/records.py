@@ -7,6 +7,7 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from gateway.control.phases import Phase
 from gateway.control.watchdog.effects import StopUnknown
 from gateway.effects import AuditEntry, Effect, Log, Publish, Record, StoreBatch
 from gateway.uplink import messages
@@ -18,11 +19,11 @@ if TYPE_CHECKING:
     from gateway.control.commands.reasons import Rejected
     from gateway.control.execution.job import TellCloud
     from gateway.control.watchdog.effects import PhaseChanged, PowerStays
-    from gateway.control.watchdog.words import Phase
     from gateway.uplink.topics import Topics
 
 GATEWAY = "gateway"  # actor of the audit rows that nobody ordered
-_ALARMING = frozenset({"LATCHED", "ESTOP"})
+_ALARMING = (Phase.LATCHED, Phase.ESTOP)
+_FALLEN = (Phase.IDLING, Phase.BLIND, Phase.LOCAL)
 
 
 @dataclass(slots=True)
@@ -90,18 +91,18 @@ class Records:
 
     def phase(self, change: PhaseChanged, now: Now) -> list[Effect]:
         """The watchdog went from one phase to another."""
-        before, after = change.before.name, change.after.name
+        before, after = change.before, change.after
         detail = f": {change.detail}" if change.detail else ""
-        text = f"{before} to {after}, {change.cause}{detail}"
+        text = f"{before.name} to {after.name}, {change.cause}{detail}"
         severity = "critical" if after in _ALARMING else "info"
-        if after in ("IDLING", "BLIND", "LOCAL") and before in ("ARMED", "ACTIVE"):
+        if after in _FALLEN and before in (Phase.ARMED, Phase.ACTIVE):
             severity = "warning"
         level = {"info": logging.INFO, "warning": logging.WARNING}.get(severity, logging.ERROR)
-        facts = {"from": before, "to": after, "cause": change.cause.value}
+        facts = {"from": before.name, "to": after.name, "cause": change.cause.value}
         return [
             self.event("watchdog", severity, text, now, **facts),
             self.audited(GATEWAY, "watchdog", {**facts, "detail": change.detail}),
-            self.log(level, text, "watchdog", CONTROL_STATE=after),
+            self.log(level, text, "watchdog", CONTROL_STATE=after.name),
         ]
 
     def deviates(self, power_w: float, setpoint_w: float, now: Now) -> list[Effect]:

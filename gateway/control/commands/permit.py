@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from gateway.control.commands.approve import Approval, ApprovalAnswer, approval
 from gateway.control.commands.command import Command, Verb
 from gateway.control.commands.reasons import Reason, Rejected
+from gateway.control.phases import Phase
 from gateway.control.rules.interlocks import Facts, blocks
 from gateway.points.pointmap import control_refusals
 
@@ -16,11 +17,17 @@ if TYPE_CHECKING:
     from gateway.control.rules.limits import Ceiling, RateWindow, SiteLimits
     from gateway.points.pointmap import PointsMap
 
-# The watchdog's phases (by name) in which a verb may begin. ESTOP may always be ordered; what the
+# The watchdog's phases in which a verb may begin. ESTOP may always be ordered; what the
 # watchdog then writes is its own affair: in LOCAL and BLIND nothing.
-_WITHDRAW_IN = frozenset({"STARTUP", "IDLING", "IDLE", "ARMED", "ACTIVE", "LATCHED"})
-_DO_IN = frozenset({"ARMED", "ACTIVE"})
-
+_WITHDRAW_IN = (
+    Phase.STARTUP,
+    Phase.IDLING,
+    Phase.IDLE,
+    Phase.ARMED,
+    Phase.ACTIVE,
+    Phase.LATCHED,
+)
+_DO_IN = (Phase.ARMED, Phase.ACTIVE)
 
 _NEEDS = {
     Verb.MODE: "cmd_mode_enable",
@@ -59,7 +66,7 @@ class Conditions:
     verbs: frozenset[Verb]  # that map and site can do
     policy: Approval
     threshold_w: float
-    phase: str  # the watchdog's, by name
+    phase: Phase  # the watchdog's
     arm_refusal: str  # why the watchdog would not arm now; "" if it would
     facts: Facts
     site: SiteLimits
@@ -137,18 +144,19 @@ def _list(verbs: frozenset[Verb]) -> str:
 
 def _state(command: Command, terms: Conditions) -> Rejected | None:
     verb, phase = command.verb, terms.phase
-    if verb is Verb.ESTOP and phase != "MONITOR":
+    if verb is Verb.ESTOP and phase is not Phase.MONITOR:
         return None
-    if verb.withdraws and phase == "MONITOR" and terms.in_force:
+    if verb.withdraws and phase is Phase.MONITOR and terms.in_force:
         return None
     if verb is Verb.ARM:
-        if phase != "IDLE":
-            return Rejected(Reason.STATE, f"arm in {phase}: must be IDLE")
+        if phase is not Phase.IDLE:
+            return Rejected(Reason.STATE, f"arm in {phase.name}: must be IDLE")
         return Rejected(Reason.STATE, terms.arm_refusal) if terms.arm_refusal else None
     allowed = _WITHDRAW_IN if verb.withdraws else _DO_IN
     if phase in allowed:
         return None
-    return Rejected(Reason.STATE, f"{verb} in {phase}: must be {' or '.join(sorted(allowed))}")
+    names = " or ".join(one.name for one in allowed)
+    return Rejected(Reason.STATE, f"{verb} in {phase.name}: must be {names}")
 
 
 def _interlocks(command: Command, terms: Conditions) -> Rejected | None:

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from gateway.control.commands.reasons import ResultState
 from gateway.control.execution.job import TellCloud
-from gateway.control.watchdog.words import Cause, Phase
+from gateway.control.phases import Phase
+from gateway.control.watchdog.words import Cause
 
 if TYPE_CHECKING:
     from gateway.control.watchdog.effects import Carried, Refuse

@@ -6,10 +6,11 @@ import math
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from gateway.control.phases import Phase
 from gateway.control.watchdog import force, moves
 from gateway.control.watchdog.effects import Abort, Carried, KeepPhase, Refuse, WriteSetpoint
 from gateway.control.watchdog.state import LASTING, ActiveDispatch
-from gateway.control.watchdog.words import Cause, Phase
+from gateway.control.watchdog.words import Cause
 
 if TYPE_CHECKING:
     from gateway.control.watchdog.events import DispatchAccepted, SetpointWanted

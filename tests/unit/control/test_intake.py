@@ -8,7 +8,7 @@ import json
 from gateway import effects
 from gateway.control import telling
 from gateway.control.commands.command import Verb
-from gateway.control.watchdog.words import Phase
+from gateway.control.phases import Phase
 from tests.fixtures.commands import CHIEF, GUARD, OPS
 from tests.fixtures.control_site import LIMITS, PREFIX, ControlSite, site
 

@@ -12,6 +12,7 @@ import pytest
 from gateway import events
 from gateway.control.execution import frames
 from gateway.control.execution.outputs import Outputs
+from gateway.control.phases import Phase
 from gateway.control.rules.percent_base import Base
 from gateway.control.watchdog.effects import WriteIdle, WriteStop
 from gateway.control.watchdog.obligation import (
@@ -20,7 +21,6 @@ from gateway.control.watchdog.obligation import (
     is_in_force,
     obligation,
 )
-from gateway.control.watchdog.words import Phase
 from gateway.ports import CrobOp
 from tests.fixtures.control_site import WATCHDOG, ControlSite, commissioned, site
 from tests.fixtures.execution import refused

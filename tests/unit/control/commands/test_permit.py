@@ -12,14 +12,14 @@ from gateway.control.commands.command import Verb
 from gateway.control.commands.permit import Permitted, offered, permit
 from gateway.control.commands.reasons import Reason, Rejected
 from gateway.control.commands.verify import Admitted
+from gateway.control.phases import Phase
 from gateway.control.rules.limits import Ceiling, RateWindow
 from tests.fixtures.commands import ID, NOW
 from tests.fixtures.control import SITE, admitted, command, conditions, facts
 from tests.fixtures.shippedmaps import shipped
 
-_PHASES = (
-    "MONITOR STARTUP IDLING IDLE ARMED ACTIVE BLIND LOCAL LATCHED ESTOP".split()  # noqa: SIM905 - a table of words
-)
+_SILENT = [Phase.MONITOR, Phase.LOCAL, Phase.BLIND, Phase.ESTOP]
+_CALM = [phase for phase in Phase if phase not in _SILENT]
 
 
 def ask(
@@ -137,7 +137,7 @@ def test_dual_and_local_apply_above_the_threshold(power_w: int) -> None:
 
 def test_what_is_not_power_has_no_threshold() -> None:
     asked = admitted(command("arm"))
-    terms: dict[str, Any] = {"phase": "IDLE", "threshold_w": 1e9}
+    terms: dict[str, Any] = {"phase": Phase.IDLE, "threshold_w": 1e9}
     assert reason(ask(asked, policy=Approval.DUAL, **terms)) is Reason.APPROVAL
 
 
@@ -161,7 +161,7 @@ def test_idle_disarm_and_release_need_neither_approval_nor_arming(
 ) -> None:
     asked = admitted(command(verb))
     bad = facts({"BI1": True, "AI0": None}, lease=False)
-    for phase in ("IDLING", "IDLE", "ARMED", "ACTIVE", "LATCHED", "STARTUP"):
+    for phase in _CALM:
         found = ask(asked, policy=policy, phase=phase, facts=bad)
         assert isinstance(found, Permitted), (phase, found)
         assert not found.waits
@@ -169,7 +169,7 @@ def test_idle_disarm_and_release_need_neither_approval_nor_arming(
 
 def test_estop_needs_no_approval_no_arming_and_no_interlock() -> None:
     asked = admitted(command("estop"), "guard-1")
-    for phase in _PHASES[1:]:
+    for phase in list(Phase)[1:]:
         found = ask(asked, policy=Approval.DUAL, phase=phase, facts=facts(lease=False))
         assert isinstance(found, Permitted), phase
 
@@ -177,7 +177,7 @@ def test_estop_needs_no_approval_no_arming_and_no_interlock() -> None:
 def test_what_waits_is_checked_again_when_it_is_approved() -> None:
     terms: dict[str, Any] = {"policy": Approval.LOCAL, "approved": True}
     assert reason(ask(facts=facts(lease=False), **terms)) is Reason.INTERLOCK
-    assert reason(ask(phase="IDLE", **terms)) is Reason.STATE
+    assert reason(ask(phase=Phase.IDLE, **terms)) is Reason.STATE
     assert reason(ask(disabled=("x",), **terms)) is Reason.CONTROL_DISABLED
     assert reason(ask(now_s=NOW.mono_s + 59.1, **terms)) is Reason.EXPIRED
 
@@ -207,10 +207,10 @@ def test_only_so_many_wait() -> None:
 # --- state -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("phase", _PHASES)
-def test_power_needs_arming(phase: str) -> None:
+@pytest.mark.parametrize("phase", list(Phase))
+def test_power_needs_arming(phase: Phase) -> None:
     found = ask(phase=phase)
-    if phase in ("ARMED", "ACTIVE"):
+    if phase in (Phase.ARMED, Phase.ACTIVE):
         assert isinstance(found, Permitted)
     else:
         assert reason(found) is Reason.STATE
@@ -220,22 +220,22 @@ def test_power_needs_arming(phase: str) -> None:
 def test_other_outputs_need_arming_too(verb: str) -> None:
     asked = admitted(command(verb, **_params(Verb(verb))))
     assert isinstance(ask(asked), Permitted)
-    assert reason(ask(asked, phase="IDLE")) is Reason.STATE
+    assert reason(ask(asked, phase=Phase.IDLE)) is Reason.STATE
 
 
 def test_arm_begins_in_idle_only_and_when_the_watchdog_would() -> None:
     asked = admitted(command("arm"))
-    for phase in _PHASES:
+    for phase in Phase:
         found = ask(asked, phase=phase)
-        if phase == "IDLE":
+        if phase is Phase.IDLE:
             assert isinstance(found, Permitted)
         else:
             assert reason(found) is Reason.STATE
-    assert reason(ask(asked, phase="IDLE", arm_refusal="lease too young")) is Reason.STATE
+    assert reason(ask(asked, phase=Phase.IDLE, arm_refusal="lease too young")) is Reason.STATE
 
 
-@pytest.mark.parametrize("phase", ["MONITOR", "LOCAL", "BLIND", "ESTOP"])
-def test_nothing_is_written_where_the_phase_forbids_it(phase: str) -> None:
+@pytest.mark.parametrize("phase", _SILENT)
+def test_nothing_is_written_where_the_phase_forbids_it(phase: Phase) -> None:
     for verb in (Verb.IDLE, Verb.SETPOINT, Verb.RESERVE):
         asked = admitted(command(verb, **_params(verb)))
         assert reason(ask(asked, phase=phase)) is Reason.STATE
@@ -254,7 +254,7 @@ def test_an_interlock_rejects_and_names_every_reason() -> None:
 
 def test_arming_needs_every_interlock() -> None:
     asked = admitted(command("arm"))
-    assert reason(ask(asked, phase="IDLE", facts=facts({"BI1": True}))) is Reason.INTERLOCK
+    assert reason(ask(asked, phase=Phase.IDLE, facts=facts({"BI1": True}))) is Reason.INTERLOCK
 
 
 def test_a_commands_own_window_of_charge_counts() -> None:
@@ -297,7 +297,7 @@ def test_the_checks_come_in_the_order_of_the_contract() -> None:
     wrong: list[tuple[Reason, dict[str, Any]]] = [
         (Reason.CONTROL_DISABLED, {"disabled": ("x",)}),
         (Reason.APPROVAL, {"policy": Approval.DUAL}),
-        (Reason.STATE, {"phase": "IDLE"}),
+        (Reason.STATE, {"phase": Phase.IDLE}),
         (Reason.INTERLOCK, {"facts": facts(lease=False)}),
         (Reason.LIMIT, {}),
         (Reason.RATE, {"rate": RateWindow().take(NOW.mono_s)}),
