@@ -374,8 +374,9 @@ class CommandIntake:
     def _refuse(
         self, rejected: Rejected, id_: str | None, payload: bytes, now: Now
     ) -> list[Effect]:
-        out = self._records.ack(id_, rejected, now)
-        if rejected.reason in _NOBODYS:
+        nobodys = rejected.reason in _NOBODYS
+        out = self._records.ack(id_, rejected, now, told=not nobodys)
+        if nobodys:
             return out
         # Genuine, but sent again and again by a broker that kept it: that must not fill the disk.
         if self._rows_allowed.beyond(now.mono_s):

@@ -1,8 +1,13 @@
-"""Where the watchdog of an asset stands: words for all of control, and for who judges a command."""
+"""Where the watchdog of an asset stands: words for all of control, and for who judges a command.
+
+They are below the watchdog, which who judges a command does not know.
+"""
 
 from __future__ import annotations
 
 from enum import Enum, auto
+
+NO_STOP = "control is off and nothing is in force: use the hard-wired stop"
 
 
 class Phase(Enum):

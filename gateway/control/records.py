@@ -35,8 +35,13 @@ class Records:
     topics: Topics
     epoch: str = ""
 
-    def ack(self, id_: str | None, rejected: Rejected | None, now: Now) -> list[Effect]:
-        """The receipt of a command, and a line in the journal where it was refused."""
+    def ack(
+        self, id_: str | None, rejected: Rejected | None, now: Now, *, told: bool = False
+    ) -> list[Effect]:
+        """The receipt of a command, and a line in the journal where it was refused.
+
+        ``told``: whoever sent it is told what the journal says.
+        """
         state = "received" if rejected is None else "rejected"
         body = messages.ack(
             gateway=self.gateway,
@@ -45,6 +50,7 @@ class Records:
             id_=id_,
             state=state,
             reason=None if rejected is None else rejected.reason,
+            text=rejected.text if rejected is not None and told else "",
             unix_ms=now.unix_ms,
         )
         effects: list[Effect] = [Publish(0, self.topics.ack(self.asset), body, qos=1, retain=False)]

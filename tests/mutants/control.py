@@ -808,9 +808,33 @@ _OWED = (
     ),
     _in("commands/permit", "obligation")(
         "with control off the cloud may take away what is in force",
-        "not (admitted.command.verb.withdraws and terms.in_force)",
+        "not (verb.withdraws and terms.in_force)",
         "True",
         "test_the_cloud_may_take_power_away_with_control_off_while_something_is_in_force",
+    ),
+    _in("commands/permit", "commands/permit")(
+        "what takes power away that is in force needs no approval",
+        "    if found is None and not takes_away:\n",
+        "    if found is None:\n",
+        "test_while_something_is_in_force_what_takes_it_away_needs_neither_approval_nor_phase",
+    ),
+    _in("commands/permit", "obligation")(
+        "while something is in force the cloud's idle is taken in every phase",
+        "if verb.withdraws and terms.in_force:",
+        "if verb.withdraws and phase is Phase.MONITOR and terms.in_force:",
+        "test_the_clouds_idle_is_taken_where_none_may_be_written_yet_and_waits",
+    ),
+    _in("execution/powerless", "obligation")(
+        "an idle that waits is not told as done",
+        "(self._waiting if phase in _SILENT else self._idling)[id_] = actor",
+        "self._idling[id_] = actor",
+        "test_the_clouds_idle_is_taken_where_none_may_be_written_yet_and_waits",
+    ),
+    _in("execution/powerless", "obligation")(
+        "an idle that waited and of which nothing was written is no success",
+        "if state.phase not in _SILENT and state.demand is None:",
+        "if False:",
+        "test_an_idle_that_waits_does_not_succeed_where_nothing_was_written",
     ),
     _in("operator", "obligation")(
         "who orders estop in LOCAL is told",

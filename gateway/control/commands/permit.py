@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from gateway.control.commands.approve import Approval, ApprovalAnswer, approval
 from gateway.control.commands.command import Command, Verb
 from gateway.control.commands.reasons import Reason, Rejected
-from gateway.control.phases import Phase
+from gateway.control.phases import NO_STOP, Phase
 from gateway.control.rules.interlocks import Facts, blocks
 from gateway.points.pointmap import control_refusals
 
@@ -17,8 +17,9 @@ if TYPE_CHECKING:
     from gateway.control.rules.limits import Ceiling, RateWindow, SiteLimits
     from gateway.points.pointmap import PointsMap
 
-# The watchdog's phases in which a verb may begin. ESTOP may always be ordered; what the
-# watchdog then writes is its own affair: in LOCAL and BLIND nothing.
+# The watchdog's phases in which a verb may begin. ESTOP may always be ordered, and while something
+# is in force so may all that takes power away; what the watchdog then writes is its own affair: in
+# LOCAL and BLIND nothing.
 _WITHDRAW_IN = (
     Phase.STARTUP,
     Phase.IDLING,
@@ -99,7 +100,8 @@ def permit(
     command = admitted.command
     found = _enabled(admitted, now_s, terms)
     waits = False
-    if found is None:
+    takes_away = admitted.command.verb.withdraws and terms.in_force
+    if found is None and not takes_away:
         say, text = approval(admitted, terms.policy, threshold_w=terms.threshold_w)
         found = Rejected(Reason.APPROVAL, text) if say is ApprovalAnswer.NO else None
         waits = say is ApprovalAnswer.WAIT and not approved
@@ -127,9 +129,10 @@ def _named(rejected: Rejected, command: Command) -> Rejected:
 def _enabled(admitted: Admitted, now_s: float, terms: Conditions) -> Rejected | None:
     if now_s > admitted.expires_at:
         return Rejected(Reason.EXPIRED, "expired while it waited")
-    if terms.disabled and not (admitted.command.verb.withdraws and terms.in_force):
-        return Rejected(Reason.CONTROL_DISABLED, ", ".join(terms.disabled))
     verb = admitted.command.verb
+    if terms.disabled and not (verb.withdraws and terms.in_force):
+        stop = f"{NO_STOP}: " if verb is Verb.ESTOP else ""
+        return Rejected(Reason.CONTROL_DISABLED, stop + ", ".join(terms.disabled))
     if verb not in terms.verbs:
         text = f"{verb}: this asset takes {_list(terms.verbs)}"
         if verb in _unlisted(terms.site):
@@ -146,7 +149,7 @@ def _state(command: Command, terms: Conditions) -> Rejected | None:
     verb, phase = command.verb, terms.phase
     if verb is Verb.ESTOP and phase is not Phase.MONITOR:
         return None
-    if verb.withdraws and phase is Phase.MONITOR and terms.in_force:
+    if verb.withdraws and terms.in_force:  # where none may be written yet the zero waits
         return None
     if verb is Verb.ARM:
         if phase is not Phase.IDLE:

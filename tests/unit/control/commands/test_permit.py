@@ -241,6 +241,18 @@ def test_nothing_is_written_where_the_phase_forbids_it(phase: Phase) -> None:
         assert reason(ask(asked, phase=phase)) is Reason.STATE
 
 
+@pytest.mark.parametrize("phase", list(Phase))
+@pytest.mark.parametrize("verb", ["idle", "disarm", "release", "estop"])
+def test_while_something_is_in_force_what_takes_it_away_needs_neither_approval_nor_phase(
+    verb: str, phase: Phase
+) -> None:
+    asked = admitted(command(verb), "guard-1" if verb == "estop" else "ops-1")
+    terms: dict[str, Any] = {"phase": phase, "policy": Approval.MONITOR, "disabled": ("x",)}
+    assert isinstance(ask(asked, in_force=True, **terms), Permitted)
+    assert reason(ask(asked, in_force=False, **terms)) is Reason.CONTROL_DISABLED
+    assert reason(ask(in_force=True, **terms)) is Reason.CONTROL_DISABLED, "power"
+
+
 # --- interlocks and limits -------------------------------------------------------------------
 
 
