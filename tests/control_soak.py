@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any
 
 from gateway import events
 from gateway.config.safety import SharedLimitSettings
+from gateway.control.phases import Phase
 from gateway.control.watchdog.orders import unsettled
-from gateway.control.watchdog.words import Phase
 from tests.fixtures.commands import CHIEF, GUARD, OPS, STRANGER, heartbeat
 from tests.fixtures.control_files import (
     LIMIT_W,

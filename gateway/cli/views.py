@@ -30,6 +30,9 @@ _NAMES = {  # of settings: what they are called, unit
     "rampWPerS": ("ramp", "W/s"),
     "commandIntervalS": ("one power command per", "s"),
     "commandsPer5Min": ("power commands in 5 min", ""),
+    "modes": ("modes that may be ordered", ""),
+    "reserveMinPct": ("lowest reserve", "%"),
+    "reserveMaxPct": ("highest reserve", "%"),
     "leaseS": ("lease L", "s"),
     "challengeS": ("challenge every", "s"),
     "heartbeatS": ("RTAC heartbeat every", "s"),
@@ -226,6 +229,8 @@ def _bound(key: str, seconds: float | None) -> str:
 
 
 def _amount(value: object, unit: str) -> str:
+    if isinstance(value, list):
+        return plain(", ".join(map(str, value)) or "none")
     number = isinstance(value, int | float) and not isinstance(value, bool)
     return f"{value:,} {unit}".rstrip() if number else f"{plain(value)} {unit}".rstrip()
 

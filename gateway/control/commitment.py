@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 from gateway.control.execution.progress import JobPhase
 from gateway.control.execution.watching import DEAD_BANDS, POWER_SHARE
+from gateway.control.phases import Phase
 from gateway.control.rules.shared import NOTHING, Burden, Commitment
 from gateway.control.watchdog.state import POWERED, RESTING
-from gateway.control.watchdog.words import Phase
 
 if TYPE_CHECKING:
     from collections.abc import Collection

@@ -46,6 +46,7 @@ from gateway.control.inward import (
     TimePassed,
     ToJob,
 )
+from gateway.control.phases import Phase
 from gateway.control.rules.readiness import has_reversion, heartbeat_kind, heartbeat_range
 from gateway.control.rules.shared import Burden
 from gateway.control.sight import Sight
@@ -55,7 +56,7 @@ from gateway.control.watchdog import events as watchdog_events
 from gateway.control.watchdog import licence, machine
 from gateway.control.watchdog.state import POWERED
 from gateway.control.watchdog.terms import terms
-from gateway.control.watchdog.words import Cause, Phase, WriteKind, WriteResult
+from gateway.control.watchdog.words import Cause, WriteKind, WriteResult
 from gateway.effects import Effect, GiveWay, Poll
 from gateway.ports import OutcomeKind
 

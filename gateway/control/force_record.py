@@ -18,11 +18,12 @@ if TYPE_CHECKING:
 
     from gateway import events
     from gateway.config.site import AssetSettings
+    from gateway.control.phases import Phase
     from gateway.control.records import Records
     from gateway.control.rules.percent_base import Base
     from gateway.control.turn import Turn
     from gateway.control.watchdog.obligation import Obligation
-    from gateway.control.watchdog.words import Phase, Terms
+    from gateway.control.watchdog.words import Terms
     from gateway.points.pointmap import PointsMap
 
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from gateway.control.commands.spent import open_commands
 from gateway.control.inward import Start
+from gateway.control.phases import Phase
 from gateway.control.watchdog.obligation import is_in_force, obligation, was_grouped
 from gateway.control.watchdog.state import LASTING, Held
-from gateway.control.watchdog.words import Phase
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -9,9 +9,9 @@ if TYPE_CHECKING:
     from gateway.control.execution.job import Event as JobEvent
     from gateway.control.execution.job import SendControl
     from gateway.control.execution.underway import Accepted
+    from gateway.control.phases import Phase
     from gateway.control.watchdog.obligation import Obligation
     from gateway.control.watchdog.state import Held
-    from gateway.control.watchdog.words import Phase
 
 
 @dataclass(slots=True)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gateway.config.safety import bounds
+from gateway.control.phases import Phase
 from gateway.control.rules import readiness
 from gateway.control.rules.zero_path import zero_path
 from gateway.control.watchdog.orders import unsettled
 from gateway.control.watchdog.state import LASTING
-from gateway.control.watchdog.words import Phase
 
 if TYPE_CHECKING:
     from gateway.clock import Now

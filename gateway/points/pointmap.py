@@ -136,6 +136,13 @@ class PointsMap:
         return rows[0] if rows else None
 
     @property
+    def modes(self) -> tuple[str, ...]:
+        """Names by which its mode may be called: the mode enable's, and its feedback's."""
+        row = self.row("cmd_mode_enable")
+        names = () if row is None else (row.name, row.feedback)
+        return tuple(dict.fromkeys(name for name in names if name))
+
+    @property
     def critical_points(self) -> frozenset[str]:
         """Points that are read every 5 s: the critical roles, and what commands are verified by."""
         feedback = {row.feedback for row in self.points if row.command and row.feedback}

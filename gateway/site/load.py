@@ -104,6 +104,7 @@ def load_site(path: Path, *, unix_ms: int | None = None, sealed: bool = False) -
         response_timeouts_s={one.id: one.dnp3.response_timeout_s for one in settings.assets},
         nameplates_w={one.id: one.nameplate_w for one in settings.assets},
         paths=_paths(settings, {name: chosen[name] for name in chosen.keys() - unmatched}),
+        maps=() if unmatched or len(chosen) < len(settings.assets) else chosen.values(),
         daemon_uid=_daemon_uid(settings) if sealed else None,
     )
     if faults:

@@ -53,6 +53,39 @@ _shared = _in("rules/shared")
 _sharing = _in("sharing")
 _commitment = _in("commitment", "sharing")
 
+_LISTED = (
+    Mutant(
+        "a mode or a reserve of which the site lists nothing is not offered",
+        "gateway/control/commands/permit.py",
+        "return frozenset(Verb) - lacking - _unlisted(site)",
+        "return frozenset(Verb) - lacking",
+        _TESTS.format(
+            "commands/test_permit",
+            "test_modes_and_reserves_are_offered_only_where_the_site_lists_them",
+        ),
+    ),
+    Mutant(
+        "a mode that the site does not list is refused",
+        "gateway/control/commands/permit.py",
+        "if command.mode is not None and command.mode not in site.modes:",
+        "if False:",
+        _TESTS.format(
+            "commands/test_permit",
+            "test_a_reserve_outside_and_a_mode_that_is_not_listed_are_rejected",
+        ),
+    ),
+    Mutant(
+        "a reserve outside the site's limits is refused",
+        "gateway/control/commands/permit.py",
+        "if not least <= command.percent <= most:",
+        "if False:",
+        _TESTS.format(
+            "commands/test_permit",
+            "test_a_reserve_outside_and_a_mode_that_is_not_listed_are_rejected",
+        ),
+    ),
+)
+
 _WAY_OUT = (
     Mutant(
         "a demand for zero ends a commit's wait that has begun",
@@ -775,9 +808,33 @@ _OWED = (
     ),
     _in("commands/permit", "obligation")(
         "with control off the cloud may take away what is in force",
-        "not (admitted.command.verb.withdraws and terms.in_force)",
+        "not (verb.withdraws and terms.in_force)",
         "True",
         "test_the_cloud_may_take_power_away_with_control_off_while_something_is_in_force",
+    ),
+    _in("commands/permit", "commands/permit")(
+        "what takes power away that is in force needs no approval",
+        "    if found is None and not takes_away:\n",
+        "    if found is None:\n",
+        "test_while_something_is_in_force_what_takes_it_away_needs_neither_approval_nor_phase",
+    ),
+    _in("commands/permit", "obligation")(
+        "while something is in force the cloud's idle is taken in every phase",
+        "if verb.withdraws and terms.in_force:",
+        "if verb.withdraws and phase is Phase.MONITOR and terms.in_force:",
+        "test_the_clouds_idle_is_taken_where_none_may_be_written_yet_and_waits",
+    ),
+    _in("execution/powerless", "obligation")(
+        "an idle that waits is not told as done",
+        "(self._waiting if phase in _SILENT else self._idling)[id_] = actor",
+        "self._idling[id_] = actor",
+        "test_the_clouds_idle_is_taken_where_none_may_be_written_yet_and_waits",
+    ),
+    _in("execution/powerless", "obligation")(
+        "an idle that waited and of which nothing was written is no success",
+        "if state.phase not in _SILENT and state.demand is None:",
+        "if False:",
+        "test_an_idle_that_waits_does_not_succeed_where_nothing_was_written",
     ),
     _in("operator", "obligation")(
         "who orders estop in LOCAL is told",
@@ -790,6 +847,7 @@ _OWED = (
 MUTANTS = (
     *_TOGETHER,
     *_OWED,
+    *_LISTED,
     *_WAY_OUT,
     *_LEAVING,
     *_AGREEING,

@@ -62,7 +62,14 @@ def test_a_command_is_refused_with_the_first_reason_that_holds(
     payload: bytes, retained: bool, reason: str, found: str | None
 ) -> None:
     refusal = refuse(payload, retained=retained)
-    assert (refusal.reason, refusal.id) == (reason, found)
+    assert (refusal.reason, refusal.id, refusal.text) == (reason, found, "")
+
+
+def test_who_orders_a_stop_while_there_is_no_control_is_told_what_stops_the_battery() -> None:
+    stop = command({"id": "01JABC", "type": "estop"})
+    assert refuse(stop, retained=False).text.endswith("use the hard-wired stop")
+    assert refuse(stop, retained=True).text == ""
+    assert refuse(command({"id": "01JABC", "type": "idle"}), retained=False).text == ""
 
 
 def test_times_on_the_wire_have_milliseconds_and_a_zone() -> None:

@@ -37,7 +37,7 @@ from dataclasses import dataclass, field, replace
 from enum import Enum, StrEnum, auto
 from typing import TYPE_CHECKING
 
-from gateway.control.watchdog.words import Phase
+from gateway.control.phases import Phase
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

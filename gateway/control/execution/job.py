@@ -136,10 +136,8 @@ def other_job(command: Command, *, expires_at: float, points_map: PointsMap, of:
     if command.percent is not None:
         write = reserve_write(points_map, float(command.percent))
     elif command.mode is not None:
-        row = points_map.row("cmd_mode_enable")
-        known = () if row is None else (row.name, row.feedback)
-        if command.mode not in known:
-            message = f"mode {command.mode!r}: must be one of {known}"
+        if command.mode not in points_map.modes:
+            message = f"mode {command.mode!r}: must be one of {points_map.modes}"
             raise PlanError(message)
         write = switch_write(points_map, "cmd_mode_enable", on=True)
     else:

@@ -40,6 +40,8 @@ class SiteLimits:
     max_soc_pct: float
     ramp_w_per_s: float  # > 0
     max_dispatch_s: float  # 1..86400
+    modes: tuple[str, ...] = ()  # that may be commanded
+    reserve_pct: tuple[float, float] | None = None  # from, to; None: none may be commanded
 
     def contract_w(self, power_w: float) -> float:
         """Largest magnitude that may be asked for in the direction of ``power_w``."""
@@ -58,6 +60,8 @@ def site_limits(asset: AssetSettings, safety: SafetySettings) -> SiteLimits:
         max_soc_pct=limits.max_soc_pct,
         ramp_w_per_s=limits.ramp_w_per_s,
         max_dispatch_s=safety.watchdog.max_dispatch_s,
+        modes=limits.modes,
+        reserve_pct=limits.reserve_pct,
     )
 
 

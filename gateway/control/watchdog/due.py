@@ -9,6 +9,7 @@ import math
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from gateway.control.phases import Phase
 from gateway.control.watchdog import force
 from gateway.control.watchdog.effects import (
     IssueChallenge,
@@ -21,7 +22,6 @@ from gateway.control.watchdog.effects import (
     WriteStop,
 )
 from gateway.control.watchdog.state import LOSABLE, POWERED
-from gateway.control.watchdog.words import Phase
 
 if TYPE_CHECKING:
     from gateway.control.watchdog.moves import Effects

@@ -6,10 +6,11 @@ import math
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from gateway.control.phases import Phase
 from gateway.control.watchdog import force, moves
 from gateway.control.watchdog.effects import KeepGroup, KeepPhase, ReadEcho, StopUnknown
 from gateway.control.watchdog.state import LASTING, LOSABLE, OWING, RESTING
-from gateway.control.watchdog.words import Cause, Phase, WriteKind, WriteResult
+from gateway.control.watchdog.words import Cause, WriteKind, WriteResult
 
 if TYPE_CHECKING:
     from gateway.control.watchdog.events import EchoRead, WriteDone

@@ -10,6 +10,7 @@ import math
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from gateway.control.phases import Phase
 from gateway.control.watchdog import moves
 from gateway.control.watchdog.effects import (
     ForgetForce,
@@ -21,7 +22,7 @@ from gateway.control.watchdog.effects import (
     WriteIdle,
 )
 from gateway.control.watchdog.state import LASTING, Settling
-from gateway.control.watchdog.words import Cause, HeartbeatForm, Phase
+from gateway.control.watchdog.words import Cause, HeartbeatForm
 
 if TYPE_CHECKING:
     from gateway.control.watchdog.events import ForceBegun, PowerRead

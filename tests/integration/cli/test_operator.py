@@ -35,7 +35,13 @@ SHOWN = {
     "signTest": None,
     "deadmanTest": 1_795_324_200_250,
     "bounds": {"A": 36.25, "B": 19.0, "C": 79.25, "D": None},
-    "limits": {"maxChargeW": 1_500_000, "minSocPct": 10, "rampWPerS": 100_000},
+    "limits": {
+        "maxChargeW": 1_500_000,
+        "minSocPct": 10,
+        "rampWPerS": 100_000,
+        "modes": ["enable", "peak"],
+        "reserveMinPct": None,
+    },
     "watchdog": {"leaseS": 30, "rtacDeadmanS": 15, "idleVerifyS": 30},
 }
 PENDING = {
@@ -296,6 +302,8 @@ def test_acknowledging_shows_everything_and_asks_for_yes(
     shown = capsys.readouterr().out
     for text in ("1,500,000 W", "100,000 W/s", "lease L", "dual", "C 79.25 s", DIGEST, "Type yes"):
         assert text in shown
+    assert "modes that may be ordered enable, peak\n" in shown
+    assert "reserve" not in shown, "none may be ordered"
     act = {"asset": "bess-1", "act": "acknowledge", "digest": DIGEST}
     assert desk.asked[-1] == ("commission acknowledge", act)
 

@@ -9,7 +9,7 @@ import pytest
 
 from gateway import events
 from gateway.checked import Past
-from gateway.control.watchdog.words import Phase
+from gateway.control.phases import Phase
 from gateway.core import Core
 from tests.fixtures.commands import GUARD, OPS
 from tests.fixtures.control_site import WATCHDOG, ControlSite, commissioned, site

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from gateway import effects, events
-from gateway.control.watchdog.words import Phase
+from gateway.control.phases import Phase
 from gateway.measured import TimeQuality
 from gateway.points.parse import parse_map
 from gateway.points.raw import RawPoint

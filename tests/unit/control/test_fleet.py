@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from gateway import effects, events
-from gateway.control.watchdog.words import Phase
+from gateway.control.phases import Phase
 from gateway.errors import Fault, Where
 from tests.fixtures.commands import STRANGER, heartbeat
 from tests.fixtures.control_site import PREFIX, ControlSite, commissioned, site

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
 from gateway import events
-from gateway.control.watchdog.words import Phase
+from gateway.control.phases import Phase
 from tests.control_soak import ACTS, OTHER, POWERS, VERBS, WORDS, soak
 from tests.fixtures.commands import CHIEF, GUARD, OPS, STRANGER, heartbeat
 from tests.fixtures.control_site import PREFIX, ControlSite, site, ulid

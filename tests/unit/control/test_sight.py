@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gateway import effects, events
-from gateway.control.watchdog.words import Phase
+from gateway.control.phases import Phase
 from gateway.measured import TimeQuality
 from gateway.points.raw import RawPoint
 from tests.fixtures.control_site import ControlSite

@@ -210,9 +210,13 @@ def test_no_span_of_5_min_ever_holds_more_than_30(gaps: list[float]) -> None:
 
 
 def test_the_contract_is_the_smaller_of_site_toml_and_safety_toml() -> None:
-    limits = LimitSettings(1.2e6, 1.9e6, 10.0, 95.0, 1e5)
+    limits = LimitSettings(1.2e6, 1.9e6, 10.0, 95.0, 1e5, modes=("x",), reserve_min_pct=5.0)
     watchdog = WatchdogSettings(30, 5, 2, 15, 30, 60, 20, 3600, "yield")
     safety = SafetySettings("safety.toml", "dual", 0.0, watchdog, limits, (), None)
     found = site_limits(ASSET, safety)
     assert (found.max_charge_w, found.max_discharge_w) == (1.2e6, 1.8e6)
     assert (found.nameplate_w, found.max_dispatch_s) == (2e6, 3600)
+    assert (found.modes, found.reserve_pct) == (("x",), None)
+    limits = replace(limits, reserve_max_pct=80.0)
+    whole = replace(safety, limits=limits)
+    assert site_limits(ASSET, whole).reserve_pct == (5.0, 80.0)

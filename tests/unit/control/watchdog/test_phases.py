@@ -9,6 +9,7 @@ from itertools import pairwise
 import pytest
 
 from gateway.clock import Now
+from gateway.control.phases import Phase
 from gateway.control.watchdog import machine
 from gateway.control.watchdog.effects import (
     Abort,
@@ -46,7 +47,7 @@ from gateway.control.watchdog.events import (
     StopOrdered,
     WriteDone,
 )
-from gateway.control.watchdog.words import Cause, HeartbeatForm, Phase, WriteKind, WriteResult
+from gateway.control.watchdog.words import Cause, HeartbeatForm, WriteKind, WriteResult
 from tests.fixtures.watchdog_site import OUTPUTS, Site, default_terms
 
 
