@@ -97,7 +97,7 @@ def _add_zero(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -
 
 
 def _add_commission(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    text = "what control requires of an asset: acknowledge, sign-test, deadman-test"
+    text = "what control requires of an asset: acknowledge, deadman-test, sign-test"
     commission = subparsers.add_parser("commission", help=text, description=text)
     below = commission.add_subparsers(metavar="COMMAND", required=True)
     show = add(below, "show", _show, "what is required and what is on record")
@@ -106,11 +106,19 @@ def _add_commission(subparsers: argparse._SubParsersAction[argparse.ArgumentPars
     acknowledge.add_argument(
         "--yes", metavar="DIGEST", help="without asking, if this is the safety file's digest"
     )
-    sign = add(
-        below, "sign-test", _test, "a fiftieth of nameplate each way: measured power must follow"
+    deadman = add(
+        below,
+        "deadman-test",
+        _test,
+        "a fiftieth of nameplate, then no heartbeat: the RTAC must end it; first of the tests",
     )
-    deadman = add(below, "deadman-test", _test, "the same, then no heartbeat: the RTAC must end it")
-    for act, one in (("sign-test", sign), ("deadman-test", deadman)):
+    sign = add(
+        below,
+        "sign-test",
+        _test,
+        "a fiftieth of nameplate each way: measured power must follow; after deadman-test",
+    )
+    for act, one in (("deadman-test", deadman), ("sign-test", sign)):
         one.set_defaults(act=act)
         one.add_argument(
             "--hold", type=_seconds, metavar="S", help="seconds for which each power is held"

@@ -1,7 +1,8 @@
 """What commissioning proved of one asset, and the test that runs. Pure.
 
 The acknowledgement and a passed test count once they are durable; a test that shows the fault voids
-the one that passed, at once.
+the one that passed, at once. Where the RTAC has a dead-man it is proved first: the sign test would
+else order power that nothing on the site is known to end.
 """
 
 from __future__ import annotations
@@ -28,7 +29,8 @@ if TYPE_CHECKING:
     from gateway.control.records import Records
     from gateway.points.pointmap import PointsMap
 
-TESTS = frozenset({"SIGN_TEST_MISSING", "DEADMAN_TEST_MISSING", "DEADMAN_TEST_EXPIRED"})
+DEADMAN = frozenset({"DEADMAN_TEST_MISSING", "DEADMAN_TEST_EXPIRED"})
+TESTS = DEADMAN | {"SIGN_TEST_MISSING"}
 _FACTS = {
     Kind.SIGN: readiness.fact_of_sign_test,
     Kind.DEADMAN: readiness.fact_of_deadman_test,
@@ -104,6 +106,11 @@ class Proving:
             return f"control is off: {', '.join(others)}"
         if kind is Kind.DEADMAN and not readiness.dead_man_testable(self._map):
             return "the points map has no heartbeat that could be withheld"
+        if kind is Kind.SIGN and any(reason in DEADMAN for reason in reasons):
+            return (
+                "the dead-man test comes first: none that counts is on record for this points map; "
+                "run `commission deadman-test`"
+            )
         return ""
 
     def begin(

@@ -1,6 +1,6 @@
 """The demo's second half: the site is commissioned, dispatched, and idles when its cloud dies.
 
-Nothing is skipped: the acknowledgement, the sign test and the dead-man test of a real site come
+Nothing is skipped: the acknowledgement, the dead-man test and the sign test of a real site come
 first, only with short holds and short times in safety.toml. What is killed at the end is the
 process that answers the gateway's challenges, with the broker alive.
 """
@@ -34,7 +34,7 @@ LEASE_S, DEADMAN_S, VERIFY_S, RESPONSE_S = 10.0, 6.0, 15.0, 3.0
 BOUND_S = LEASE_S + TICK_S + 2 * RESPONSE_S  # A: the cloud is dead, the RTAC obeys
 CHARGE_W, DISCHARGE_W = -500_000, 500_000
 SHOWN_S = 6.0  # each dispatch
-HOLD_S = {"sign-test": 4.0, "deadman-test": 2.0}
+HOLD_S = {"deadman-test": 2.0, "sign-test": 4.0}
 KEYS = {"ops-1": "dispatcher", "pulse-1": "heartbeat"}
 SAFETY = f"""\
 schema = "bess.safety/1"

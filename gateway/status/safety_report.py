@@ -80,8 +80,8 @@ def _of_asset(site: Site, safety: Safety, asset: AssetSettings, now_ms: int) -> 
     if off:
         yield f"control stays off: {', '.join(off)}"
     else:
-        test = ", deadman-test" if readiness.dead_man_testable(points_map) else ""
-        yield f"control needs the commissioning: acknowledge, sign-test{test}"
+        test = "deadman-test, " if readiness.dead_man_testable(points_map) else ""
+        yield f"control needs the commissioning: acknowledge, {test}sign-test"
 
 
 def _at_one_transformer(site: Site, asset: AssetSettings) -> list[str]:

@@ -781,6 +781,15 @@ _TOGETHER = (
     ),
 )
 
+_PROVED = (
+    _in("proving", "asset_control")(
+        "no sign test before the dead-man was proved",
+        "if kind is Kind.SIGN and any(reason in DEADMAN for reason in reasons):",
+        "if False:",
+        "test_control_stays_off_until_the_file_is_acknowledged_and_both_tests_are_recorded",
+    ),
+)
+
 _OWED = (
     _in("ground", "obligation")(
         "a kept yield is one after a start",
@@ -848,6 +857,7 @@ MUTANTS = (
     *_TOGETHER,
     *_OWED,
     *_LISTED,
+    *_PROVED,
     *_WAY_OUT,
     *_LEAVING,
     *_AGREEING,

@@ -67,8 +67,8 @@ def test_an_operator_commissions_it_on_the_box(box: Machine, dispatcher: Dispatc
     shown = json.loads(_operator(box, "commission show --json"))
     assert shown["reasons"]
     _operator(box, f"commission acknowledge --yes {shown['safetyDigest']}")
-    assert "passed" in _operator(box, "commission sign-test --hold 3")
     assert "passed" in _operator(box, "commission deadman-test --hold 2")
+    assert "passed" in _operator(box, "commission sign-test --hold 3")
     box.until(lambda: _control(box)["state"] == "IDLE", "control is on")
     assert box.run("stat", "-c", "%U:%G", "/var/lib/bess-gateway/control.db").strip() == (
         "bess-gateway:bess-gateway"

@@ -182,7 +182,7 @@ def test_check_says_who_may_sign_and_how_long_a_setpoint_can_last(
             "no RTAC logic, and the link is dead"
         ),
         "  bess-1: the map allows control",
-        "  bess-1: control needs the commissioning: acknowledge, sign-test, deadman-test",
+        "  bess-1: control needs the commissioning: acknowledge, deadman-test, sign-test",
     ]
 
 

@@ -84,8 +84,15 @@ def test_a_safety_file_is_acknowledged_by_its_own_digest_alone(site: ControlSite
     assert site.control()["state"] == "MONITOR"
 
 
+def test_a_sign_test_before_the_dead_man_test_is_refused(site: ControlSite) -> None:
+    done = site.cli("commission", "sign-test", "--hold", "4")
+    assert done.returncode == 1
+    assert "the dead-man test comes first" in done.stderr
+    assert site.sim.controls() == []
+
+
 def test_ctrl_c_ends_a_test_with_idle(site: ControlSite) -> None:
-    running = launch(site, "commission", "sign-test", "--hold", "60")
+    running = launch(site, "commission", "deadman-test", "--hold", "60")
     site.sim.wait_until(lambda truth: truth["setpoint_w"] == 40_000, within_s=DEADLINE_S)
     assert refused(site) == "CONTROL_DISABLED"  # it is on for the test alone
     os.killpg(running.pid, signal.SIGINT)
@@ -94,32 +101,7 @@ def test_ctrl_c_ends_a_test_with_idle(site: ControlSite) -> None:
     assert "aborted" in said
     site.sim.wait_until(lambda truth: truth["setpoint_w"] == 0)
     site.until_phase({"MONITOR"})
-    assert "SIGN_TEST_MISSING" in site.control()["reasons"]
-
-
-def test_a_sign_test_that_fails_names_the_sign(site: ControlSite) -> None:
-    site.sim.fault("lie_power_sign")
-    done = site.cli("commission", "sign-test", "--hold", "4")
-    assert done.returncode == 1
-    assert "sign" in done.stdout
-    assert "FAILED" in done.stdout
-    site.sim.clear()
-    site.until_phase({"MONITOR"})
-    assert site.sim.state()["setpoint_w"] == 0
-    assert "SIGN_TEST_MISSING" in site.control()["reasons"]
-
-
-def test_a_sign_test_discharges_and_charges_2_percent_and_measured_power_must_follow(
-    site: ControlSite,
-) -> None:
-    began = now().mono_s
-    said = site.act("commission", "sign-test", "--hold", "4")
-    assert "passed" in said
-    values = [one["value"] for one in site.writes(role="cmd_power", after=began)]
-    assert 40_000 in values
-    assert -40_000 in values
-    assert {abs(value) for value in values} == {0, 40_000}
-    site.until_control(lambda now: now["reasons"] == MISSING[2:], "sign-tested")
+    assert site.control()["reasons"] == MISSING[1:]
 
 
 def test_a_dead_man_test_without_a_dead_man_fails_and_idles_at_once(site: ControlSite) -> None:
@@ -130,7 +112,7 @@ def test_a_dead_man_test_without_a_dead_man_fails_and_idles_at_once(site: Contro
     assert site.sim.state()["trips"] == 0  # it was our zero
     site.sim.clear()
     site.until_phase({"MONITOR"})
-    assert site.control()["reasons"] == MISSING[2:]
+    assert site.control()["reasons"] == MISSING[1:]
 
 
 def test_a_dead_man_test_withholds_heartbeats_and_the_echo_must_reach_zero_within_w_plus_5_s(
@@ -143,6 +125,31 @@ def test_a_dead_man_test_withholds_heartbeats_and_the_echo_must_reach_zero_withi
     (trip,) = [one for one in site.sim.records("rtac") if one["mono_s"] > began]
     beats = [one["mono_s"] for one in site.beats(after=began) if one["mono_s"] < trip["mono_s"]]
     assert trip["mono_s"] - beats[-1] < DEADMAN_S + 5
+    site.until_control(lambda now: now["reasons"] == MISSING[1:2], "the dead-man proved")
+
+
+def test_a_sign_test_that_fails_names_the_sign(site: ControlSite) -> None:
+    site.sim.fault("lie_power_sign")
+    done = site.cli("commission", "sign-test", "--hold", "4")
+    assert done.returncode == 1
+    assert "sign" in done.stdout
+    assert "FAILED" in done.stdout
+    site.sim.clear()
+    site.until_phase({"MONITOR"})
+    assert site.sim.state()["setpoint_w"] == 0
+    assert site.control()["reasons"] == MISSING[1:2]
+
+
+def test_a_sign_test_discharges_and_charges_2_percent_and_measured_power_must_follow(
+    site: ControlSite,
+) -> None:
+    began = now().mono_s
+    said = site.act("commission", "sign-test", "--hold", "4")
+    assert "passed" in said
+    values = [one["value"] for one in site.writes(role="cmd_power", after=began)]
+    assert 40_000 in values
+    assert -40_000 in values
+    assert {abs(value) for value in values} == {0, 40_000}
 
 
 def test_once_commissioned_control_is_on_and_birth_says_so(site: ControlSite) -> None:

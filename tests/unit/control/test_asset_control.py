@@ -36,14 +36,15 @@ def test_control_stays_off_until_the_file_is_acknowledged_and_both_tests_are_rec
     assert made.ask("commission", act="acknowledge", digest="sha256:0")["error"]
     made.ask("commission", act="acknowledge", digest=made.control().controller.safety.digest)
     made.run(1)
-    assert "started" in made.ask("commission", act="sign-test", holdS=4)
-    assert follow(made, 200)["ok"] is True
-    made.run(2)
-    assert list(made.control().reasons) == ["DEADMAN_TEST_MISSING"]
-    assert made.phase() is Phase.MONITOR
+    assert "dead-man test comes first" in made.ask("commission", act="sign-test")["error"]
     assert "started" in made.ask("commission", act="deadman-test", holdS=4)
     progress = follow(made, 200)
     assert progress["ok"] is True, progress
+    made.run(2)
+    assert list(made.control().reasons) == ["SIGN_TEST_MISSING"]
+    assert made.phase() is Phase.MONITOR
+    assert "started" in made.ask("commission", act="sign-test", holdS=4)
+    assert follow(made, 200)["ok"] is True
     made.run(2)
     assert made.control().reasons == ()
     assert made.phase() in (Phase.STARTUP, Phase.IDLING, Phase.IDLE)

@@ -158,7 +158,7 @@ def test_a_safety_file_acknowledged_after_the_reload_that_brought_it_idles_the_b
     made.ask("commission", act="acknowledge", digest=digest)
     made.run(1)
     assert made.control().reasons == ("SIGN_TEST_MISSING", "DEADMAN_TEST_MISSING")
-    made.ask("commission", act="sign-test")
+    made.ask("commission", act="deadman-test")
     made.until(lambda: made.phase() is Phase.IDLE, within_s=10)
 
 

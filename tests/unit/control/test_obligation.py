@@ -184,12 +184,12 @@ def test_a_start_with_control_off_writes_the_zero_that_is_owed(
     assert phase(made) is Phase.MONITOR
 
 
-def test_a_kill_in_the_first_sign_test_leaves_no_power() -> None:
+def test_a_kill_in_the_first_test_leaves_no_power() -> None:
     made = ControlSite(ready=False)
     made.run(5)
     made.ask("commission", act="acknowledge", digest=made.control().controller.safety.digest)
     made.run(1)
-    made.ask("commission", act="sign-test", holdS=30)
+    made.ask("commission", act="deadman-test", holdS=30)
     for _ in range(90):
         made.ask("commission", act="progress")
         made.run(1)
