@@ -160,13 +160,17 @@ def written(state: WatchdogState, event: WriteDone, at: float, effects: Effects)
 def _zeroed(
     state: WatchdogState, demand: Demand, event: WriteDone, at: float, effects: Effects
 ) -> WatchdogState:
-    demand, result = replace(demand, busy_until=-math.inf), event.result
+    result, pause_at = event.result, at + state.terms.idle_pause_s
+    # A zero may take longer than its repetition: the read that verifies it goes between the two.
+    later_at = max(demand.write_at, pause_at)
+    demand = replace(demand, busy_until=-math.inf)
     if result is WriteResult.ACCEPTED:
         effects.append(ReadEcho())
         # The read right behind it may have begun before this was told.
         accepted_at = at if event.at_s is None else event.at_s
-        return replace(state, silent=False, demand=replace(demand, accepted_at=accepted_at))
-    write_at = demand.write_at if demand.retried else at
+        demand = replace(demand, accepted_at=accepted_at, write_at=later_at)
+        return replace(state, silent=False, demand=demand)
+    write_at = later_at if demand.retried else at
     state = replace(state, demand=replace(demand, write_at=write_at, retried=True))
     return force.refused(state, effects) if result is WriteResult.REFUSED else state
 

@@ -94,6 +94,7 @@ class Terms:
     arm_after_s: float = 30.0  # of unbroken lease
     blind_after_s: float = 10.0
     idle_repeat_s: float = 2.0
+    idle_pause_s: float = 0.5  # behind a zero that was answered: reads have their turn
     stop_repeat_s: float = 30.0  # of a stop that did not operate for V
     astray_s: float = 3.0
     silence_s: float = 5.0  # beyond W: how long a dead-man may take

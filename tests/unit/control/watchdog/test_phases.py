@@ -206,6 +206,22 @@ def test_a_refused_idle_is_repeated_at_once_and_then_every_2_s_without_limit(act
     assert len(times) > 290
 
 
+@pytest.mark.parametrize("refuses", [False, True])
+def test_a_zero_that_takes_longer_than_its_repetition_leaves_the_reads_their_turn(
+    active: Site, *, refuses: bool
+) -> None:
+    active.rtac.refuses_zero, active.rtac.echo_error_w = refuses, 50.0
+    active.state = replace(active.state, grouped=True)
+    active.latency_s = 2.5  # answered when the next one is due
+    active.tell(IdleOrdered("i"))
+    active.run(25)
+    assert active.log is not None
+    times = [at for at, effect in active.log if isinstance(effect, WriteIdle)]
+    gaps = [later - earlier for earlier, later in pairwise(times)]
+    assert min(gaps[1:]) >= active.latency_s + 0.5
+    assert max(gaps[1:]) <= 2 * active.latency_s + 1.25  # a heartbeat goes between
+
+
 def test_an_idle_that_is_never_answered_is_sent_again(idle: Site) -> None:
     idle.tell(IdleOrdered("i"))
     idle._queue.clear()
