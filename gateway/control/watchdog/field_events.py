@@ -164,7 +164,10 @@ def _zeroed(
         effects.append(ReadEcho())
         # The read right behind it may have begun before this was told.
         accepted_at = at if event.at_s is None else event.at_s
-        return replace(state, silent=False, demand=replace(demand, accepted_at=accepted_at))
+        # And the one that is asked for here goes before the next zero, however long this one took.
+        again_at = max(demand.write_at, at + state.terms.idle_repeat_s)
+        demand = replace(demand, accepted_at=accepted_at, write_at=again_at)
+        return replace(state, silent=False, demand=demand)
     write_at = demand.write_at if demand.retried else at
     state = replace(state, demand=replace(demand, write_at=write_at, retried=True))
     return force.refused(state, effects) if result is WriteResult.REFUSED else state

@@ -332,8 +332,14 @@ def test_after_a_reset_no_heartbeat_goes_before_a_zero_that_nobody_refused() -> 
     made.plant.latency_s, made.disk.delay_s = 0.5, 0.01  # the disk answers first
     at = made.at
     made.act("reset", asset="bess-1")
-    made.until(lambda: phase(made) is Phase.IDLE)
+
+    def accepted() -> bool:
+        demand = made.control().controller.state.demand
+        return demand is not None and demand.accepted_at is not None
+
+    made.until(accepted)
     assert made.written("AO1", since=at) == []
+    made.until(lambda: phase(made) is Phase.IDLE)
 
 
 @pytest.mark.parametrize(("verb", "point"), [("estop", "BO1"), ("idle", "AO0")])
