@@ -93,7 +93,9 @@ def _idle(state: WatchdogState, at: float, effects: Effects) -> WatchdogState:
     effects.append(WriteIdle(token))
     terms = state.terms
     demand = replace(
-        demand, write_at=at + terms.idle_repeat_s, busy_until=at + 2 * terms.response_s
+        demand,
+        write_at=at + terms.idle_repeat_s,
+        busy_until=at + force.LONGEST_ZERO * terms.response_s,
     )
     return replace(state, demand=demand, token=token)
 

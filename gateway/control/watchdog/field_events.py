@@ -160,17 +160,17 @@ def written(state: WatchdogState, event: WriteDone, at: float, effects: Effects)
 def _zeroed(
     state: WatchdogState, demand: Demand, event: WriteDone, at: float, effects: Effects
 ) -> WatchdogState:
-    result, pause_at = event.result, at + state.terms.idle_pause_s
-    # A zero may take longer than its repetition: the read that verifies it goes between the two.
-    later_at = max(demand.write_at, pause_at)
+    # A zero may take longer than its repetition: reads, and the one that verifies it, go between.
+    result, terms = event.result, state.terms
     demand = replace(demand, busy_until=-math.inf)
     if result is WriteResult.ACCEPTED:
         effects.append(ReadEcho())
         # The read right behind it may have begun before this was told.
         accepted_at = at if event.at_s is None else event.at_s
-        demand = replace(demand, accepted_at=accepted_at, write_at=later_at)
+        again_at = max(demand.write_at, at + terms.idle_repeat_s)
+        demand = replace(demand, accepted_at=accepted_at, write_at=again_at)
         return replace(state, silent=False, demand=demand)
-    write_at = later_at if demand.retried else at
+    write_at = max(demand.write_at, at + terms.idle_pause_s) if demand.retried else at
     state = replace(state, demand=replace(demand, write_at=write_at, retried=True))
     return force.refused(state, effects) if result is WriteResult.REFUSED else state
 

@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from gateway.control.watchdog.state import WatchdogState
 
 GROUPING = frozenset({Phase.IDLING, Phase.ESTOP})
+# In response timeouts: a read that is dropped for it and the new connection, two points of power
+# and a mode, each selected first. A zero behind one that is under way would go before its read.
+LONGEST_ZERO = 8
 
 
 def begun(state: WatchdogState, event: ForceBegun) -> WatchdogState:
@@ -173,7 +176,7 @@ def group(state: WatchdogState, at: float, effects: Effects) -> WatchdogState:
     token, terms = state.token + 1, state.terms
     effects.append(WriteIdle(token, beat=value))
     demand = replace(
-        demand, write_at=at + terms.idle_repeat_s, busy_until=at + 3 * terms.response_s
+        demand, write_at=at + terms.idle_repeat_s, busy_until=at + LONGEST_ZERO * terms.response_s
     )
     return replace(state, demand=demand, token=token, beat=value, beat_at=at + terms.heartbeat_s)
 

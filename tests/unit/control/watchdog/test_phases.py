@@ -45,8 +45,10 @@ from gateway.control.watchdog.events import (
     SessionReady,
     SetpointWanted,
     StopOrdered,
+    Tick,
     WriteDone,
 )
+from gateway.control.watchdog.force import LONGEST_ZERO
 from gateway.control.watchdog.words import Cause, HeartbeatForm, WriteKind, WriteResult
 from tests.fixtures.watchdog_site import OUTPUTS, Site, default_terms
 
@@ -226,8 +228,26 @@ def test_an_idle_that_is_never_answered_is_sent_again(idle: Site) -> None:
     idle.tell(IdleOrdered("i"))
     idle._queue.clear()
     idle.log = []
-    idle.run(7)
+    idle.run(LONGEST_ZERO * idle.state.terms.response_s - 0.5)
+    assert not of(idle, WriteIdle)  # behind one that is under way it would go before its read
+    idle.run(1.0)
     assert of(idle, WriteIdle)
+
+
+def test_the_read_that_verifies_goes_before_the_next_zero_however_long_that_one_took(
+    idle: Site,
+) -> None:
+    idle.tell(IdleOrdered("i"))
+    token = idle.state.token
+    idle._queue.clear()
+    idle.at += 9.0
+    effects = idle.tell(WriteDone(WriteKind.IDLE, token, WriteResult.ACCEPTED))
+    assert ReadEcho() in effects
+    assert not [one for one in effects if isinstance(one, WriteIdle)]
+    idle.at += 1.9
+    assert not [one for one in idle.tell(Tick()) if isinstance(one, WriteIdle)]
+    idle.at += 0.2
+    assert [one for one in idle.tell(Tick()) if isinstance(one, WriteIdle)]
 
 
 def test_an_accepted_zero_that_the_echo_does_not_show_is_repeated(active: Site) -> None:
