@@ -121,6 +121,7 @@ class Gateway:
         self._swapping = threading.Lock()  # held while sessions are replaced, or ended for good
         self._looked_s = self._awake_s = started.mono_s  # of ``_feed``
         self._owed: set[str] = set()  # assets that wait for zero
+        self._ceded: set[str] = set()  # those that are the site's
         self._dark: list[str] = []  # threads that made no progress at the last look
         self._doers: dict[type, Callable[[Any], None]] = {
             effects.StoreBatch: lambda order: self._store.append_later(order.batch),
@@ -136,6 +137,7 @@ class Gateway:
             effects.ReportStatus: lambda order: notify.send(STATUS=order.text),
             effects.ApplySettings: self._swaps.put,
             effects.Hurry: self._hurry,
+            effects.HandsOff: self._hands_off,
             effects.GiveWay: self._give_way,
             effects.FollowEpoch: lambda order: self._uplink.follow(order.epoch),
         }
@@ -191,6 +193,7 @@ class Gateway:
             post=self._post,
         )
         self._demand(asset.id)
+        self._sessions[asset.id].hands_off(on=asset.id in self._ceded)
 
     def _perform(self, effect: object) -> None:
         """Hand one order of the core to whoever carries it out; never waits."""
@@ -199,6 +202,11 @@ class Gateway:
     def _hurry(self, order: effects.Hurry) -> None:
         (self._owed.add if order.on else self._owed.discard)(order.asset)
         self._demand(order.asset)
+
+    def _hands_off(self, order: effects.HandsOff) -> None:
+        (self._ceded.add if order.on else self._ceded.discard)(order.asset)
+        if (session := self._sessions.get(order.asset)) is not None:
+            session.hands_off(on=order.on)
 
     def _give_way(self, order: effects.GiveWay) -> None:
         if (session := self._sessions.get(order.asset)) is not None:

@@ -156,6 +156,17 @@ class Hurry:
 
 
 @dataclass(frozen=True, slots=True)
+class HandsOff:
+    """The site has the authority over this battery, or no more.
+
+    While it has, nothing but the heartbeat may leave.
+    """
+
+    asset: str
+    on: bool
+
+
+@dataclass(frozen=True, slots=True)
 class GiveWay:
     """A heartbeat that waits in the field comes back: less power goes before it."""
 
@@ -191,6 +202,7 @@ Effect = (
     | ReportStatus
     | ApplySettings
     | Hurry
+    | HandsOff
     | GiveWay
     | FollowEpoch
     | Stop

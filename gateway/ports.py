@@ -149,6 +149,13 @@ class Pathway(Protocol):
         """
         ...
 
+    def hands_off(self, *, on: bool) -> None:
+        """The site has the authority, or no more.
+
+        While it has, all but a heartbeat that waits, or was handed over and not begun, has FAILED.
+        """
+        ...
+
     def give_way(self) -> None:
         """A heartbeat that waits its turn has FAILED, unless it is to go before any read."""
         ...

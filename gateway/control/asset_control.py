@@ -253,6 +253,12 @@ class AssetControl:
         return state.owes_zero() and demand is not None and now.mono_s < demand.overdue_at
 
     @property
+    def hands_off(self) -> bool:
+        """Whether nothing but the heartbeat may leave: it is the site's, or another master's."""
+        state = self.controller.state
+        return state.local or state.phase is Phase.LOCAL
+
+    @property
     def unsettled(self) -> bool:
         """Whether a setpoint may be in force, or zero is not verified: a reload must wait.
 

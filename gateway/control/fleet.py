@@ -26,7 +26,7 @@ from gateway.control.rules.shared import NOTHING, Burden
 from gateway.control.sharing import Sharing
 from gateway.control.watchdog.obligation import assets_in_force, obligation
 from gateway.control.watchdog.state import POWERED
-from gateway.effects import Answer, Effect, Hurry, Publish, Record
+from gateway.effects import Answer, Effect, HandsOff, Hurry, Publish, Record
 from gateway.uplink import messages
 from gateway.uplink.allowance import Allowance
 
@@ -60,6 +60,8 @@ class Fleet:
         self.news = False  # what birth says of control may have changed
         self._zeroing: set[str] = set()  # assets that a zero is owed to, and could reach
         self._hurried: set[str] = set()  # those of them that the field was told of
+        self._local: set[str] = set()  # assets that are the site's, or another master's
+        self._ceded: set[str] = set()  # as _hurried
         self._free_pct = 0.0
         # Of answers to challenges: a genuine one beyond it comes again in 5 s.
         self._allowed = Allowance(ANSWERS_PER_S, 1.0)
@@ -99,7 +101,7 @@ class Fleet:
         old, kept = self._site, self._controls
         self._enrol(site)
         self._controls, out = {}, []
-        self._wakes, self._zeroing, self.news = {}, set(), True
+        self._wakes, self._zeroing, self._local, self.news = {}, set(), set(), True
         for name, asset in self._assets.items():
             control = kept.get(name)
             same = before.get(name) == asset and (old.maps[name].digest == site.maps[name].digest)
@@ -296,6 +298,7 @@ class Fleet:
             newest = max(newest, control.controller.state.lease.newest)
             self.news = self.news or control.is_news()
             (self._zeroing.add if control.owes_zero(now) else self._zeroing.discard)(name)
+            (self._local.add if control.hands_off else self._local.discard)(name)
         if newest > self._challenged:
             self._challenged = newest
             out.insert(0, self._challenge(newest, now))
@@ -303,6 +306,9 @@ class Fleet:
         changed = sorted(self._zeroing ^ self._hurried)
         out[:0] = [Hurry(name, name in self._zeroing) for name in changed]
         self._hurried = set(self._zeroing)
+        changed = sorted(self._local ^ self._ceded)
+        out[:0] = [HandsOff(name, name in self._local) for name in changed]
+        self._ceded = set(self._local)
         self._due = min(self._wakes.values(), default=math.inf)
         return out
 

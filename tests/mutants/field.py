@@ -17,6 +17,30 @@ MUTANTS = (
         _PURE + "test_power_that_can_still_be_stopped_is_stopped_when_zero_is_demanded",
     ),
     Mutant(
+        "what waits does not leave once the site has the authority",
+        f"{_ROOM}/session.py",
+        "            self._take_back(lambda one: one.purpose is not Purpose.BEAT, LOCAL)\n",
+        "            pass\n",
+        _REAL
+        + "test_a_stop_that_waits_behind_a_read_does_not_leave_once_the_site_has_the_authority",
+    ),
+    Mutant(
+        "no control follows the one that was on the wire when the site took the authority",
+        f"{_ROOM}/operation.py",
+        "elif self.purpose is not Purpose.BEAT and self._licence.local():",
+        "elif False:",
+        _REAL
+        + "test_a_request_of_two_controls_ends_where_the_site_takes_the_authority_between_them",
+    ),
+    Mutant(
+        "the field is told that the site has the authority",
+        "gateway/control/fleet.py",
+        "out[:0] = [HandsOff(name, name in self._local) for name in changed]",
+        "pass",
+        "tests/unit/control/test_fleet.py::"
+        "test_that_the_site_has_the_authority_is_published_before_anything_else_of_that_instant",
+    ),
+    Mutant(
         "power under way is stopped when its time is over",
         f"{_ROOM}/operation.py",
         "return math.inf if self.started and heard else self.by",
@@ -142,8 +166,8 @@ MUTANTS = (
     Mutant(
         "the demand is published before any output",
         "gateway/control/fleet.py",
-        "out[:0] = [",
-        "out += [",
+        "out[:0] = [Hurry(",
+        "out += [Hurry(",
         "tests/unit/control/test_fleet.py"
         "::test_a_demand_for_zero_is_published_before_the_zero_and_for_its_battery_alone",
     ),

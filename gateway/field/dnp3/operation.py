@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+LOCAL = "not sent: the site has the authority"
 ZERO_DEMANDED = "not sent: zero is demanded"
 LESS_POWER = "not sent: less power goes before it"
 
@@ -31,6 +32,7 @@ class Licence(NamedTuple):
 
     now: Callable[[], Now]
     demanded: Callable[[], bool]  # zero is owed to the battery
+    local: Callable[[], bool]  # the site has the authority
 
 
 class Operation:
@@ -93,12 +95,14 @@ class Operation:
         return math.inf if self.started and heard else self.by
 
     def judge(self) -> None:
-        """Find it faulty where it waited too long, or moves power while zero is demanded."""
+        """Find it faulty where it waited too long, or may not leave any more."""
         late_s = self._licence.now().mono_s - self.by
         if self._fault:
             return
         if late_s > 0:
             self._fault = f"not sent: {late_s:.1f} s too late"
+        elif self.purpose is not Purpose.BEAT and self._licence.local():
+            self._fault = LOCAL
         elif self.purpose is Purpose.POWER and self._licence.demanded():
             self._fault = ZERO_DEMANDED
 

@@ -19,7 +19,7 @@ from gateway.field.dnp3 import headers, reads, supervise
 from gateway.field.dnp3 import words as w
 from gateway.field.dnp3.fragments import SKEW_MS, AttributeHandler, FragmentHandler
 from gateway.field.dnp3.iin import EVENTS_WAIT, names, refusal
-from gateway.field.dnp3.operation import LESS_POWER, ZERO_DEMANDED, Licence, Operation
+from gateway.field.dnp3.operation import LESS_POWER, LOCAL, ZERO_DEMANDED, Licence, Operation
 from gateway.field.dnp3.stack import EndedTask, Stack
 from gateway.field.dnp3.time_sync import TimeSync
 from gateway.field.dnp3.waiting import WaitingOperations
@@ -95,7 +95,8 @@ class Dnp3Session:
         self._operations = WaitingOperations()
         self._operation: Operation | None = None  # the last one that was handed to opendnp3
         self._demanded = False  # zero is owed to the battery; written by whoever publishes it
-        self._licence = Licence(now, lambda: self._demanded)
+        self._local = False  # the site has the authority; as that
+        self._licence = Licence(now, lambda: self._demanded, lambda: self._local)
         self._giving = False  # a heartbeat that waits gives way
         self._stack: Stack | None = None
         self._stacks = 0
@@ -169,6 +170,11 @@ class Dnp3Session:
         self._demanded = on
         self._tell(None, w.ZeroDemanded(on))
 
+    def hands_off(self, *, on: bool) -> None:
+        """The site has the authority, or no more; holds from this instant on."""
+        self._local = on
+        self._tell(None, w.OperateAsked())
+
     def give_way(self) -> None:
         """A heartbeat that waits for its turn is not sent: less power goes before it."""
         self._giving = True
@@ -213,6 +219,8 @@ class Dnp3Session:
             news = isinstance(event, w.ZeroDemanded)
             gone = (Purpose.POWER, Purpose.BEAT) if news else (Purpose.POWER,)
             self._take_back(lambda one: one.purpose in gone, ZERO_DEMANDED)
+        if self._local:
+            self._take_back(lambda one: one.purpose is not Purpose.BEAT, LOCAL)
         if self._giving:
             self._giving = False
             self._take_back(lambda one: one.purpose is Purpose.BEAT and not one.first, LESS_POWER)

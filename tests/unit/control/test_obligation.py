@@ -917,6 +917,24 @@ def test_a_stop_that_waits_for_the_disk_does_not_leave_in_local() -> None:
     made.until(lambda: made.written("BO1") == [CrobOp.PULSE_ON])
 
 
+def test_a_stop_that_the_session_holds_does_not_leave_in_local_and_stays_owed() -> None:
+    made = ControlSite().ready()
+    made.plant.latency_s = 8.0  # behind a request
+    made.ask("estop")
+    made.until(lambda: made.written("BO1") == [CrobOp.PULSE_ON])
+    made.rtac.local = True
+    made.until(lambda: made.control().controller.state.local)
+    assert made.rtac.stopped == 0
+    made.run(10)
+    assert made.rtac.stopped == 0
+    assert "the stop is owed" in reasons(made)
+    made.power_on()
+    made.run(5)
+    assert "the stop is owed" in reasons(made), "also over a restart"
+    made.rtac.local = False
+    made.until(lambda: made.rtac.stopped == 1)
+
+
 def test_a_stop_that_was_owed_is_not_sent_twice_over_a_kill() -> None:
     made = active()
     made.rtac.local = True
