@@ -187,7 +187,7 @@ class Gateway:
         self._sessions[asset.id] = Dnp3Session(
             engine,
             asset,
-            critical=points_map.critical_points,
+            critical=points_map.polled_points,
             store=intake.store,
             poll_done=intake.flush,
             post=self._post,

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from gateway import events
 from gateway.asset import description
 from gateway.asset.fingerprint import Fingerprint
+from gateway.asset.possible import PossibleValues
 from gateway.effects import Effect, ForgetShipped, Log, Poll, Publish, StoreBatch
 from gateway.measured import Quality
 from gateway.normalize.fold import Battery
@@ -65,6 +66,7 @@ class Monitor:
         self._gateway = gateway
         self._matched = matched
         self.battery = Battery(points_map, asset)  # control looks at it, and changes nothing
+        self.possible = PossibleValues(points_map.polled_points)  # likewise
         self._fingerprint = Fingerprint.start(points_map, asset)
         bands = dead_bands(points_map, capacity_wh=asset.capacity_wh)
         self._publication = Publication(bands)
@@ -150,6 +152,7 @@ class Monitor:
 
     def _fragment(self, event: events.FragmentStored, now: Now) -> list[Effect]:
         self.battery.fold(event.points, event.at)
+        self.possible.take(event)
         self._first_by = None
         self._publication = self._publication.noted(now.mono_s)
         return self._doubt(event, now)

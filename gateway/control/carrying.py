@@ -90,6 +90,11 @@ class Carrying:
         return next((one for one in self._under.values() if one.power), None)
 
     @property
+    def verifying(self) -> bool:
+        """Whether one waits for measured power to follow."""
+        return any(one.executor.phase is JobPhase.POWER for one in self._under.values())
+
+    @property
     def busy(self) -> bool:
         """Whether a command without power is among them."""
         jobs = [*self._accepted.values(), *(one.accepted for one in self._under.values())]

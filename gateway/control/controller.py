@@ -251,6 +251,7 @@ class Controller:
             self.jobs.accepted,
             self.jobs.under,
             measured_w=self.view.power_w(now),
+            read_w=self.view.power_read_w(now),
             largest=Burden(asset.max_charge_w, asset.max_discharge_w),
             deadband_w=deadband_w(self._map, asset.nameplate_w),
         )
@@ -350,7 +351,8 @@ class Controller:
         self._turn.then(watchdog_events.Tick())
 
     def _fragment(self, event: events.FragmentStored, now: Now) -> None:
-        self._turn.then(*self._sight.fragment(event, self.facts(now), now))
+        verifying = self.jobs.verifying
+        self._turn.then(*self._sight.fragment(event, self.facts(now), now, verifying=verifying))
         self._look_soon(now)
 
     def _indications(self, event: events.IinReceived, now: Now) -> None:
@@ -377,7 +379,7 @@ class Controller:
 
     def _look(self, _: LookDue, now: Now) -> None:
         self._sight.look(now)
-        self._turn.then(JudgeDue(), LimitDue())
+        self._turn.then(*self._sight.asks(now), JudgeDue(), LimitDue())
         self.jobs.look_all()
 
     def _judge(self, _: JudgeDue, now: Now) -> None:

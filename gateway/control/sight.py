@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from gateway.control.execution.job import Looked
 from gateway.control.inward import Asked
 from gateway.control.rules.field_view import FieldView
-from gateway.control.rules.limits import Ceiling, SocWindow, site_limits
+from gateway.control.rules.limits import Ceiling, SocWindow, site_limits, trusted
 from gateway.control.watchdog import events as watchdog_events
 from gateway.measured import Quality
 from gateway.points.decode import flag_quality
@@ -64,6 +64,7 @@ class Sight:
         self._read: dict[str, tuple[Measured | None, float]] = {}  # echo -> read, received at
         self._read_at: dict[str, float] = {}  # point -> monotonic s of its last static read
         self._asked_at = -math.inf
+        self._owes_read = False  # an event came, and no read was ordered since
 
     def _adopt(self, settings: SafetySettings) -> None:
         self.site = site_limits(self._asset, settings)
@@ -87,8 +88,10 @@ class Sight:
         return found if self.share is None else found.within(self.share(now))
 
     def looked(self, one: Execution, now: Now) -> Looked:
-        """What an executor sees."""
-        return Looked(self.echoes(one, now), self.view.power_w(now))
+        """What an executor sees: of power, too, only what was asked for since the last answer."""
+        answered_at = max(one.since.values(), default=-math.inf)
+        read = self._read_at.get(self.view.power_point, -math.inf) >= answered_at
+        return Looked(self.echoes(one, now), self.view.power_read_w(now) if read else None)
 
     def echoes(self, one: Execution, now: Now) -> dict[str, Measured | None]:
         """What the points that ``one`` has written, or is writing, say of it.
@@ -119,17 +122,18 @@ class Sight:
     # --- what is news to the watchdog ----------------------------------------------------------
 
     def fragment(
-        self, event: events.FragmentStored, facts: Facts, now: Now
+        self, event: events.FragmentStored, facts: Facts, now: Now, *, verifying: bool = False
     ) -> tuple[watchdog_events.Event | Asked, ...]:
         """What a fragment says of authority, echo, power and the RTAC's own heartbeat.
 
         Only the present counts: an event may be old, whatever its time says. It takes authority
-        away at once; for everything else it only asks for a static read.
+        away at once; for everything else it only asks for a static read, as do those of what
+        ``FieldView.read`` believes of them, and of power while an executor is ``verifying``.
         """
-        return tuple(self._fragment(event, facts, now))
+        return tuple(self._fragment(event, facts, now, verifying=verifying))
 
     def _fragment(
-        self, event: events.FragmentStored, facts: Facts, now: Now
+        self, event: events.FragmentStored, facts: Facts, now: Now, *, verifying: bool
     ) -> Iterator[watchdog_events.Event | Asked]:
         view, names = self.view, {raw.point for raw in event.points}
         watched = view.points | view.feedback_points | {row.echo for row in self.rows}
@@ -146,10 +150,26 @@ class Sight:
             beat = view.echoes((view.beat_point,), now)[view.beat_point]
             if beat is not None and isinstance(beat.value, int | float):
                 yield watchdog_events.DerHeartbeatRead(int(beat.value))
-        wanted = view.authority_points | view.echo_points
-        if old & wanted and now.mono_s >= self._asked_at + ASK_S:
-            self._asked_at = now.mono_s
-            yield Asked()
+        wanted = view.authority_points | view.echo_points | view.told_points
+        if verifying:
+            wanted |= {view.power_point}
+        self._owes_read = self._owes_read or bool(old & wanted) or self._soc_is_told(old, now)
+        yield from self.asks(now)
+
+    def asks(self, now: Now) -> tuple[Asked, ...]:
+        """A read that events asked for, as soon as its time has come."""
+        if not self._owes_read or now.mono_s < self._asked_at + ASK_S:
+            return ()
+        self._owes_read, self._asked_at = False, now.mono_s
+        return (Asked(),)
+
+    def _soc_is_told(self, old: set[str], now: Now) -> bool:
+        """Whether an event of the state of charge takes power away: it comes every few seconds."""
+        row = self.view.map.row("soc")
+        if row is None or row.point not in old or (soc := self.view.soc(now)) is None:
+            return row is not None and row.point in old
+        read = trusted(self.view.static(now)(row))
+        return read is None or self.window.handle(soc) != self.window.handle((read, read))
 
     def _taken(
         self, points: frozenset[str] | set[str], asked_at: float, now: Now
@@ -200,8 +220,7 @@ class Sight:
     def look(self, now: Now) -> None:
         """Note that the field is judged at ``now``."""
         self._looked_at, self.look_at = now.mono_s, now.mono_s + LOOK_S
-        soc = self.view.soc_pct(now)
-        if soc is not None:
+        if (soc := self.view.soc(now)) is not None:
             self.window = self.window.handle(soc)
 
     def interlocks(

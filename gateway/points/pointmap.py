@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING
 
 from gateway.points.mappoint import CHARGE, DISCHARGE, MapPoint
 from gateway.points.raw import parse_point
-from gateway.points.roles import COMMAND_ROLES, CRITICAL_ROLES, ROLES, SIGNED_ROLES, UNITS
+from gateway.points.roles import (
+    COMMAND_ROLES,
+    CRITICAL_ROLES,
+    ROLES,
+    SIGNED_ROLES,
+    UNITS,
+    WITHDRAWING_ROLES,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -148,6 +155,18 @@ class PointsMap:
         feedback = {row.feedback for row in self.points if row.command and row.feedback}
         return frozenset(
             row.point for row in self.points if row.role in CRITICAL_ROLES or row.name in feedback
+        )
+
+    @property
+    def polled_points(self) -> frozenset[str]:
+        """Points of the critical read: the critical ones, and what takes power away or bounds it.
+
+        Control believes an event of these until they are read, so they are read as often.
+        """
+        if self.control is None:
+            return self.critical_points
+        return self.critical_points | frozenset(
+            row.point for row in self.points if row.role in WITHDRAWING_ROLES or row.tells_faults
         )
 
 

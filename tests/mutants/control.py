@@ -47,6 +47,8 @@ _intake = _in("intake")
 _intake_of_asset = _in("intake", "asset_control")
 _fleet = _in("fleet")
 _view = _in("rules/field_view")
+_least = _in("rules/least", "rules/field_view")
+_measured = _in("sight", "sight")
 _operator = _in("operator")
 _trial = _in("trial", "asset_control")
 _shared = _in("rules/shared")
@@ -485,7 +487,83 @@ _FIELD = (
         "an event gives no authority back",
         "watchdog_events.LocalSeen) or not old & view.authority_points:",
         "watchdog_events.LocalSeen) or True:",
-        "test_an_event_of_any_age_takes_the_authority_away_and_none_gives_it_back",
+        "test_an_event_gives_no_authority_back_that_the_answer_to_a_write_denied",
+    ),
+    Mutant(
+        "an event is undone by a read that was asked for after it came",
+        "gateway/asset/possible.py",
+        "for key, one in said.items() if one[1] > asked}:",
+        "for key, one in said.items() if False}:",
+        "tests/unit/asset/test_possible.py::"
+        "test_an_event_is_possible_until_a_read_that_was_asked_for_after_it",
+    ),
+    Mutant(
+        "what nobody asked for is as an event",
+        "gateway/asset/possible.py",
+        "if raw.event or math.isinf(asked):",
+        "if raw.event:",
+        "tests/unit/asset/test_possible.py::"
+        "test_a_static_value_that_nobody_asked_for_is_as_an_event",
+    ),
+    _view(
+        "an event that takes power away stays until a read",
+        "return events if static is None else (static, *events)",
+        "return (events or (static,))[-1:] if static else events",
+        "test_no_event_undoes_what_an_event_took_away",
+    ),
+    _view(
+        "what was not read for 15 s is not known",
+        "if now.mono_s - read_at < CRITICAL_STALE_S:",
+        "if True:",
+        "test_what_was_not_read_for_15_s_is_stale_whatever_events_said_meanwhile",
+    ),
+    _view(
+        "what no read ever said is not known",
+        "quality=max(events[-1].quality, Quality.STALE))",
+        "quality=events[-1].quality)",
+        "test_what_no_read_ever_said_is_not_known_whatever_events_say",
+    ),
+    _view(
+        "a fault bit stays until its word is read",
+        "for raw in (*read, *possible.events(row.point)):",
+        "for raw in ():",
+        "test_a_fault_bit_of_a_word_stays_until_the_word_is_read",
+    ),
+    _view(
+        "a meter's event leaves no more room than what was read",
+        "return read.within(heard)",
+        "return heard",
+        "test_an_event_of_a_transformers_meter_leaves_no_more_room_than_what_was_read",
+    ),
+    _least(
+        "of a limit's values the least counts",
+        "return min(found, key=lambda one: trusted(one) or 0.0)",
+        "return found[0]",
+        "test_a_limit_is_the_least_of_its_read_and_its_events",
+    ),
+    _least(
+        "one value that is not good makes a point unknown",
+        "    if doubtful:\n        return doubtful[0]\n",
+        "",
+        "test_no_event_undoes_what_an_event_took_away",
+    ),
+    _measured(
+        "power that follows was asked for since the write's answer",
+        "self.view.power_read_w(now) if read else None",
+        "self.view.power_read_w(now)",
+        "test_an_event_shows_no_power_that_followed",
+    ),
+    _measured(
+        "an event shows no power that followed",
+        "self.view.power_read_w(now) if read else None",
+        "self.view.power_w(now)",
+        "test_an_event_shows_no_power_that_followed",
+    ),
+    _measured(
+        "an event that comes while a read is awaited is read, too",
+        "self._owes_read = self._owes_read or",
+        "self._owes_read = now.mono_s >= self._asked_at + ASK_S and",
+        "test_an_event_that_comes_while_a_read_is_awaited_is_read_a_second_later",
     ),
     _in("controller", "obligation")(
         "while something is in force the larger w holds",
@@ -513,7 +591,7 @@ _FIELD = (
     ),
     _view(
         "one point that says local is enough",
-        "if known and measured is not None and measured.value not in ours:",
+        "if known and measured is not None and not permits(role, measured.value):",
         "if False:",
         "test_one_that_says_local_is_enough_and_what_is_not_known_gives_no_authority",
     ),

@@ -25,7 +25,7 @@ def zero_path(points_map: PointsMap, response_s: float) -> ZeroPath:
         response_s=response_s,
         controls=2 if split else 1,  # which of the two carries power may not be known
         sbo=control is not None and control.op_setpoint == "sbo",
-        reads=max(1, request_count(points_map.critical_points)),
+        reads=max(1, request_count(points_map.polled_points)),
         dead_man=dead_man_testable(points_map),
         reversion=has_reversion(points_map),
     )

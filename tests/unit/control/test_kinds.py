@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from gateway.config.safety import SharedLimitSettings
-from gateway.control.watchdog.words import Phase
+from gateway.control.phases import Phase
 from tests.fixtures.control_files import LIMIT_W, LIMITS, site
 from tests.fixtures.rude_maps import KINDS, rude_map
 from tests.fixtures.rude_site import RudeSite
