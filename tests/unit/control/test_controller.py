@@ -566,7 +566,8 @@ def test_a_heartbeat_that_the_session_holds_gives_way_to_less_power() -> None:
     made.until(lambda: made.operates[-1] is not before)
     beat = made.operates[-1]
     assert beat.purpose is Purpose.BEAT
-    event_of(made, "AI6", 300.0)  # available
+    made.plant.avail_w = 300_000.0
+    event_of(made, "AI6", 300.0)
     made.run(0.25)
     assert made.to_field[-1] == effects.GiveWay("bess-1")
     made.post(events.Operated("bess-1", beat.token, NOT_SENT, made.now()))
