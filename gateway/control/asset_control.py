@@ -507,7 +507,9 @@ class AssetControl:
     # --- how it is described -------------------------------------------------------------------
 
     def owes_zero(self, now: Now) -> bool:
-        """Whether zero is being ordered, within V of its demand."""
+        """Whether zero is being ordered, within V of its demand, or power must be held back."""
+        if self.controller.overstays:
+            return True
         state = self.controller.state
         demand = state.demand
         return state.owes_zero() and demand is not None and now.mono_s < demand.overdue_at

@@ -277,6 +277,11 @@ class Controller:
         return found
 
     @property
+    def overstays(self) -> bool:
+        """Whether power is on its way that may not leave any more: the site took the authority."""
+        return self._outputs.powering and self.state.phase not in POWERED
+
+    @property
     def dispatch(self) -> Execution | None:
         """The power command that is being carried out or in force."""
         return next((one for one in self._executions.values() if one.power), None)

@@ -64,6 +64,12 @@ _WAY_OUT = (
         "            if False:\n",
         "tests/unit/field/test_intake.py::test_a_wait_that_begins_while_zero_is_owed_is_short",
     ),
+    _in("asset_control", "fleet")(
+        "power is called back when the site takes the authority",
+        "        if self.controller.overstays:\n            return True\n",
+        "",
+        "test_power_that_the_session_holds_when_the_site_takes_the_authority_is_called_back",
+    ),
     _fleet(
         "each battery that zero is owed to is hurried",
         "changed = sorted(self._zeroing ^ self._hurried)",

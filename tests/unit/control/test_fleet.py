@@ -317,6 +317,23 @@ def test_each_battery_that_zero_is_owed_to_is_hurried_until_it_is_verified() -> 
     assert sorted(off) == [("bess-1", False), ("bess-2", False)]
 
 
+def test_power_that_the_session_holds_when_the_site_takes_the_authority_is_called_back() -> None:
+    made = ControlSite()
+    made.activate()
+    made.run(3)
+    made.plant.latency_s = 2.0
+    made.command("setpoint", powerW=300_000)
+    made.until(lambda: made.operates[-1].purpose == "power")
+    made.hurried.clear()
+    made.rtac.local = True
+    made._read(made.plant, "critical")  # the power's answer is still to come
+    assert made.phase() is Phase.LOCAL
+    assert made.hurried == [("bess-1", True)]
+    made.run(20)
+    assert made.phase() is Phase.LOCAL
+    assert made.hurried == [("bess-1", True), ("bess-1", False)]
+
+
 def test_a_demand_for_zero_is_published_before_the_zero_and_for_its_battery_alone() -> None:
     made = ControlSite(site("bess-1", "bess-2"))
     made.activate(asset="bess-1")
