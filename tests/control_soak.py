@@ -53,7 +53,7 @@ WORDS: dict[str, dict[str, Any]] = {
 VERBS = ("idle", "disarm", "release", "reserve", "mode", "alarm_reset", "estop")
 OTHER = "sha256:" + "c" * 64
 STATUSES = tuple(range(1, 19))
-TRANSFORMER = '[asset.transformer]\nid = "TR-7"\nrating_kva = 1875\nenforce = true\n'
+TRANSFORMER = '[asset.transformer]\nid = "TR-7"\nrating_kva = 1500\nenforce = true\n'
 
 
 class Life:
@@ -164,13 +164,15 @@ class Life:
 
     def arm(self) -> None:
         site, name = self.site, self.name
-        site.ask("reset", asset=name)
-        if self.chance.random() < 0.7:
-            self.heal()
+        if self.chance.random() < 0.8 and site.phase(name) is not Phase.ARMED:
+            self.mend()
+            site.run(self.chance.choice((5.0, 10.0)))
+            site.ask("enable-control", asset=name)
+            site.ask("reset", asset=name)
             site.run(self.chance.choice((1.0, 35.0, 45.0)))
         id_ = site.command("arm", OPS, CHIEF, asset=name)
         site.ask("approve", id=id_)
-        for _ in range(self.chance.choice((1, 2, 4))):
+        for _ in range(self.chance.choice((1, 4, 8))):
             if site.phase(name) in (Phase.ARMED, Phase.ACTIVE):
                 site.command(
                     "setpoint",

@@ -187,4 +187,12 @@ MUTANTS = (
         "tests/unit/control/execution/test_outputs.py"
         "::test_a_heartbeat_that_is_out_gives_way_to_less_power_once_and_to_nothing_else",
     ),
+    Mutant(
+        "power that is only selected is stopped once the site has the authority",
+        "gateway/field/dnp3/operation.py",
+        "if self._licence.demanded() or self._licence.local():",
+        "if self._licence.demanded():",
+        "tests/integration/field/test_zero_first.py::"
+        "test_power_whose_select_is_not_answered_never_operates_once_the_site_has_the_authority",
+    ),
 )

@@ -241,7 +241,8 @@ MUTANTS = (
         "gateway/app.py",
         "        engine = Engine(post=self._post, asset=asset.id)\n",
         "        engine = next(iter(self._engines.values()), None) or Engine(post=self._post)\n",
-        "tests/integration/daemon/test_life.py",
+        "tests/integration/daemon/test_life.py::"
+        "test_a_reload_adds_and_removes_a_battery_and_leaves_the_others_alone",
     ),
     Mutant(
         "kind 12: a commit is waited for, whatever is demanded",

@@ -90,7 +90,7 @@ class Operation:
         """
         if self.purpose is not Purpose.POWER or self.over or (self.started and not self._sbo):
             return math.inf
-        if self._licence.demanded():
+        if self._licence.demanded() or self._licence.local():
             return -math.inf
         return math.inf if self.started and heard else self.by
 

@@ -29,7 +29,7 @@ def press(
     """Drop the connection where power must not leave over it, or zero cannot."""
     if now.s >= now.stop_s:
         demanded = math.isinf(now.stop_s)
-        why = "zero is demanded" if demanded else "its time is over"
+        why = "it may not leave any more" if demanded else "its time is over"
         cause = f"power was being written, and {why}"
         return connection.drop(state, now, orders, cause, waited=False)
     if math.isinf(now.urgent_s) and state.held:

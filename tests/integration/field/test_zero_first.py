@@ -94,6 +94,21 @@ def test_power_whose_select_is_not_answered_never_operates_after_zero_is_demande
     core.wait(ConnectionDropped)
 
 
+def test_power_whose_select_is_not_answered_never_operates_once_the_site_has_the_authority(
+    rtac: RawRtac, session_to: Sessions, core: Recorder
+) -> None:
+    session = session_to(rtac.port, response_timeout_s=5, **QUIET)
+    core.wait(SessionUp)
+    rtac.mute = {Function.SELECT}
+    power = order(session, POWER_W, Purpose.POWER, sbo=True)
+    rtac.wait(writes(300_000))
+    session.hands_off(on=True)
+    assert power.next().stage is Stage.SELECT
+    core.wait(ConnectionDropped)
+    functions = [one.function for one in rtac.asked if writes(300_000)(one)]
+    assert functions == [Function.SELECT]
+
+
 def test_power_that_waits_behind_a_read_does_not_leave_after_zero_is_demanded(
     rtac: RawRtac, session_to: Sessions, core: Recorder
 ) -> None:

@@ -744,7 +744,7 @@ def test_power_that_can_still_be_stopped_is_stopped_when_zero_is_demanded() -> N
     run = Script().up()
     run(1, w.OperateAsked())
     run.stop_s = -math.inf
-    cause = "power was being written, and zero is demanded"
+    cause = "power was being written, and it may not leave any more"
     assert run(1.1, w.ZeroDemanded(on=True)) == [
         w.TellDropped(cause),
         w.Disconnect(keep=True),
