@@ -15,8 +15,10 @@ from gateway import events
 from gateway.asset import description
 from gateway.asset.fingerprint import Fingerprint
 from gateway.asset.possible import PossibleValues
+from gateway.clock import local_time
 from gateway.effects import Effect, ForgetShipped, Log, Poll, Publish, StoreBatch
 from gateway.measured import Quality
+from gateway.normalize.alarms import CRITICAL
 from gateway.normalize.fold import Battery
 from gateway.normalize.publish import Publication, dead_bands
 from gateway.normalize.state import body
@@ -364,6 +366,13 @@ class Monitor:
             quality = self._state.quality
             if quality >= Quality.STALE:
                 found.append(f"its state is {quality.label}")
+        if self._state is not None:
+            found += [
+                f"critical {kind} {one.code}: look at the battery; since {local_time(one.since_ms)}"
+                for kind, active in (("fault", self._state.faults), ("alarm", self._state.alarms))
+                for one in active
+                if one.priority == CRITICAL
+            ]
         if not self._matched:
             found.append("no points map matches its firmware")
         if self._fingerprint.verdict:

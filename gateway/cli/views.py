@@ -86,6 +86,8 @@ def status(answer: dict[str, Any]) -> str:
 def control_lines(control: Mapping[str, Any]) -> list[str]:
     """Control of one asset; an older daemon says no more than state and reasons."""
     first = f"control {control['state']}{_because(plain(', '.join(control['reasons'])))}"
+    if user := control.get("disabledBy"):
+        first += f", disabled by {plain(user)}"
     if approval := control.get("approval"):
         first += f", approval {approval}"
     if control.get("enabled") and (lease_s := control.get("leaseS")) is not None:

@@ -30,7 +30,7 @@ def estop(control: AssetControl, user: str, now: Now) -> Acted:
         return [], f"{control.name} is in MONITOR: {NO_STOP}"
     text = LOCAL_STOP if state.local else "stop ordered"
     out = control.records.act(user, "estop", text, now)
-    return out + control.controller.tell(watchdog_events.EstopOrdered(""), now), ""
+    return out + control.controller.estop("", f"operator:{user}", now), ""
 
 
 def idle(control: AssetControl, user: str, now: Now) -> Acted:

@@ -46,7 +46,7 @@ from gateway.control.inward import (
     TimePassed,
     ToJob,
 )
-from gateway.control.phases import Phase
+from gateway.control.phases import Lasting, Phase
 from gateway.control.rules.readiness import has_reversion, heartbeat_kind, heartbeat_range
 from gateway.control.rules.shared import Burden
 from gateway.control.sight import Sight
@@ -105,7 +105,9 @@ class Controller:
         self._sight = Sight(asset, points_map, monitor, safety.settings, now)
         self._outputs = Outputs(asset.id, tokens)
         self._turn = turn = Turn()
-        self._force = ForceRecord(asset, points_map, start.owed, records, tokens, turn)
+        self._force = ForceRecord(
+            asset, points_map, start.owed, start.lasting, records, tokens, turn
+        )
         self.jobs = Carrying(monitor, records, self._sight, self._outputs, turn)
         self.safety = safety
         self._idle_w = start.idle_w
@@ -129,7 +131,8 @@ class Controller:
         self._runs = False  # a pass is under way
         self._taken: tuple[float, Commitment] | None = None  # monotonic s, of what is shared
         self._releasing = False
-        self._alarmed = False  # this demand's refusal was told
+        self.refused_with = ""  # the status by which this demand's zero is refused, once told
+        self._stopped_by = ""  # who ordered ESTOP
         self.beats = 0  # heartbeats that the RTAC accepted
         self._beat_since = now.mono_s  # since when the dead-man was not fed, at least
         self.beat_at: float | None = None  # monotonic s of the last one
@@ -204,6 +207,11 @@ class Controller:
     def phase(self) -> Phase:
         """The watchdog's."""
         return self.state.phase
+
+    @property
+    def lasting(self) -> Lasting | None:
+        """LATCHED, ESTOP or a yield: since when, and by whom."""
+        return self._force.lasting
 
     @property
     def view(self) -> FieldView:
@@ -284,6 +292,13 @@ class Controller:
         """Give the watchdog a command's order; results follow."""
         self._orders.give(id_, actor)
         return self._run(event, now)
+
+    def estop(self, id_: str, actor: str, now: Now) -> list[Effect]:
+        """Stop, and stay stopped; ``id_`` "" where somebody on the box orders it."""
+        if self.state.phase is not Phase.ESTOP:
+            self._stopped_by = actor
+        order = watchdog_events.EstopOrdered(id_)
+        return self.order(order, id_, actor, now) if id_ else self.tell(order, now)
 
     def release(self) -> None:
         """The next zeros also switch the mode off."""
@@ -466,10 +481,10 @@ class Controller:
     def _alarm(self, outcome: Outcome, now: Now) -> None:
         """Tell once a demand that zero is refused."""
         found = after_idle(outcome)
-        if found not in (IdleNext.RETRY_ALARM, IdleNext.RETRY_ALARM_LATCH) or self._alarmed:
+        if found not in (IdleNext.RETRY_ALARM, IdleNext.RETRY_ALARM_LATCH) or self.refused_with:
             return
-        self._alarmed = True
         status = outcome.statuses[-1].name if outcome.statuses else outcome.kind.value
+        self.refused_with = status
         text = f"zero power is refused with {status}: it is ordered again until it is verified"
         self._turn.order(self._records.event("alarm", "critical", text, now, code="idle_refused"))
         self._turn.order(self._records.log(logging.ERROR, text, "watchdog"))
@@ -514,7 +529,7 @@ class Controller:
             case watchdog_effects.IssueChallenge():
                 pass  # the fleet publishes each number once: see ``state.lease.newest``
             case watchdog_effects.KeepPhase(phase, stop_owed):
-                self._keep(phase, stop_owed=stop_owed)
+                self._keep(phase, now, stop_owed=stop_owed)
             case watchdog_effects.PhaseChanged():
                 self._changed(order, now)
             case watchdog_effects.Abort(command_id, cause):
@@ -555,8 +570,9 @@ class Controller:
         if (stop := self._stop.take(now.mono_s)) is not None:
             self._write(stop, now)
 
-    def _keep(self, phase: Phase | None, *, stop_owed: bool) -> None:
-        token = self._force.phase(phase, stop_owed=stop_owed)
+    def _keep(self, phase: Phase | None, now: Now, *, stop_owed: bool) -> None:
+        by = self._stopped_by if phase is Phase.ESTOP else ""
+        token = self._force.phase(phase, stop_owed=stop_owed, by=by, now=now)
         if phase is Phase.ESTOP and not stop_owed:
             self._stop.keep(token)
 
@@ -566,7 +582,7 @@ class Controller:
             self.cause = f"{change.cause}: {change.detail}" if change.detail else change.cause.value
         self._monitor.controlled(change.after.name, now)
         if change.after is not Phase.IDLING:
-            self._alarmed = False
+            self.refused_with = ""
         if change.after in (Phase.IDLE, Phase.MONITOR):
             self._releasing = False
         if change.after not in POWERED:

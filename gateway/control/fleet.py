@@ -24,6 +24,7 @@ from gateway.control.records import Records
 from gateway.control.rules.limits import FULL_PCT
 from gateway.control.rules.shared import NOTHING, Burden
 from gateway.control.sharing import Sharing
+from gateway.control.troubles import TroubleBook
 from gateway.control.watchdog.obligation import assets_in_force, obligation
 from gateway.control.watchdog.state import POWERED
 from gateway.effects import Answer, Effect, HandsOff, Hurry, Publish, Record
@@ -62,6 +63,7 @@ class Fleet:
         self._hurried: set[str] = set()  # those of them that the field was told of
         self._local: set[str] = set()  # assets that are the site's, or another master's
         self._ceded: set[str] = set()  # as _hurried
+        self._troubles: dict[str, TroubleBook] = {}  # of each asset
         self._free_pct = 0.0
         # Of answers to challenges: a genuine one beyond it comes again in 5 s.
         self._allowed = Allowance(ANSWERS_PER_S, 1.0)
@@ -119,6 +121,7 @@ class Fleet:
         for name, control in kept.items():
             if self._controls.get(name) is not control:  # what waited there is told of its end
                 out += control.intake.stop(now)
+        self._troubles = {name: self._troubles.get(name, TroubleBook()) for name in self._controls}
         controllers = {name: control.controller for name, control in self._controls.items()}
         self._sharing.become(site, controllers)
         self._sharing.strays = self._stray_burden()
@@ -298,6 +301,7 @@ class Fleet:
             newest = max(newest, control.controller.state.lease.newest)
             self.news = self.news or control.is_news()
             (self._zeroing.add if control.owes_zero(now) else self._zeroing.discard)(name)
+            self._troubles[name].note(control, now)
             (self._local.add if control.hands_off else self._local.discard)(name)
         if newest > self._challenged:
             self._challenged = newest
@@ -374,7 +378,7 @@ class Fleet:
         found = [
             f"{name}: {why}"
             for name, one in self._controls.items()
-            for why in telling.troubles(one, now)
+            for why in self._troubles[name].told(one, now)
         ]
         found += [
             f"{name}: something may be in force, and it is not in site.toml: put it back there"

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from gateway.control import records as words
 from gateway.control.execution.keeping import kept
+from gateway.control.phases import Lasting
 from gateway.control.watchdog import events as watchdog_events
 from gateway.control.watchdog.obligation import fact_of_force, fact_of_group
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from gateway import events
+    from gateway.clock import Now
     from gateway.config.site import AssetSettings
     from gateway.control.phases import Phase
     from gateway.control.records import Records
@@ -35,6 +37,7 @@ class ForceRecord:
         asset: AssetSettings,
         points_map: PointsMap,
         owed: Obligation | None,
+        lasting: Lasting | None,
         records: Records,
         tokens: Iterator[int],
         turn: Turn,
@@ -43,6 +46,7 @@ class ForceRecord:
         self._records, self._tokens, self._turn = records, tokens, turn
         self.owed = owed  # what the disk says
         self.declared = "" if owed is None else owed.declared
+        self.lasting = lasting  # what else the disk says
         self._forgetting: set[int] = set()  # tokens of records that nothing is in force
         self._grouping = 0  # of the record that zero, beat, zero waits for
 
@@ -71,9 +75,13 @@ class ForceRecord:
         token = self._record("group", fact_of_group(self._asset.id, used=used))
         self._grouping = token if used else 0  # for one that is forgotten nothing waits
 
-    def phase(self, phase: Phase | None, *, stop_owed: bool) -> int:
-        """Keep what lasts; returns the record's token."""
-        fact = {f"{self._asset.id}/phase": words.kept_phase(phase, stop_owed=stop_owed)}
+    def phase(self, phase: Phase | None, *, stop_owed: bool, by: str, now: Now) -> int:
+        """Keep what lasts, since when it has and who ordered it; returns the record's token."""
+        if phase is None:
+            self.lasting = None
+        elif self.lasting is None or self.lasting.phase is not phase:
+            self.lasting = Lasting(phase, now.unix_ms, by)
+        fact = {f"{self._asset.id}/phase": words.kept_phase(self.lasting, stop_owed=stop_owed)}
         return self._record(f"phase {'none' if phase is None else phase.name}", fact)
 
     def _record(self, what: str, facts: Mapping[str, str | None]) -> int:

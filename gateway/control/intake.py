@@ -338,9 +338,7 @@ class CommandIntake:
                     watchdog_events.ArmOrdered(command.id), command.id, actor, now
                 )
             case Verb.ESTOP:
-                return controller.order(
-                    watchdog_events.EstopOrdered(command.id), command.id, actor, now
-                )
+                return controller.estop(command.id, actor, now)
             case Verb.IDLE | Verb.DISARM | Verb.RELEASE:
                 if command.verb is Verb.RELEASE:
                     controller.release()

@@ -5,6 +5,7 @@ They are below the watchdog, which who judges a command does not know.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import Enum, auto
 
 NO_STOP = "control is off and nothing is in force: use the hard-wired stop"
@@ -23,3 +24,12 @@ class Phase(Enum):
     LOCAL = auto()  # the site has the authority; we may write nothing but the heartbeat
     LATCHED = auto()  # zero could not be verified; the RTAC's dead-man is let trip
     ESTOP = auto()  # stop was ordered; only an operator on the box leads out
+
+
+@dataclass(frozen=True, slots=True)
+class Lasting:
+    """LATCHED, ESTOP or a yield: since when, and who ordered it."""
+
+    phase: Phase
+    since_ms: int | None  # Unix ms; None: an older version kept it
+    by: str = ""  # as in the audit log; "": nobody, or an older version kept it

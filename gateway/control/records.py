@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from gateway.clock import Now
     from gateway.control.commands.reasons import Rejected
     from gateway.control.execution.job import TellCloud
+    from gateway.control.phases import Lasting
     from gateway.control.watchdog.effects import PhaseChanged, PowerStays
     from gateway.uplink.topics import Topics
 
@@ -189,9 +190,12 @@ class Records:
         )
 
 
-def kept_phase(phase: Phase | None, *, stop_owed: bool) -> str | None:
+def kept_phase(lasting: Lasting | None, *, stop_owed: bool) -> str | None:
     """What is kept of LATCHED, ESTOP and a yield across restarts; None: nothing."""
-    return None if phase is None else json.dumps({"phase": phase.name, "stopOwed": stop_owed})
+    if lasting is None:
+        return None
+    body = {"phase": lasting.phase.name, "stopOwed": stop_owed}
+    return json.dumps(body | {"sinceMs": lasting.since_ms, "by": lasting.by})
 
 
 def _watts(power_w: float | None) -> int | None:

@@ -55,6 +55,35 @@ _shared = _in("rules/shared")
 _sharing = _in("sharing")
 _commitment = _in("commitment", "sharing")
 
+_TOLD = (
+    Mutant(
+        "zero that is refused shows at once",
+        "gateway/control/troubles.py",
+        "return bool(controller.refused_with) and controller.state.demand is not None",
+        "return False",
+        _TESTS.format(
+            "test_troubles", "test_zero_that_is_refused_shows_at_once_and_until_it_is_verified"
+        ),
+    ),
+    Mutant(
+        "since when LATCHED or ESTOP lasts is kept",
+        "gateway/control/ground.py",
+        "lasting = None if kept is None else self._lasting(kept)",
+        "lasting = None",
+        _TESTS.format(
+            "test_troubles",
+            "test_since_when_stays_the_same_as_long_as_it_lasts_and_over_a_restart",
+        ),
+    ),
+    Mutant(
+        "who stopped first is who is named",
+        "gateway/control/controller.py",
+        "        if self.state.phase is not Phase.ESTOP:\n            self._stopped_by = actor\n",
+        '        self._stopped_by = "somebody"\n',
+        _TESTS.format("test_troubles", "test_who_ordered_the_first_stop_of_the_cloud_is_said"),
+    ),
+)
+
 _LISTED = (
     Mutant(
         "a mode or a reserve of which the site lists nothing is not offered",
@@ -346,7 +375,7 @@ _DURABLE = (
     Mutant(
         "LATCHED and ESTOP are durable",
         "gateway/control/force_record.py",
-        "words.kept_phase(phase, stop_owed=stop_owed)",
+        "words.kept_phase(self.lasting, stop_owed=stop_owed)",
         "None",
         "tests/unit/control/test_asset_control.py::"
         "test_latched_and_estop_survive_a_restart_and_end_with_an_operators_reset",
@@ -934,6 +963,7 @@ _OWED = (
 MUTANTS = (
     *_TOGETHER,
     *_OWED,
+    *_TOLD,
     *_LISTED,
     *_PROVED,
     *_WAY_OUT,
