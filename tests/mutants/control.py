@@ -549,7 +549,7 @@ _PERCENT = (
         "the watchdog waits for the echo of what is said anew",
         "ours.setpoint_w == order.power_w and not order.anew",
         "ours.setpoint_w == order.power_w",
-        "test_a_base_that_falls_is_followed_by_the_watts_that_were_asked_for",
+        "test_what_is_read_before_the_new_percent_are_answered_accuses_nobody",
     ),
     _in("sight", "percent")(
         "an echo is in percent of what it was when it was written",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from gateway import events
-from gateway.control.watchdog.words import Phase
+from gateway.control.phases import Phase
 from gateway.measured import TimeQuality
 from gateway.points.raw import RawPoint
 from tests.fixtures.control_site import ControlSite, site
@@ -208,3 +208,14 @@ def test_our_own_echo_is_ours_whatever_the_base_is_by_then() -> None:
     made.rtac.remote_w = 0.25 * 3 * MW  # what was written, by somebody's hand or by a beat
     made.until(lambda: made.phase() is not Phase.IDLE)
     assert made.phase() is Phase.LATCHED  # and not a yield
+
+
+def test_what_is_read_before_the_new_percent_are_answered_accuses_nobody() -> None:
+    made = made_site()
+    made.activate(500_000)
+    made.plant.latency_s = 1.9
+    made.plant.rebase(1 * MW)
+    for _ in range(30):
+        tell_base(made, 1 * MW)  # asks for a read
+        assert phases(made, 1) == {Phase.ACTIVE}
+    assert made.rtac.in_force_w == 500_000
