@@ -68,7 +68,7 @@ def declare(control: AssetControl, text: str, user: str, now: Now) -> Acted:
     waits = state.forgetting or not math.isinf(state.forget_at)
     if waits and state.demand is None:
         return [], f"{name}: zero is verified, and waits for the disk"
-    echo_w, last_w = controller.view.echo_w(now), state.last_w
+    echo_w, last_w = controller.echo_w(now), state.last_w
     owed = controller.owed
     here = owed is None or not _elsewhere(control, owed, now)
     if here and last_w and echo_w is not None and state.is_near(echo_w, last_w):

@@ -24,9 +24,11 @@ from gateway.control.execution.job import (
     Remembered,
     SendControl,
     TellCloud,
+    Unsent,
 )
 from gateway.control.execution.outputs import Output, Rank
 from gateway.control.execution.progress import JobPhase
+from gateway.control.execution.restating import is_beyond
 from gateway.control.execution.underway import Execution
 from gateway.control.inward import ControlWanted, JobDurable, JudgeDue, LookOf, ToJob
 from gateway.control.watchdog import events as watchdog_events
@@ -40,9 +42,11 @@ if TYPE_CHECKING:
     from gateway.clock import Now
     from gateway.control.execution.job import Order
     from gateway.control.execution.outputs import Outputs
+    from gateway.control.execution.progress import Progress
     from gateway.control.execution.underway import Accepted
     from gateway.control.records import Records
     from gateway.control.rules.limits import Ceiling
+    from gateway.control.rules.percent_base import Base
     from gateway.control.sight import Sight
     from gateway.control.turn import Turn
     from gateway.control.watchdog.state import ActiveDispatch
@@ -124,9 +128,10 @@ class Carrying:
     def begin(self, begin: JobDurable, held: ActiveDispatch | None, now: Now) -> None:
         """Begin a command that is durable; ``held`` is what the watchdog holds until then."""
         job, accepted = begin.accepted.job, begin.accepted
+        ceiling, of = self._sight.taken(now)
         if job.power_w is not None:
-            job = replace(job, start_w=0.0 if held is None else held.setpoint_w)
-        ceiling = self._sight.taken(now)
+            start_w = 0.0 if held is None else held.setpoint_w
+            job = replace(job, start_w=start_w, base=of)
         executor, orders = Executor.start(job, ceiling, now.mono_s)
         self._under[job.id] = Execution(accepted, executor)
         self._turn.then(watchdog_events.LimitsChanged(ceiling.charge_w, ceiling.discharge_w))
@@ -156,9 +161,14 @@ class Carrying:
             if not ok or self._sight.is_read(one):  # else it was asked for before the write
                 self._turn.then(ToJob(id_, FeedbackRead(ok, self._sight.echoes(one, now))))
 
-    def limit(self, ceiling: Ceiling) -> None:
-        """The limits moved."""
-        self._turn.then(*(ToJob(id_, LimitsMoved(ceiling)) for id_ in self._under))
+    def limit(self, ceiling: Ceiling, of: Base) -> None:
+        """The limits moved, or what percent are of: a setpoint that waits is planned anew."""
+        for id_, one in self._under.items():
+            self._turn.then(ToJob(id_, LimitsMoved(ceiling, of)))
+            waits = None if of == one.executor.now.of else self._outputs.waiting(id_)
+            if waits is not None and waits.power_w is not None:
+                self._outputs.withhold(waits)
+                self._turn.then(ToJob(id_, Unsent(waits.token)))
 
     def wrote(self, one: Execution, at: float) -> None:
         """Only what is asked for from ``at`` on says what became of the control that is out."""
@@ -213,7 +223,8 @@ class Carrying:
         if one is None:
             return  # what was seen meanwhile has ended it
         ours = held if held is not None and held.command_id == id_ else None
-        if order.power_w is None or (ours is not None and ours.setpoint_w == order.power_w):
+        held_already = ours is not None and ours.setpoint_w == order.power_w and not order.anew
+        if order.power_w is None or held_already:
             self._put(id_, order)
             return
         self._wanted[id_] = order
@@ -237,23 +248,24 @@ class Carrying:
         return self._wanted.pop(id_, None) is not None
 
     def _put(self, id_: str, order: SendControl) -> None:
+        if order.power_w is not None:
+            self._sight.wrote(order.power_w, self._under[id_].executor.now.of)
         output = Output(
             rank=Rank.POWER,
             owner=id_,
             token=order.token,
             controls=((order.control, order.sbo),),
             power_w=order.power_w,
-            reduces=self._reduces(id_, order.power_w),
+            reduces=self._reduces(self._under[id_].executor.now, order),
         )
         self._outputs.put(output)
 
-    def _reduces(self, id_: str, power_w: float | None) -> bool:
+    def _reduces(self, now: Progress, order: SendControl) -> bool:
         """Whether this setpoint takes power away, and gives none the other way."""
-        one = self._under.get(id_)
-        written_w = 0.0 if one is None else one.executor.now.written_w
-        if power_w is None or not written_w or power_w * written_w < 0:
+        power_w = order.power_w
+        if power_w is None or not now.written_w or power_w * now.written_w < 0:
             return False
-        return abs(power_w) < abs(written_w)
+        return abs(power_w) < abs(now.written_w) or (order.anew and is_beyond(now))
 
     # --- how they end --------------------------------------------------------------------------
 

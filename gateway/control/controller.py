@@ -244,6 +244,10 @@ class Controller:
         """What may be applied now."""
         return self._sight.ceiling(now)
 
+    def echo_w(self, now: Now) -> float | None:
+        """The setpoint's echo as read, W; None: not known."""
+        return self._sight.echo_w(now)
+
     def take_share(self, share: Callable[[Now], Ceiling], *, alone: bool) -> None:
         """Be held to what others leave of what is shared; ``alone`` at its transformer."""
         self._sight.share, self.view.alone = share, alone
@@ -403,9 +407,15 @@ class Controller:
             self._turn.then(watchdog_events.InterlocksChanged(reasons))
 
     def _limit(self, _: LimitDue, now: Now) -> None:
-        if (ceiling := self._sight.moved(now)) is not None:
-            self.jobs.limit(ceiling)
-            self._turn.then(watchdog_events.LimitsChanged(ceiling.charge_w, ceiling.discharge_w))
+        if (found := self._sight.moved(now)) is None:
+            return
+        ceiling, of = found
+        self.jobs.limit(ceiling, of)
+        held, waits = self.state.dispatch, self._outputs.waiting(WriteKind.SETPOINT.name)
+        if held is not None and waits is not None:  # percent may be of something else now
+            again = watchdog_effects.WriteSetpoint(waits.token, held.command_id, held.setpoint_w)
+            self._write(again, now)
+        self._turn.then(watchdog_events.LimitsChanged(ceiling.charge_w, ceiling.discharge_w))
 
     # --- outputs -------------------------------------------------------------------------------
 
@@ -543,11 +553,12 @@ class Controller:
 
     def _write(self, order: frames.WatchdogWrite, now: Now) -> None:
         kind = frames.KINDS[type(order)]
+        of = self._sight.base(now)
         try:
             output = frames.output(
                 order,
                 self._map,
-                self.view.base(now),
+                of,
                 release=self._releasing,
                 reversion_s=self.safety.settings.watchdog.reversion_s,
                 rows=self._sight.rows,
@@ -559,6 +570,8 @@ class Controller:
             self._turn.then(watchdog_events.WriteDone(kind, order.token, WriteResult.FAILED))
             return
         if output is not None:
+            if isinstance(order, watchdog_effects.WriteSetpoint):
+                self._sight.wrote(order.setpoint_w, of)
             self._outputs.put(output)
             return
         text = "the map has no stop: zero power is ordered, and nothing feeds the dead-man"

@@ -11,9 +11,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from gateway.control.execution.job import Looked
+from gateway.control.execution.plan import power_writes
 from gateway.control.inward import Asked
 from gateway.control.rules.field_view import FieldView
 from gateway.control.rules.limits import Ceiling, SocWindow, site_limits, trusted
+from gateway.control.rules.percent_base import RecentBase
 from gateway.control.watchdog import events as watchdog_events
 from gateway.measured import Quality
 from gateway.points.decode import flag_quality
@@ -27,8 +29,10 @@ if TYPE_CHECKING:
     from gateway.clock import Now
     from gateway.config.safety import SafetySettings
     from gateway.config.site import AssetSettings
+    from gateway.control.execution.plan import Write
     from gateway.control.execution.underway import Execution
     from gateway.control.rules.interlocks import Facts
+    from gateway.control.rules.percent_base import Base
     from gateway.control.watchdog.obligation import KeptRow
     from gateway.control.watchdog.state import ActiveDispatch
     from gateway.measured import Measured
@@ -59,6 +63,9 @@ class Sight:
         self.share: Callable[[Now], Ceiling] | None = None  # of what others take part in
         self._iin: frozenset[str] = frozenset()
         self._ceiling = Ceiling(0.0, 0.0)
+        self._bases = RecentBase()
+        self._of = self._bases.largest()
+        self._ours: tuple[Base, float, tuple[Write, ...]] | None = None  # the newest setpoint
         self._looked_at, self.look_at = -math.inf, now.mono_s
         self.rows: tuple[KeptRow, ...] = ()  # of zero, where an operator chose those kept
         self._read: dict[str, tuple[Measured | None, float]] = {}  # echo -> read, received at
@@ -189,9 +196,28 @@ class Sight:
         if view.power_point in points and (power_w := view.power_w(now)) is not None:
             yield watchdog_events.PowerRead(power_w, asked_at)
 
+    def wrote(self, power_w: float, of: Base) -> None:
+        """Note a setpoint (W) that is put in the row of outputs, in percent of ``of``."""
+        self._ours = of, power_w, power_writes(self.view.map, power_w, of)
+
+    def echo_w(self, now: Now) -> float | None:
+        """The setpoint's echo as read, W; None: not known.
+
+        Percent are of what they were of when the newest setpoint was written, and what that one
+        wrote is that setpoint: where the base moves, our echo is still ours.
+        """
+        if self._ours is None or not self.view.in_percent:
+            return self.view.echo_w(now, self.base(now))
+        of, power_w, writes = self._ours
+        read = self.view.static(now)
+        shown = (read(self.view.map.by_point[write.echo]) for write in writes)
+        if all(write.agrees(one) for write, one in zip(writes, shown, strict=True)):
+            return power_w
+        return self.view.echo_w(now, of)
+
     def _echo_w(self, now: Now) -> float | None:
         if not self.rows:
-            return self.view.echo_w(now)
+            return self.echo_w(now)
         read = {raw.point: float(raw.value) for raw in self.view.raw_numbers() if _is_good(raw)}
         if any(row.echo not in read for row in self.rows):
             return None
@@ -239,18 +265,21 @@ class Sight:
             reasons = tuple(dict.fromkeys((*reasons, *others)))
         return reasons
 
-    def taken(self, now: Now) -> Ceiling:
-        """The ceiling now, for whoever is about to begin under it."""
-        self._ceiling = self.ceiling(now)
-        return self._ceiling
+    def base(self, now: Now) -> Base:
+        """What percent of a power command are of: the largest of the last seconds."""
+        self._bases = self._bases.note(now.mono_s, self.view.base(now))
+        return self._bases.largest()
 
-    def moved(self, now: Now) -> Ceiling | None:
-        """The ceiling where it is another than before, else None."""
-        ceiling = self.ceiling(now)
-        if ceiling == self._ceiling:
-            return None
-        self._ceiling = ceiling
-        return ceiling
+    def taken(self, now: Now) -> tuple[Ceiling, Base]:
+        """Ceiling and base now, for whoever is about to begin under them."""
+        self._ceiling, self._of = self.ceiling(now), self.base(now)
+        return self._ceiling, self._of
+
+    def moved(self, now: Now) -> tuple[Ceiling, Base] | None:
+        """Ceiling and base where one of them is another than before, else None."""
+        before = self._ceiling, self._of
+        found = self.taken(now)
+        return None if found == before else found
 
 
 def _is_good(raw: RawPoint) -> bool:

@@ -151,11 +151,22 @@ class PointsMap:
 
     @property
     def critical_points(self) -> frozenset[str]:
-        """Points that are read every 5 s: the critical roles, and what commands are verified by."""
+        """Points that are read every 5 s: the critical roles, and what commands are verified by.
+
+        Also what the percent of a command are of.
+        """
         feedback = {row.feedback for row in self.points if row.command and row.feedback}
-        return frozenset(
+        return self.base_points | frozenset(
             row.point for row in self.points if row.role in CRITICAL_ROLES or row.name in feedback
         )
+
+    @property
+    def base_points(self) -> frozenset[str]:
+        """Points that say what 100 % of a power command are, where anything is in percent."""
+        if self.control is None or self.control.power_base != "max_power":
+            return frozenset()
+        rows = (self.row(role) for role in ("max_charge", "max_discharge"))
+        return frozenset(row.point for row in rows if row is not None)
 
     @property
     def polled_points(self) -> frozenset[str]:

@@ -49,6 +49,8 @@ _fleet = _in("fleet")
 _view = _in("rules/field_view")
 _least = _in("rules/least", "rules/field_view")
 _measured = _in("sight", "sight")
+_base = _in("rules/percent_base")
+_restating = _in("execution/restating", "percent")
 _operator = _in("operator")
 _trial = _in("trial", "asset_control")
 _shared = _in("rules/shared")
@@ -502,6 +504,93 @@ _OFF = (
         "if now.mono_s - self._watched_at > UNWATCHED_S:",
         "if False:",
         "test_a_test_that_is_cut_short_idles_and_voids_nothing",
+    ),
+)
+
+_PERCENT = (
+    _base(
+        "the least base permits",
+        "return Base(charge[0], discharge[0]), Base(",
+        "return Base(charge[1], discharge[1]), Base(",
+        "test_of_all_that_it_may_be_the_least_permits_and_the_largest_is_written",
+    ),
+    _base(
+        "the largest base is written",
+        "Base(charge[1], discharge[1])\n",
+        "Base(charge[0], discharge[0])\n",
+        "test_of_all_that_it_may_be_the_least_permits_and_the_largest_is_written",
+    ),
+    _base(
+        "a base that is not more than 0 is unknown",
+        "sides.append(span if span is not None and span[0] > 0 else (None, None))",
+        "sides.append(span or (None, None))",
+        "test_of_all_that_it_may_be_the_least_permits_and_the_largest_is_written",
+    ),
+    _base(
+        "a base that fell counts for 10 s more",
+        "BASE_S = 10.0",
+        "BASE_S = 0.0",
+        "test_the_largest_base_counts_for_two_critical_polls",
+    ),
+    _in("rules/interlocks", "rules/percent_base")(
+        "an unknown base is an interlock",
+        "if base_w is None or (base_w <= 0 and power_w * way > 0):",
+        "if base_w is None:",
+        "test_an_unknown_base_is_an_interlock_of_its_own",
+    ),
+    _in("rules/interlocks", "percent")(
+        "an unknown base ends a dispatch and says so",
+        "    yield from _base(facts, power_w)\n",
+        "",
+        "test_an_unknown_base_leads_to_idle_and_says_so",
+    ),
+    _restating(
+        "what a base makes more than the limit is said anew at once",
+        "return means_w is not None and abs(means_w) > now.ceiling.side_w(means_w) + 1e-6",
+        "return False",
+        "test_a_base_that_rises_above_the_limit_is_answered_with_a_first_reduction",
+    ),
+    _restating(
+        "the watts that were asked for stay",
+        "return replace(now, restate_at=now.written_at + max(STEP_S, gap_s))",
+        "return now",
+        "test_a_base_that_falls_is_followed_by_the_watts_that_were_asked_for",
+    ),
+    _restating(
+        "within the tolerance nothing is said anew",
+        "<= _slack_w(now):",
+        "<= 0:",
+        "test_a_base_within_the_tolerance_changes_nothing",
+    ),
+    _in("carrying", "percent")(
+        "it is a first reduction",
+        "or (order.anew and is_beyond(now))",
+        "or False",
+        "test_a_base_that_rises_above_the_limit_is_answered_with_a_first_reduction",
+    ),
+    _in("carrying", "percent")(
+        "a setpoint that waits is planned anew",
+        "waits = None if of == one.executor.now.of else self._outputs.waiting(id_)",
+        "waits = None",
+        "test_a_setpoint_that_waits_is_planned_anew_when_the_base_moves",
+    ),
+    _in("carrying", "percent")(
+        "the watchdog waits for the echo of what is said anew",
+        "ours.setpoint_w == order.power_w and not order.anew",
+        "ours.setpoint_w == order.power_w",
+        "test_what_is_read_before_the_new_percent_are_answered_accuses_nobody",
+    ),
+    _in("sight", "percent")(
+        "an echo is in percent of what it was when it was written",
+        "if self._ours is None or not self.view.in_percent:",
+        "if True:",
+        "test_our_own_echo_is_ours_whatever_the_base_is_by_then",
+    ),
+    _in("sight", "percent")(
+        "what flaps moves a setpoint down once",
+        "return self._bases.largest()",
+        "return self.view.base(now)",
+        "test_a_base_that_flaps_moves_the_setpoint_down_once",
     ),
 )
 
@@ -972,6 +1061,7 @@ MUTANTS = (
     *_DURABLE,
     *_OFF,
     *_FIELD,
+    *_PERCENT,
     *_ALL_ASSETS,
     *_ASKING,
 )

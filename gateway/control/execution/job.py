@@ -200,9 +200,10 @@ class Looked:
 
 @dataclass(frozen=True, slots=True)
 class LimitsMoved:
-    """The ceiling is now this."""
+    """The ceiling is now this, and percent are of that; None: of the same."""
 
     ceiling: Ceiling
+    of: Base | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,6 +242,7 @@ class SendControl:
     control: Control
     sbo: bool
     power_w: float | None  # setpoint that it makes, W; None: it is no setpoint
+    anew: bool = False  # the setpoint in force said again: what percent are of has moved
 
 
 @dataclass(frozen=True, slots=True)

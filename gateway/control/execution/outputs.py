@@ -136,6 +136,10 @@ class Outputs:
         self._gave = self._token
         return True
 
+    def waiting(self, owner: str) -> Output | None:
+        """What waits of ``owner``; None: nothing, or only what is on its way."""
+        return next((one for one in self._waiting if one.owner == owner), None)
+
     @property
     def powering(self) -> bool:
         """Whether a power output waits, or is on its way."""

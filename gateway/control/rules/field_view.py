@@ -48,6 +48,7 @@ class FieldView:
         self._monitor = monitor
         self._echoes = _echo_rows(points_map)
         self.echo_points = frozenset(row.point for row in self._echoes)
+        self.in_percent = any(row.canonical_unit == "%" for row in self._echoes)
         rows = (points_map.row(role) for role in ("local", "control_authority"))
         self.authority_points = frozenset(row.point for row in rows if row is not None)
         beat = points_map.row("der_heartbeat")
@@ -139,11 +140,14 @@ class FieldView:
         return self._span("soc", now)
 
     def base(self, now: Now) -> Base:
-        """What percent of a power command are of."""
+        """What percent of a power command are of, at most."""
+        return self._bases(now)[1]
+
+    def _bases(self, now: Now) -> tuple[Base, Base]:
         asset = self.asset
-        return percent_base.base(
+        return percent_base.bases(
             self.map,
-            self.read(now),
+            lambda row: span(self._possible(row, now)),
             nameplate_w=asset.nameplate_w,
             max_charge_w=asset.max_charge_w,
             max_discharge_w=asset.max_discharge_w,
@@ -152,7 +156,7 @@ class FieldView:
     def ceiling(self, site: SiteLimits, now: Now) -> Ceiling:
         """What may be applied now, each way."""
         found = limits.ceiling(site, self.map, self.read(now), headroom=self._headroom(now))
-        return found.within(percent_base.writable(self.map, self.base(now)))
+        return found.within(percent_base.writable(self.map, self._bases(now)[0]))
 
     def _headroom(self, now: Now) -> Ceiling | None:
         transformer = self.asset.transformer
@@ -241,9 +245,9 @@ class FieldView:
                 return False
         return None
 
-    def echo_w(self, now: Now) -> float | None:
-        """The setpoint's echo as read, W, + discharging; None unless all is good and fresh."""
-        read, base = self.static(now), self.base(now)
+    def echo_w(self, now: Now, base: Base) -> float | None:
+        """The setpoint's echo as read, W of ``base``; None unless all is good and fresh."""
+        read = self.static(now)
         values = [limits.trusted(read(row)) for row in self._echoes]
         if not values or any(value is None for value in values):
             return None

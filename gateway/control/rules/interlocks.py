@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from gateway.control.rules.least import permits
+from gateway.control.rules.limits import trusted
 from gateway.measured import Quality
 from gateway.points.roles import BINARY
 
@@ -43,6 +44,7 @@ class Interlock(StrEnum):
     CONFIG_CORRUPT = "CONFIG_CORRUPT"  # IIN2.5
     DISK = "DISK"
     SOC = "SOC"
+    BASE = "BASE"
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,10 +96,24 @@ def _blocks(facts: Facts, power_w: float) -> Iterator[Block]:
         yield Block(Interlock.DISK, text)
     if refusal := facts.window.refusal(power_w, facts.soc):
         yield Block(Interlock.SOC, refusal)
+    yield from _base(facts, power_w)
+
+
+def _base(facts: Facts, power_w: float) -> Iterator[Block]:
+    """What percent are of must be known, and more than 0 in the direction of the power."""
+    for role, way in (("max_charge", -1.0), ("max_discharge", 1.0)):
+        row = facts.points_map.row(role)
+        if row is None or row.point not in facts.points_map.base_points:
+            continue
+        measured = facts.read(row)
+        base_w = trusted(measured)
+        if base_w is None or (base_w <= 0 and power_w * way > 0):
+            text = f"{row.name} ({row.point}) {_says(measured)}: percent of power are of it"
+            yield Block(Interlock.BASE, text)
 
 
 def _critical(facts: Facts) -> Iterator[Block]:
-    for point in sorted(facts.points_map.critical_points):
+    for point in sorted(facts.points_map.critical_points - facts.points_map.base_points):
         row = facts.points_map.by_point[point]
         measured = facts.read(row)
         if _is_trusted(measured):

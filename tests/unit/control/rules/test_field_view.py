@@ -102,7 +102,7 @@ def test_an_echo_is_in_watts_and_unknown_unless_all_of_it_is_good() -> None:
         looks = view(points_map)
         points = tuple(update(point, value) for point, value in values.items())
         hear(looks, *points)
-        assert looks.echo_w(NOW) == wanted, values
+        assert looks.echo_w(NOW, looks.base(NOW)) == wanted, values
 
 
 def test_limits_that_should_be_known_and_are_not_are_zero() -> None:
