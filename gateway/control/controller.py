@@ -115,7 +115,6 @@ class Controller:
             session=start.session,
             enabled=start.enabled,
             kept=start.kept,
-            stop_owed=start.stop_owed,
             secret=start.secret,
             held=start.held,
         )
@@ -451,7 +450,8 @@ class Controller:
         if output.owner in WriteKind.__members__:
             kind = WriteKind[output.owner]
             result = frames.result(kind, outcome)
-            if kind is WriteKind.IDLE:
+            yields = result is WriteResult.NOT_OURS and self.state.meets_another
+            if kind is WriteKind.IDLE and not yields:
                 self._alarm(outcome, now)
             if kind is WriteKind.HEARTBEAT and result is WriteResult.ACCEPTED:
                 self.beats, self.beat_at = self.beats + 1, now.mono_s
@@ -498,7 +498,12 @@ class Controller:
                 self._force.keep(replace(owed, declared=text))
             case watchdog_effects.ForgetForce():
                 self._force.forget()
-            case watchdog_effects.PowerStays() | watchdog_effects.StopUnknown():
+            case (
+                watchdog_effects.PowerStays()
+                | watchdog_effects.PowerDrifts()
+                | watchdog_effects.DeadmanFailed()
+                | watchdog_effects.StopUnknown()
+            ):
                 self._turn.order(*self._records.trouble(order, now))
             case watchdog_effects.WriteSetpoint(_, command_id, setpoint_w):
                 if not self.jobs.granted(command_id, setpoint_w):
@@ -513,8 +518,8 @@ class Controller:
                 self._turn.order(Poll(self._asset.id, "critical"))
             case watchdog_effects.IssueChallenge():
                 pass  # the fleet publishes each number once: see ``state.lease.newest``
-            case watchdog_effects.KeepPhase(phase, stop_owed):
-                self._keep(phase, stop_owed=stop_owed)
+            case watchdog_effects.KeepPhase():
+                self._keep(order)
             case watchdog_effects.PhaseChanged():
                 self._changed(order, now)
             case watchdog_effects.Abort(command_id, cause):
@@ -555,9 +560,9 @@ class Controller:
         if (stop := self._stop.take(now.mono_s)) is not None:
             self._write(stop, now)
 
-    def _keep(self, phase: Phase | None, *, stop_owed: bool) -> None:
-        token = self._force.phase(phase, stop_owed=stop_owed)
-        if phase is Phase.ESTOP and not stop_owed:
+    def _keep(self, found: watchdog_effects.KeepPhase) -> None:
+        token = self._force.phase(found)
+        if found.phase is Phase.ESTOP and not found.stop_owed:
             self._stop.keep(token)
 
     def _changed(self, change: watchdog_effects.PhaseChanged, now: Now) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from gateway.control.commands.spent import open_commands
 from gateway.control.inward import Start
 from gateway.control.phases import Phase
+from gateway.control.watchdog.effects import KeepPhase
 from gateway.control.watchdog.obligation import is_in_force, obligation, was_grouped
 from gateway.control.watchdog.state import LASTING, Held
 
@@ -48,16 +49,15 @@ class Ground:
         """
         facts, name = self.facts, self.asset.id
         owed = obligation(facts, name)
-        kept, stop_owed = self._kept()
         return Start(
             session=self.session,
             secret=self.secret,
             enabled=enabled,
-            kept=kept,
-            stop_owed=stop_owed,
+            kept=self._kept(),
             held=Held(
                 in_force=is_in_force(facts, name) or bool(open_commands(facts, name)),
                 last_w=None if owed is None else owed.setpoint_w,
+                span_w=None if owed is None else owed.span_w,
                 grouped=was_grouped(facts, name),
                 declared=owed is not None and bool(owed.declared),
             ),
@@ -67,17 +67,18 @@ class Ground:
             challenge_at=self.challenge_at,
         )
 
-    def _kept(self) -> tuple[Phase | None, bool]:
+    def _kept(self) -> KeepPhase | None:
         """LATCHED, ESTOP or the yield of the last run; a log that was lost may have held any."""
         found = self.facts.get(f"{self.asset.id}/phase")
+        latched = KeepPhase(Phase.LATCHED, stop_owed=False)
         if found is None:
             safety = self.safety  # in "monitor" nothing of ours is in force
             monitors = safety is not None and safety.settings.approval == "monitor"
-            return (Phase.LATCHED if self.log_lost and not monitors else None), False
+            return latched if self.log_lost and not monitors else None
         try:
             body = json.loads(found)
-            phase, stop_owed = Phase[body["phase"]], bool(body["stopOwed"])
-        except (ValueError, TypeError, KeyError):
-            return Phase.LATCHED, False
-        lasts = phase in LASTING or phase is Phase.LOCAL
-        return (phase, stop_owed) if lasts else (Phase.LATCHED, False)
+            unknown = bool(body.get("stopUnknown", False))  # an older store does not say
+            kept = KeepPhase(Phase[body["phase"]], bool(body["stopOwed"]), unknown)
+        except (ValueError, TypeError, KeyError, AttributeError):
+            return latched
+        return kept if kept.phase in LASTING or kept.phase is Phase.LOCAL else latched

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from gateway.control.execution.job import Event as JobEvent
     from gateway.control.execution.job import SendControl
     from gateway.control.execution.underway import Accepted
-    from gateway.control.phases import Phase
+    from gateway.control.watchdog.effects import KeepPhase
     from gateway.control.watchdog.obligation import Obligation
     from gateway.control.watchdog.state import Held
 
@@ -21,8 +21,7 @@ class Start:
     session: str  # boot nonce
     secret: bytes = field(repr=False)  # of this boot: what the challenges are made from
     enabled: bool
-    kept: Phase | None
-    stop_owed: bool
+    kept: KeepPhase | None
     held: Held
     idle_w: float | None  # measured power of the idle battery, as the sign test found it
     owed: Obligation | None  # what the disk says is in force, or was declared gone

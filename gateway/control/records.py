@@ -8,7 +8,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gateway.control.phases import Phase
-from gateway.control.watchdog.effects import StopUnknown
+from gateway.control.watchdog.effects import (
+    DeadmanFailed,
+    PowerDrifts,
+    PowerStays,
+    StopUnknown,
+)
 from gateway.effects import AuditEntry, Effect, Log, Publish, Record, StoreBatch
 from gateway.uplink import messages
 
@@ -18,9 +23,10 @@ if TYPE_CHECKING:
     from gateway.clock import Now
     from gateway.control.commands.reasons import Rejected
     from gateway.control.execution.job import TellCloud
-    from gateway.control.watchdog.effects import PhaseChanged, PowerStays
+    from gateway.control.watchdog.effects import KeepPhase, PhaseChanged
     from gateway.uplink.topics import Topics
 
+Trouble = PowerStays | PowerDrifts | DeadmanFailed | StopUnknown
 GATEWAY = "gateway"  # actor of the audit rows that nobody ordered
 _ALARMING = (Phase.LATCHED, Phase.ESTOP)
 _FALLEN = (Phase.IDLING, Phase.BLIND, Phase.LOCAL)
@@ -128,20 +134,14 @@ class Records:
             self.log(logging.ERROR, text, "watchdog"),
         ]
 
-    def trouble(self, found: PowerStays | StopUnknown, now: Now) -> list[Effect]:
-        """Something that a person must see to, now."""
-        if isinstance(found, StopUnknown):
-            code, text = "stop_unknown", "nobody knows whether the stop operated: look at the site"
-        else:
-            code = "power_unknown" if found.power_w is None else "power_stays"
-            power = "cannot be read" if found.power_w is None else f"is {found.power_w:.0f} W"
-            text = f"zero is in the echo, and measured power {power}: nobody may arm"
-            if found.withheld:
-                text += "; no heartbeat is written, so that the RTAC's dead-man acts"
+    def trouble(self, found: Trouble, now: Now) -> list[Effect]:
+        """Something that a person must see to."""
+        code, severity, text = _described(found)
+        level = logging.WARNING if severity == "warning" else logging.ERROR
         return [
-            self.event("alarm", "critical", text, now, code=code),
+            self.event("alarm", severity, text, now, code=code),
             self.audited(GATEWAY, "alarm", {"code": code, "text": text}),
-            self.log(logging.ERROR, text, "watchdog"),
+            self.log(level, text, "watchdog"),
         ]
 
     def act(self, user: str, act: str, text: str, now: Now, **facts: object) -> list[Effect]:
@@ -189,10 +189,38 @@ class Records:
         )
 
 
-def kept_phase(phase: Phase | None, *, stop_owed: bool) -> str | None:
+def kept_phase(found: KeepPhase) -> str | None:
     """What is kept of LATCHED, ESTOP and a yield across restarts; None: nothing."""
-    return None if phase is None else json.dumps({"phase": phase.name, "stopOwed": stop_owed})
+    if found.phase is None:
+        return None
+    stop = {"stopOwed": found.stop_owed, "stopUnknown": found.stop_unknown}
+    return json.dumps({"phase": found.phase.name, **stop})
 
 
 def _watts(power_w: float | None) -> int | None:
     return None if power_w is None else round(power_w)
+
+
+def _described(found: Trouble) -> tuple[str, str, str]:
+    """Its code, its severity, and a sentence."""
+    match found:
+        case StopUnknown():
+            text = "nobody knows whether the stop operated: look at the site"
+            return "stop_unknown", "critical", text
+        case PowerDrifts(power_w):
+            text = f"in IDLE measured power is {power_w:.0f} W: nobody may arm"
+            return "power_in_idle", "warning", text
+        case DeadmanFailed(silent_s, echo_w, power_w):
+            what = "measured power is" if echo_w is None else "the echo reads"
+            text = (
+                f"no heartbeat was written for {silent_s:.0f} s, and {what} "
+                f"{power_w if echo_w is None else echo_w:.0f} W: the RTAC's dead-man did not act"
+            )
+            return "deadman_failed", "critical", text
+        case PowerStays(power_w, withheld):
+            code = "power_unknown" if power_w is None else "power_stays"
+            power = "cannot be read" if power_w is None else f"is {power_w:.0f} W"
+            text = f"zero is in the echo, and measured power {power}: nobody may arm"
+            if withheld:
+                text += "; no heartbeat is written, so that the RTAC's dead-man acts"
+            return code, "critical", text

@@ -151,6 +151,10 @@ def troubles(control: AssetControl, now: Now) -> list[str]:
             "the stop is owed: it follows as soon as the site and the session let it",
         ),
         (state.stop_unknown, "nobody knows whether the stop operated: look at the site"),
+        (
+            state.deadman_failed,
+            "the RTAC's dead-man did not act: no heartbeat was written for longer than it may take",
+        ),
         (state.declared, "zero was only declared, and is not verified"),
         (late and not state.in_force, str(unsettled(state))),
         (control.faulty, "safety.toml has faults: see `check`"),

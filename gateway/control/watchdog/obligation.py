@@ -50,6 +50,7 @@ class Obligation:
     deadman_s: float  # W
     heartbeat_s: float
     response_s: float  # r
+    span_w: tuple[float, float] | None = None  # least and most signed since nothing was in force
     declared: str = ""  # by whom, and why: it is only said that nothing is in force
 
     @property
@@ -64,6 +65,15 @@ class Obligation:
         if self.rows != other.rows:
             return f"it was written by map {self.map_digest}, and the map is now {other.map_digest}"
         return ""
+
+
+def spanned(
+    span_w: tuple[float, float] | None, setpoint_w: float | None
+) -> tuple[float, float] | None:
+    """Least and most, with one more; a mode or a reserve (None) may move power to anything."""
+    if span_w is None or setpoint_w is None:
+        return None
+    return min(span_w[0], setpoint_w), max(span_w[1], setpoint_w)
 
 
 def fact_of_force(asset: str, found: Obligation | None) -> dict[str, str | None]:
@@ -84,15 +94,19 @@ def obligation(facts: Mapping[str, str], asset: str) -> Obligation | None:
         rows = body.pop("rows")
         assert isinstance(rows, list)
         kept = tuple(KeptRow(**row) for row in rows)
-        found = Obligation(rows=kept, **body)  # type: ignore[arg-type]  # judged below
+        span = body.pop("span_w", None)
+        assert span is None or isinstance(span, list)
+        span_w = None if span is None else tuple(span)
+        found = Obligation(rows=kept, span_w=span_w, **body)  # type: ignore[arg-type]  # judged below
         return _sound(found)
-    except (StrictJsonError, TypeError, KeyError, AssertionError):
+    except (StrictJsonError, TypeError, KeyError, ValueError, AssertionError):
         return None
 
 
 def _sound(found: Obligation) -> Obligation | None:
     """None where a figure is none: such a comparison also raises ``TypeError``."""
     times = (found.lease_s, found.verify_s, found.deadman_s, found.heartbeat_s, found.response_s)
+    least_w, most_w = found.span_w or (0.0, 0.0)
     numbers = (*times, 1.0 if found.setpoint_w is None else abs(found.setpoint_w) + 1.0)
     texts = (found.number, found.host, found.map_digest, found.declared)
     counts = (found.port, found.outstation, found.master)
@@ -101,6 +115,7 @@ def _sound(found: Obligation) -> Obligation | None:
         and all(isinstance(one, str) for one in texts)
         and all(isinstance(one, int) for one in counts)
         and found.nameplate_w > 0
+        and least_w <= 0 <= most_w
         and all(map(_is_row, found.rows))
     )
     return found if sound else None
