@@ -65,7 +65,7 @@ MUTANTS: tuple[Mutant, ...] = (
         _FIELD,
         "    if elsewhere and state.yielded:\n        return state\n",
         "",
-        "test_another_masters_setpoint_at_a_start_is_yielded_to_and_kept",
+        "test_a_yield_is_silent_though_the_authority_is_told_to_be_anothers_later",
     ),
     _start(
         "a yield ends when the authority comes back",

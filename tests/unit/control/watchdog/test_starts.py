@@ -56,6 +56,21 @@ def test_it_ends_with_zero_when_the_other_lets_go(by: str) -> None:
     assert site.state.phase is Phase.IDLE
 
 
+def test_a_yield_is_silent_though_the_authority_is_told_to_be_anothers_later() -> None:
+    site = Site(terms=default_terms())
+    site.activate()
+    site.tell(IdleOrdered("i"))
+    site.run(20)
+    site.rtac.other_w = 300.0
+    site.run(10)
+    assert yields(site)
+    site.rtac.other_tells = True
+    site.log = []
+    site.run(60)
+    assert yields(site)
+    assert of(site, WriteHeartbeat) == []
+
+
 def test_it_ends_when_the_authority_comes_back_though_the_echo_stays() -> None:
     site = met("other_tells", in_force=True, other_w=-900.0)
     assert yields(site)
