@@ -105,7 +105,7 @@ class Controller:
         self._sight = Sight(asset, points_map, monitor, safety.settings, now)
         self._outputs = Outputs(asset.id, tokens)
         self._turn = turn = Turn()
-        self._force = ForceRecord(asset, points_map, start.owed, records, tokens, turn)
+        self._force = ForceRecord(asset, points_map, start, records, tokens, turn)
         self.jobs = Carrying(monitor, records, self._sight, self._outputs, turn)
         self.safety = safety
         self._idle_w = start.idle_w
@@ -198,6 +198,11 @@ class Controller:
     def owed(self) -> Obligation | None:
         """What the disk says is in force, or was declared gone."""
         return self._force.owed
+
+    @property
+    def tries(self) -> int:
+        """Starts that found something in force, one after the other; 0: nothing was."""
+        return self._force.tries
 
     @property
     def phase(self) -> Phase:

@@ -12,13 +12,19 @@ from typing import TYPE_CHECKING
 from gateway.control import records as words
 from gateway.control.execution.keeping import kept
 from gateway.control.watchdog import events as watchdog_events
-from gateway.control.watchdog.obligation import fact_of_force, fact_of_group, spanned
+from gateway.control.watchdog.obligation import (
+    fact_of_force,
+    fact_of_group,
+    fact_of_tries,
+    spanned,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from gateway import events
     from gateway.config.site import AssetSettings
+    from gateway.control.inward import Start
     from gateway.control.records import Records
     from gateway.control.rules.percent_base import Base
     from gateway.control.turn import Turn
@@ -35,15 +41,16 @@ class ForceRecord:
         self,
         asset: AssetSettings,
         points_map: PointsMap,
-        owed: Obligation | None,
+        start: Start,
         records: Records,
         tokens: Iterator[int],
         turn: Turn,
     ) -> None:
         self._asset, self._map = asset, points_map
         self._records, self._tokens, self._turn = records, tokens, turn
-        self.owed = owed  # what the disk says
-        self.declared = "" if owed is None else owed.declared
+        self.owed = start.owed  # what the disk says
+        self.declared = "" if start.owed is None else start.owed.declared
+        self.tries = start.tries  # starts that found something in force, one after the other
         self._forgetting: dict[int, str] = {}  # token of a removal -> the number that it names
         self._grouping = 0  # of the record that zero, beat, zero waits for
 
@@ -69,11 +76,12 @@ class ForceRecord:
         """
         again = f"{found.number}+" if found.number in self._forgetting.values() else found.number
         self.owed = found = replace(found, number=again)
-        self._record("declared", fact_of_force(self._asset.id, found))
+        what = "declared" if found.declared else "in force again"
+        self._record(what, fact_of_force(self._asset.id, found))
 
     def forget(self) -> None:
         """Nothing is in force."""
-        fact = fact_of_force(self._asset.id, None)
+        fact = fact_of_force(self._asset.id, None) | fact_of_tries(self._asset.id, 0)
         number = self._number
         self._forgetting[self._record("nothing in force", fact, number=number)] = number
 
@@ -115,6 +123,7 @@ class ForceRecord:
             self._turn.then(watchdog_events.ForceForgotten(event.ok))
             gone = event.ok and not awaited
             self.owed = None if gone else self.owed
+            self.tries = 0 if gone else self.tries
         if event.token == self._grouping:
             self._turn.then(watchdog_events.GroupKept(event.ok))
         return gone

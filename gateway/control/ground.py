@@ -10,7 +10,12 @@ from gateway.control.commands.spent import open_commands
 from gateway.control.inward import Start
 from gateway.control.phases import Phase
 from gateway.control.watchdog.effects import KeepPhase
-from gateway.control.watchdog.obligation import is_in_force, obligation, was_grouped
+from gateway.control.watchdog.obligation import (
+    is_in_force,
+    obligation,
+    tries,
+    was_grouped,
+)
 from gateway.control.watchdog.state import LASTING, Held
 
 if TYPE_CHECKING:
@@ -49,18 +54,20 @@ class Ground:
         """
         facts, name = self.facts, self.asset.id
         owed = obligation(facts, name)
+        in_force = is_in_force(facts, name) or bool(open_commands(facts, name))
         return Start(
             session=self.session,
             secret=self.secret,
             enabled=enabled,
             kept=self._kept(),
             held=Held(
-                in_force=is_in_force(facts, name) or bool(open_commands(facts, name)),
+                in_force=in_force,
                 last_w=None if owed is None else owed.setpoint_w,
                 span_w=None if owed is None else owed.span_w,
                 grouped=was_grouped(facts, name),
                 declared=owed is not None and bool(owed.declared),
             ),
+            tries=tries(facts, name) + 1 if in_force else 0,
             idle_w=idle_w,
             owed=owed,
             newest=self.newest,

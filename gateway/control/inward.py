@@ -23,6 +23,7 @@ class Start:
     enabled: bool
     kept: KeepPhase | None
     held: Held
+    tries: int  # starts, with this one, that found something in force; 0: it did not
     idle_w: float | None  # measured power of the idle battery, as the sign test found it
     owed: Obligation | None  # what the disk says is in force, or was declared gone
     newest: int  # challenge that the other assets are at

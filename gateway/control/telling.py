@@ -147,6 +147,10 @@ def troubles(control: AssetControl, now: Now) -> list[str]:
             f"something is in force without a dispatch: {unsettled(state)}",
         ),
         (
+            controller.tries > 1 and state.in_force,
+            f"start {controller.tries} without a verified zero: the gateway ends before it",
+        ),
+        (
             state.stop_at is not None and phase is Phase.ESTOP,
             "the stop is owed: it follows as soon as the site and the session let it",
         ),

@@ -147,6 +147,20 @@ MUTANTS: tuple[Mutant, ...] = (
         "test_a_removal_of_another_number_removes_nothing",
     ),
     _restart(
+        "silent starts are counted",
+        "gateway/control/asset_control.py",
+        "            out.append(Record(0, (), fact_of_tries(self.name, self._uncounted)))\n",
+        "",
+        "test_starts_that_find_something_in_force_are_counted_until_a_zero_is_verified",
+    ),
+    _restart(
+        "and no more once a zero is verified",
+        _KEPT,
+        " | fact_of_tries(self._asset.id, 0)",
+        "",
+        "test_starts_that_find_something_in_force_are_counted_until_a_zero_is_verified",
+    ),
+    _restart(
         "what was signed before is kept",
         _KEPT,
         "span_w=spanned(span_w, setpoint_w)",

@@ -87,6 +87,23 @@ def fact_of_group(asset: str, *, used: bool) -> dict[str, str | None]:
     return {f"{asset}/group": json.dumps({"used": True}) if used else None}
 
 
+def fact_of_tries(asset: str, count: int) -> dict[str, str | None]:
+    """So many starts found something in force, one after the other; 0: none did."""
+    return {f"{asset}/tries": json.dumps({"starts": count}) if count else None}
+
+
+def tries(facts: Mapping[str, str], asset: str) -> int:
+    """How many starts found something in force since nothing was; what cannot be read is one."""
+    text = facts.get(f"{asset}/tries")
+    if text is None:
+        return 0
+    try:
+        count = parse_object(text.encode()).get("starts")
+    except StrictJsonError:
+        return 1
+    return count if isinstance(count, int) and count > 0 else 1
+
+
 def obligation(facts: Mapping[str, str], asset: str) -> Obligation | None:
     """What ``facts`` say is in force; None also where they cannot be read: see ``is_in_force``."""
     try:

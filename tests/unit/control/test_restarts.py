@@ -10,12 +10,14 @@ import pytest
 
 from gateway import events
 from gateway.control.force_record import ForceRecord
+from gateway.control.inward import Start
 from gateway.control.phases import Phase
 from gateway.control.records import Records
 from gateway.control.rules.percent_base import Base
 from gateway.control.turn import Turn
 from gateway.control.watchdog.events import ForceForgotten
-from gateway.control.watchdog.obligation import obligation
+from gateway.control.watchdog.obligation import obligation, tries
+from gateway.control.watchdog.state import Held
 from gateway.control.watchdog.words import Terms
 from gateway.effects import Record
 from gateway.uplink.topics import Topics
@@ -139,6 +141,32 @@ def test_power_that_comes_up_in_idle_is_a_warning_after_30_s() -> None:
     assert made.phase() is Phase.IDLE
 
 
+def test_starts_that_find_something_in_force_are_counted_until_a_zero_is_verified() -> None:
+    made = active()
+    made.rtac.refuses_zero, made.plant.refused = True, refused(8)
+    made.power_on()
+    made.run(3)
+    assert "without a verified zero" not in reasons(made)
+    for count in (2, 3):
+        made.power_on()
+        made.run(3)
+        assert f"start {count} without a verified zero" in reasons(made)
+    made.rtac.refuses_zero = False
+    made.until(lambda: FACT not in made.disk.facts)
+    assert "bess-1/tries" not in made.disk.facts
+    assert "without a verified zero" not in reasons(made)
+    made.power_on()
+    made.run(3)
+    assert "bess-1/tries" not in made.disk.facts
+
+
+@pytest.mark.parametrize(
+    ("text", "count"), [(None, 0), ('{"starts": 4}', 4), ("{", 1), ('{"starts": -1}', 1), ("[]", 1)]
+)
+def test_a_count_that_cannot_be_read_is_one(text: str | None, count: int) -> None:
+    assert tries({} if text is None else {"bess-1/tries": text}, "bess-1") == count
+
+
 # --- a removal names its number ---------------------------------------------------------------
 
 
@@ -150,8 +178,9 @@ class Kept:
         (asset,) = found.settings.assets
         self.turn = Turn()
         records = Records("gw-17", "bess-1", Topics("bess/v1", "gw-17"))
+        start = Start("s", b"", True, None, Held(), 0, None, None, 0, 0.0)  # noqa: FBT003 - control is on
         self.record = ForceRecord(
-            asset, found.maps["bess-1"], None, records, itertools.count(1), self.turn
+            asset, found.maps["bess-1"], start, records, itertools.count(1), self.turn
         )
 
     def begin(self, number: str) -> Obligation:
