@@ -55,6 +55,10 @@ class AuditReader:
         columns = self._raw.execute(f"{_SELECT} WHERE n = ?", (n,)).fetchone()
         return None if columns is None else row_of(columns)
 
+    def facts(self) -> dict[str, str]:
+        """What the log keeps for the next start, by name."""
+        return dict(self._raw.execute("SELECT key, value FROM fact").fetchall())
+
     def head(self, name: str) -> Head | None:
         """The mark ``head`` or ``anchor``; None where it is missing or was changed."""
         sql = "SELECT value, crc FROM mark WHERE key = ?"

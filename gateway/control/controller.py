@@ -68,7 +68,7 @@ from gateway.control.sight import Sight
 from gateway.control.watchdog import effects as watchdog_effects
 from gateway.control.watchdog import events as watchdog_events
 from gateway.control.watchdog import licence, machine
-from gateway.control.watchdog.obligation import fact_of_force, fact_of_group
+from gateway.control.watchdog.obligation import fact_of_force, fact_of_group, needs_beat
 from gateway.control.watchdog.state import POWERED
 from gateway.control.watchdog.terms import terms
 from gateway.control.watchdog.words import Cause, Phase, WriteKind, WriteResult
@@ -82,6 +82,7 @@ if TYPE_CHECKING:
     from gateway.checked import Safety
     from gateway.clock import Now
     from gateway.config.site import AssetSettings
+    from gateway.control.commissioning.proofs import Findings
     from gateway.control.execution.job import Job, Order
     from gateway.control.execution.powerless import Told
     from gateway.control.execution.underway import Accepted
@@ -120,7 +121,7 @@ class Controller:
         self._sight = Sight(asset, points_map, monitor, safety.settings, now)
         self._outputs = Outputs(asset.id, tokens)
         self.safety = safety
-        self.owed, self._idle_w = start.owed, start.idle_w
+        self.owed, self._found = start.owed, start.found
         self.state: WatchdogState = machine.start(
             self._terms(),
             now,
@@ -192,7 +193,8 @@ class Controller:
             nameplate_w=self._asset.nameplate_w,
             dead_band_w=self.view.dead_band_w,
             ramp_s=self.safety.settings.limits.ramp_to_zero_s,
-            idle_w=self._idle_w,
+            idle_w=self._found.idle_w,
+            zero_needs_beat=self._found.zero_needs_beat,
         )
         if (owed := self.owed) is None:
             return found
@@ -201,6 +203,7 @@ class Controller:
             found,
             idle_verify_s=min(found.idle_verify_s, owed.verify_s),
             deadman_s=max(found.deadman_s, owed.deadman_s),
+            zero_needs_beat=needs_beat(found.zero_needs_beat, owed.zero_needs_beat),
         )
 
     def become(self, safety: Safety) -> None:
@@ -213,9 +216,9 @@ class Controller:
         lease = replace(lease, lease_s=held.lease_s, expires_at=lease.expires_at + less_s)
         self.state = replace(self.state, terms=held, lease=lease)
 
-    def measured(self, idle_w: float | None) -> None:
-        """Commissioning measured the power of the idle battery, W."""
-        self._idle_w = idle_w
+    def measured(self, found: Findings) -> None:
+        """Commissioning measured something of the site."""
+        self._found = found
         self.state = replace(self.state, terms=self._terms())
 
     @property

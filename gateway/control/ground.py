@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from gateway.checked import Safety
     from gateway.config.site import AssetSettings
+    from gateway.control.commissioning.proofs import Findings
     from gateway.points.pointmap import PointsMap
     from gateway.uplink.topics import Topics
 
@@ -41,7 +42,7 @@ class Ground:
     newest: int  # challenge that other assets are at
     challenge_at: float  # monotonic s of the next one
 
-    def start(self, *, enabled: bool, idle_w: float | None) -> Start:
+    def start(self, *, enabled: bool, found: Findings) -> Start:
         """What the controller begins with; ``enabled`` where nothing keeps control off.
 
         Commands that an older store left open count as in force: it keeps no fact.
@@ -61,7 +62,7 @@ class Ground:
                 grouped=was_grouped(facts, name),
                 declared=owed is not None and bool(owed.declared),
             ),
-            idle_w=idle_w,
+            found=found,
             owed=owed,
             newest=self.newest,
             challenge_at=self.challenge_at,

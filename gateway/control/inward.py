@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from gateway.control.commissioning.proofs import Findings
     from gateway.control.execution.job import Event as JobEvent
     from gateway.control.execution.job import SendControl
     from gateway.control.execution.underway import Accepted
@@ -24,7 +25,7 @@ class Start:
     kept: Phase | None
     stop_owed: bool
     held: Held
-    idle_w: float | None  # measured power of the idle battery, as the sign test found it
+    found: Findings  # what commissioning measured
     owed: Obligation | None  # what the disk says is in force, or was declared gone
     newest: int  # challenge that the other assets are at
     challenge_at: float  # monotonic s of the next one

@@ -51,6 +51,7 @@ class Obligation:
     heartbeat_s: float
     response_s: float  # r
     declared: str = ""  # by whom, and why: it is only said that nothing is in force
+    zero_needs_beat: bool | None = None  # the RTAC refuses zero without a heartbeat; None: unknown
 
     @property
     def endpoint(self) -> str:
@@ -64,6 +65,14 @@ class Obligation:
         if self.rows != other.rows:
             return f"it was written by map {self.map_digest}, and the map is now {other.map_digest}"
         return ""
+
+
+def needs_beat(now: bool | None, kept: bool | None) -> bool | None:  # noqa: FBT001 - two of a kind
+    """Whether zero needs a heartbeat, by what is known now and what was kept.
+
+    Where they differ, or either knows nothing, nobody knows: a refused zero is then tried with one.
+    """
+    return now if now is kept else None
 
 
 def fact_of_force(asset: str, found: Obligation | None) -> dict[str, str | None]:
@@ -101,6 +110,7 @@ def _sound(found: Obligation) -> Obligation | None:
         and all(isinstance(one, str) for one in texts)
         and all(isinstance(one, int) for one in counts)
         and found.nameplate_w > 0
+        and found.zero_needs_beat in (None, True, False)
         and all(map(_is_row, found.rows))
     )
     return found if sound else None

@@ -99,6 +99,7 @@ class WatchdogState:
     silent: bool = True  # no zero was accepted since the start, or since the site was local
     silent_since: float = -math.inf
     grouped: bool = False  # zero, beat, zero was ordered: once a demand
+    worded: bool = False  # an operator's word began this demand
     ended: bool = False  # beats revived power: none until an operator's reset
     settling: Settling | None = None
     power_w: float | None = None  # measured
