@@ -110,7 +110,8 @@ class PollDone:
     ok: bool
     cause: str
     at: Now
-    # Of a critical one: s until the last fragment of the slowest of its requests; None: not known.
+    # Of a critical one: s until the last fragment of the slowest of its requests was taken, on disk
+    # too, for nothing else can be asked before; None: not known.
     answer_s: float | None = None
 
 
