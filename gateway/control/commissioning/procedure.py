@@ -558,7 +558,8 @@ def _hush(test: Commissioning, view: TrialView, now_s: float) -> Outcome:
 
 def _silent(test: Commissioning, view: TrialView, now_s: float) -> Outcome:
     if view.beats != test.beats:
-        if now_s - test.since > FLIGHT_S or view.heartbeat_at is None:
+        # One that was handed over may wait for a request that is under way, and for its own answer.
+        if now_s - test.since > FLIGHT_S + 2 * view.answer_s or view.heartbeat_at is None:
             return _failed(test, "heartbeats were written while they were to be withheld")
         test = replace(test, beats=view.beats, beat_at=view.heartbeat_at)
     zero = test.sees(view, 0.0, since=max(test.since, test.beat_at))

@@ -7,6 +7,8 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
 
 from gateway import effects, events
 from gateway.checked import Past
@@ -85,6 +87,24 @@ def test_commissioning_measures_answers_connection_dead_man_and_whether_zero_nee
     made.command("setpoint", powerW=400_000)
     made.run(3)
     assert json.loads(made.disk.facts["bess-1/in-force"])["zero_needs_beat"] is False
+
+
+@given(latency_s=st.floats(0.01, 1.6), connect_s=st.floats(0.05, 60.0))
+@settings(max_examples=5, deadline=None)
+def test_whatever_an_rtac_takes_is_measured_and_decides(latency_s: float, connect_s: float) -> None:
+    """A control takes the latency twice, and a critical read is one request."""
+    answer_s = 2 * latency_s
+    assume(abs(answer_s - 2.5) > 0.01)
+    made = ControlSite().ready()
+    made.plant.latency_s, made.plant.connect_s = latency_s, connect_s
+    assert finish(made)["ok"] is (answer_s < 2.5)
+    found = measured(made)
+    if answer_s < 2.5:
+        assert found["answerS"] == pytest.approx(answer_s, abs=2e-3)
+        assert found["connectS"] == pytest.approx(connect_s, abs=2e-3)
+        assert found["dropsForZero"] is (found["connectS"] <= 3.0)
+    else:
+        assert made.written("AO0") == [0.0] * len(made.written("AO0"))
 
 
 def test_an_rtac_that_refuses_zero_without_a_heartbeat_is_found_out() -> None:

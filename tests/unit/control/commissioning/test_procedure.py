@@ -432,6 +432,17 @@ def test_a_heartbeat_that_was_on_its_way_is_the_last_one() -> None:
     assert site.finished.figures["zeroS"] == W_S
 
 
+def test_a_heartbeat_on_its_way_to_a_slow_rtac_is_answered_later() -> None:
+    for later_s, ok in ((4.0, True), (7.0, False)):
+        site = held(Kind.DEADMAN, answer_s=2.0)
+        site.until(Step.SILENT)
+        site.later(later_s)
+        site.beats += 1
+        site.heartbeat_at = site.beaten_at = site.now_s
+        site.until(Step.OVER)
+        assert site.finished.ok is ok, site.finished
+
+
 def test_a_zero_that_comes_early_passes_with_a_word_about_it() -> None:
     site = held(Kind.DEADMAN)
     site.until(Step.SILENT)
