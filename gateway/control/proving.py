@@ -134,6 +134,10 @@ class Proving:
         held_s = HOLD_S[kind] if hold_s is None else hold_s
         plan = self._plan(kind, held_s, controller, now)
         self.trial = Trial(self._asset.id, plan, user, controller, intake)
+        if (
+            kind is Kind.DEADMAN
+        ):  # it asks anew, so what was known must not keep zero from an answer
+            controller.measured(replace(self.found, zero_needs_beat=None))
         text = f"{kind} begun with a hold of {held_s:g} s"
         return self._records.act(user, f"commission {kind}", text, now)
 
@@ -213,6 +217,7 @@ class Proving:
     def _judged(self, trial: Trial, now: Now) -> list[Effect]:
         if trial.ok is None:
             return []
+        trial.controller.measured(self.found)
         text = trial.lines[-1]
         severity = "info" if trial.ok else "warning"
         figures, digest = dict(trial.figures), self._map.digest

@@ -44,7 +44,7 @@ class Trial:
         self.figures: Mapping[str, float | str] = {}
         self.enabled = False  # control is on for this test alone
         self._machine = Commissioning(plan)
-        self._controller, self._intake = controller, intake
+        self.controller, self._intake = controller, intake
         self._dispatches = 0
         self._answers, self._answer_s = 0, 0.0
         self._connect_s: float | None = None
@@ -98,7 +98,7 @@ class Trial:
         }
 
     def _view(self, now: Now) -> TrialView:
-        controller = self._controller
+        controller = self.controller
         state = controller.state
         demand = state.demand
         return TrialView(
@@ -149,7 +149,7 @@ class Trial:
                 event = watchdog_events.HeartbeatsHeld(hold_s)
             case procedure.Idle():
                 event = watchdog_events.IdleOrdered("")
-        return self._controller.tell(event, now)
+        return self.controller.tell(event, now)
 
     def _dispatch(self, power_w: float, duration_s: float, now: Now) -> list[Effect]:
         self._dispatches += 1

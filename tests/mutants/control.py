@@ -761,6 +761,12 @@ _PROVED = (
         "test_an_rtac_that_is_too_slow_fails_the_test_and_what_was_proven",
     ),
     _proving(
+        "a test asks anew whether zero needs a heartbeat",
+        "controller.measured(replace(self.found, zero_needs_beat=None))",
+        "pass",
+        "test_an_rtac_that_began_to_refuse_zero_without_a_heartbeat_is_found_out_too",
+    ),
+    _proving(
         "where a new connection takes longer, zero drops nothing",
         "connect_s is None or connect_s <= self._asset.dnp3.response_timeout_s",
         "True",
@@ -786,9 +792,15 @@ _PROVED = (
     ),
     _procedure(
         "a heartbeat in between tells nothing of whether zero needs one",
-        "if not view.grouped and view.beats != test.beats:",
-        "if False:",
+        "if not view.grouped and (early or view.beats != test.beats):",
+        "if not view.grouped and early:",
         "test_a_heartbeat_between_trip_and_zero_leaves_open_whether_zero_needs_one",
+    ),
+    _procedure(
+        "nor does one that may count still",
+        "if not view.grouped and (early or view.beats != test.beats):",
+        "if not view.grouped and view.beats != test.beats:",
+        "test_a_zero_that_comes_early_passes_with_a_word_about_it",
     ),
     _procedure(
         "zero is tried without a heartbeat after the trip",

@@ -164,6 +164,10 @@ class TrialPlan:
         silence_s = self.silence_s if self.kind is Kind.DEADMAN else 0.0
         return TAKE_S + self.ramp_s + self.hold_s + silence_s + DEADMAN_MARGIN_S
 
+    def is_early(self, zero_s: object) -> bool:
+        """Whether zero came so soon after the last heartbeat that W cannot have brought it."""
+        return not isinstance(zero_s, float) or zero_s < self.deadman_s / 2
+
     def refusal(self) -> str | None:
         """Why this plan would prove nothing; None: it would."""
         if not HOLD_MIN_S <= self.hold_s <= HOLD_MAX_S:
@@ -580,7 +584,7 @@ def _tripped(test: Commissioning, zero_s: float, now_s: float) -> Outcome:
     plan = test.plan
     zero_s = round(zero_s, 3)
     line = f"the echo read zero {zero_s:.1f} s after the last heartbeat"
-    if zero_s < plan.deadman_s / 2:
+    if plan.is_early(zero_s):
         line += f"; that is early for W = {plan.deadman_s:g} s: compare the RTAC's own setting"
     test = test.note(
         zeroS=zero_s, setpointW=test.wanted_w, deadmanS=plan.deadman_s, allowedS=plan.silence_s
@@ -605,11 +609,13 @@ def _returning(test: Commissioning, view: TrialView, now_s: float) -> Outcome:
 
 def _fed(test: Commissioning, view: TrialView) -> Commissioning:
     """Note whether zero was accepted without a heartbeat, once the dead-man has tripped."""
-    known = any(name == "zeroNeedsBeat" for name, _ in test.figures)
+    figures = dict(test.figures)
+    known = "zeroNeedsBeat" in figures
     if test.plan.kind is not Kind.DEADMAN or known or not view.zeroed:
         return test
-    if not view.grouped and view.beats != test.beats:
-        return test  # one was on its way: nobody knows
+    early = test.plan.is_early(figures.get("zeroS", 0.0))
+    if not view.grouped and (early or view.beats != test.beats):
+        return test  # the last heartbeat may have counted still, or one was on its way
     return test.note(zeroNeedsBeat=view.grouped)
 
 

@@ -114,6 +114,30 @@ def test_an_rtac_that_refuses_zero_without_a_heartbeat_is_found_out() -> None:
     assert measured(made)["zeroNeedsBeat"] is True
 
 
+def test_an_rtac_that_began_to_refuse_zero_without_a_heartbeat_is_found_out_too() -> None:
+    made = ControlSite(ready=False)
+    made.disk.facts = commissioned(made.site, found=Findings(zero_needs_beat=False))
+    made.power_on()
+    made.ready()
+    assert made.control().controller.state.terms.zero_needs_beat is False
+    made.rtac.wants_beat, made.rtac.beat_s = True, 0.5
+    assert finish(made)["ok"] is True
+    made.run(15)  # until nothing is in force that knew it otherwise
+    assert made.control().controller.state.terms.zero_needs_beat is True
+
+
+def test_a_test_cut_short_leaves_what_was_known() -> None:
+    made = ControlSite(ready=False)
+    made.disk.facts = commissioned(made.site, found=Findings(zero_needs_beat=False))
+    made.power_on()
+    made.ready()
+    made.ask("commission", act="deadman-test", holdS=60)
+    made.run(1)
+    assert made.control().controller.state.terms.zero_needs_beat is None
+    made.ask("commission", act="abort")
+    assert made.control().controller.state.terms.zero_needs_beat is False
+
+
 def test_of_a_proof_without_figures_nothing_is_known() -> None:
     """As an older version left them."""
     made = ControlSite()

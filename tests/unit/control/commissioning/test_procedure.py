@@ -360,7 +360,7 @@ def test_a_zero_that_is_accepted_only_behind_a_heartbeat_needs_one() -> None:
 def test_a_heartbeat_between_trip_and_zero_leaves_open_whether_zero_needs_one() -> None:
     site = held(Kind.DEADMAN)
     site.until(Step.SILENT)
-    test = replace(site.test, step=Step.RETURNING, since=site.now_s)
+    test = replace(site.test.note(zeroS=W_S), step=Step.RETURNING, since=site.now_s)
     for beats, known in ((test.beats, True), (test.beats + 1, False)):
         view = replace(site.view(), phase=Phase.IDLING, zeroed=True, beats=beats)
         after, _ = test.handle(view, site.now_s)
@@ -451,6 +451,7 @@ def test_a_zero_that_comes_early_passes_with_a_word_about_it() -> None:
     site.until(Step.OVER)
     assert site.finished.ok
     assert "early for W = 15 s" in site.finished.text
+    assert "zeroNeedsBeat" not in site.finished.figures, "the last heartbeat may count still"
 
 
 def test_a_measured_power_of_opposite_sign_fails_naming_sign() -> None:
