@@ -120,7 +120,7 @@ class Gateway:
         self._swaps: queue.SimpleQueue[effects.ApplySettings] = queue.SimpleQueue()
         self._swapping = threading.Lock()  # held while sessions are replaced, or ended for good
         self._looked_s = self._awake_s = started.mono_s  # of ``_feed``
-        self._owed: set[str] = set()  # assets that wait for zero
+        self._hurries: dict[str, effects.Hurry] = {}  # the newest of each asset
         self._ceded: set[str] = set()  # those that are the site's
         self._dark: list[str] = []  # threads that made no progress at the last look
         self._doers: dict[type, Callable[[Any], None]] = {
@@ -139,6 +139,7 @@ class Gateway:
             effects.Hurry: self._hurry,
             effects.HandsOff: self._hands_off,
             effects.GiveWay: self._give_way,
+            effects.Renew: self._renew,
             effects.FollowEpoch: lambda order: self._uplink.follow(order.epoch),
         }
         for asset in settings.assets:
@@ -200,7 +201,7 @@ class Gateway:
         self._doers[type(effect)](effect)
 
     def _hurry(self, order: effects.Hurry) -> None:
-        (self._owed.add if order.on else self._owed.discard)(order.asset)
+        self._hurries[order.asset] = order
         self._demand(order.asset)
 
     def _hands_off(self, order: effects.HandsOff) -> None:
@@ -215,16 +216,22 @@ class Gateway:
     def _demand(self, asset: str) -> None:
         """Tell the asset's intake and session whether zero is owed, where there are any."""
         intake, session = self._intakes.get(asset), self._sessions.get(asset)
+        order = self._hurries.get(asset, effects.Hurry(asset, on=False))
         if intake is not None:
-            intake.hurry(on=asset in self._owed)
+            intake.hurry(on=order.on)
         if session is not None:
-            session.demand(on=asset in self._owed)
+            session.demand(on=order.on, drops=order.drops)
 
     def _poll(self, order: effects.Poll) -> None:
         """Order a read; a session that a reload is about to start reads everything anyway."""
         session = self._sessions.get(order.asset)
         if session is not None:
             session.poll(order.kind)
+
+    def _renew(self, order: effects.Renew) -> None:
+        session = self._sessions.get(order.asset)
+        if session is not None:
+            session.renew()
 
     def _operate(self, order: effects.Operate) -> None:
         """Carry out a control; where there is no session it never leaves this box."""

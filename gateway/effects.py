@@ -153,6 +153,17 @@ class Hurry:
 
     asset: str
     on: bool
+    drops: bool = True  # for a zero that waits the connection may be dropped
+
+
+@dataclass(frozen=True, slots=True)
+class Renew:
+    """Drop the connection and make it again; answered by ``ConnectionRemade``.
+
+    Commissioning orders it, where nothing is in force.
+    """
+
+    asset: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,6 +215,7 @@ Effect = (
     | Hurry
     | HandsOff
     | GiveWay
+    | Renew
     | FollowEpoch
     | Stop
 )

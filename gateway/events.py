@@ -81,8 +81,17 @@ class ConnectionDropped:
 
 
 @dataclass(frozen=True, slots=True)
+class ConnectionRemade:
+    """The connection that was dropped on purpose is there again: a control would be answered."""
+
+    asset: str
+    took_s: float  # since it was dropped, with all attempts that failed
+    at: Now
+
+
+@dataclass(frozen=True, slots=True)
 class OutputHeld:
-    """A zero or a stop waits, and the connection was dropped too often to do it again.
+    """A zero or a stop waits, and the connection is not dropped, or not again, for it.
 
     ``cause`` is "" when it waits no more.
     """
@@ -101,6 +110,9 @@ class PollDone:
     ok: bool
     cause: str
     at: Now
+    # Of a critical one: s until the last fragment of the slowest of its requests was taken, on disk
+    # too, for nothing else can be asked before; None: not known.
+    answer_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

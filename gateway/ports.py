@@ -101,6 +101,9 @@ class Outcome:
     statuses: tuple[PointStatus, ...]
     cause: str  # for people; "" on success
     stage: Stage = Stage.OPERATE  # of the last control sent
+    # s that the slowest of its requests waited for an answer, or until it was given up; None: none
+    # was sent.
+    answer_s: float | None = None
 
 
 class Pathway(Protocol):
@@ -141,11 +144,16 @@ class Pathway(Protocol):
         """
         ...
 
-    def demand(self, *, on: bool) -> None:
+    def demand(self, *, on: bool, drops: bool = True) -> None:
         """Zero is owed to the battery, or none is any more.
 
         While it is, nothing that moves power leaves: what waits has FAILED, and what was handed
         over is stopped as long as it can be.
+
+        Args:
+            on: it is.
+            drops: a zero that waits too long may drop the connection; not where a new one is known
+                to take longer than that.
         """
         ...
 
@@ -158,6 +166,10 @@ class Pathway(Protocol):
 
     def give_way(self) -> None:
         """A heartbeat that waits its turn has FAILED, unless it is to go before any read."""
+        ...
+
+    def renew(self) -> None:
+        """Drop the connection and make it again, unless zero is owed: ``ConnectionRemade``."""
         ...
 
     def close(self, *, within_s: float) -> None:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gateway import clock
+from gateway.audit.file import FILE
+from gateway.audit.reader import reading
 from gateway.cli.command import add
-from gateway.errors import ConfigError
+from gateway.errors import ConfigError, NoInputError, StoreError
 from gateway.site import load
 from gateway.status import safety_report
 
@@ -15,6 +19,7 @@ if TYPE_CHECKING:
     import argparse
 
     from gateway.cli.command import Commands
+    from gateway.config.site import SiteSettings
 
 
 def add_parser(commands: Commands) -> None:
@@ -24,7 +29,20 @@ def add_parser(commands: Commands) -> None:
 
 def _check(asked: argparse.Namespace) -> int:
     now_ms = clock.now().unix_ms
-    site = load.load_site(asked.config, unix_ms=now_ms, sealed=True)
+    facts: dict[str, str] = {}
+    unread: list[str] = []
+
+    def kept(settings: SiteSettings) -> dict[str, str]:
+        """What commissioning left in the audit log; nothing where there is none yet."""
+        with suppress(NoInputError):
+            try:
+                with reading(Path(settings.state_dir) / FILE) as log:
+                    facts.update(log.facts())
+            except StoreError as error:
+                unread.append(str(error))
+        return facts
+
+    site = load.load_site(asked.config, unix_ms=now_ms, sealed=True, kept=kept)
     print(f"{asked.config}: good")
     if site.settings.uplink.credential and not os.environ.get("CREDENTIALS_DIRECTORY"):
         name = site.settings.uplink.credential
@@ -39,7 +57,9 @@ def _check(asked: argparse.Namespace) -> int:
             )
         if asset.transformer is not None and asset.transformer.enforce and site.safety is None:
             print(f"  {asset.id}: NOTE: transformer.enforce has no effect: control is off")
-    for line in safety_report.lines(site, now_ms):
+    for text in unread:
+        print(f"  NOTE: what commissioning measured is not known here: {text}")
+    for line in safety_report.lines(site, now_ms, facts):
         print(f"  {line}")
     if site.safety_faults:
         raise ConfigError(site.safety_faults)

@@ -159,6 +159,7 @@ def commissioning(asset: str, shown: Mapping[str, Any]) -> str:
         f"  acknowledged  {_acknowledged(shown)}",
         f"  sign test     {_when(shown['signTest'])}",
         f"  dead-man test {_when(shown['deadmanTest'])}",
+        *_measured(shown.get("measured") or {}),
     ]
     if shown["safetyDigest"] and not shown.get("limits"):
         lines.append("  limits        not told by this daemon: read safety.toml before you agree")
@@ -167,8 +168,32 @@ def commissioning(asset: str, shown: Mapping[str, Any]) -> str:
     if bounds := shown.get("bounds"):
         lines.append("  a setpoint ends, plus the ramp to zero, at the latest after")
         lines += [f"    {key} {_bound(key, bounds[key])}" for key in sorted(bounds)]
+    if bounds := shown.get("boundsMeasured"):
+        lines.append("  and at the longest answer that commissioning timed, after")
+        lines += [f"    {key} {_bound(key, bounds[key])}" for key in sorted(bounds)]
     lines.append(f"  safety file   {_fact(shown['safetyDigest'])}")
     return "\n".join(lines)
+
+
+def _measured(found: Mapping[str, Any]) -> list[str]:
+    """What commissioning measured, line by line; what it did not is said."""
+    if not found:
+        return []
+
+    def amount(key: str, unit: str) -> str:
+        value = found.get(key)
+        return "not measured" if value is None else f"{value:g} {unit}"
+
+    answer = amount("answerS", f"s at most, {found['mostAnswerS']:.3g} s allowed")
+    zero = found.get("zeroNeedsBeat")
+    drops = "drops the connection" if found.get("dropsForZero") else "drops nothing"
+    return [
+        f"  answers       {answer}",
+        f"  connection    {amount('connectS', 's')}; a zero that waits {drops}",
+        f"  dead-man      {amount('deadmanS', 's after the last heartbeat')}",
+        f"  idle power    {amount('idleW', 'W')}",
+        f"  zero needs a heartbeat: {'not known' if zero is None else _fact(zero)}",
+    ]
 
 
 def figures(found: Mapping[str, Any]) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ ROLES = ("dispatcher", "approver", "emergency", "heartbeat", "config")
 ALGORITHMS = ("EdDSA", "ES256")
 TICK_S = 0.25
 RTAC_SCAN_S = 1.0
+FRESH_S = 15.0  # for which what was read counts as fresh; critical points are read every 5 s
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +143,16 @@ class ZeroPath:
     reads: int = 1  # q, requests of one critical read
     dead_man: bool = True  # the RTAC hears a heartbeat of ours
     reversion: bool = False  # the device has a timer of its own
+    answer_s: float | None = None  # a, the longest answer that commissioning timed; None: unknown
+    connect_s: float | None = None  # c, until a new connection can be used; None: unknown
+    wait_s: float | None = None  # r, where ``response_s`` is a
+
+    @property
+    def timed(self) -> ZeroPath | None:
+        """The same with what an answer took at most, instead of what it may; None: unknown."""
+        if self.answer_s is None:
+            return None
+        return replace(self, response_s=self.answer_s, wait_s=self.response_s)
 
     @property
     def text(self) -> str:
@@ -165,9 +176,45 @@ class ZeroPath:
         return self.control_s
 
     @property
+    def read_dropped_s(self) -> float | None:
+        """U, where a read that takes longer than r is dropped for it: r + c + r, c where known.
+
+        None: a new connection takes longer than the zero waits, so nothing is dropped.
+        """
+        wait_s = self.response_s if self.wait_s is None else self.wait_s
+        connect_s = self.connect_s or 0.0
+        return None if connect_s > wait_s else wait_s + connect_s + self.response_s
+
+    @property
     def least_verify_s(self) -> float:
         """The least V: what is under way, zero, its echo read; and zero once more."""
         return self.underway_s + 2 * self.zero_s + (1 + self.reads) * self.response_s
+
+
+def most_answer_s(reads: int, deadman_s: float) -> float:
+    """The longest answer time, s, at which neither heartbeats nor critical reads starve.
+
+    Heartbeat, critical read and others take turns: (1 + q) a <= W / 3, and (5 + q) a <= 15 s.
+    Source: SPECIFICATION.md, section 7, "Order of outputs".
+
+    Args:
+        reads: q, requests of one critical read.
+        deadman_s: W.
+    """
+    return min(deadman_s / 3 / (1 + reads), FRESH_S / (5 + reads))
+
+
+def slow(answer_s: float, reads: int, deadman_s: float) -> str:
+    """What is wrong with an RTAC that was seen to take ``answer_s`` for an answer; "": nothing."""
+    most_s = most_answer_s(reads, deadman_s)
+    if answer_s <= most_s:
+        return ""
+    requests = "1 request" if reads == 1 else f"{reads} requests"
+    return (
+        f"an answer took {answer_s:.3g} s: must be at most {most_s:.3g} s, for with {requests} of "
+        f"a critical read (1 + q) a must be at most W / 3 = {deadman_s / 3:g} s, and (5 + q) a at "
+        f"most {FRESH_S:g} s"
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +225,9 @@ class Bounds:
     """
 
     cloud_dead_s: float  # A: the cloud is dead, the RTAC obeys
-    read_dropped_s: float  # A where a long read is dropped for the zero, less the time to connect
+    # A where a long read is dropped for the zero, less the time to connect where that is not known;
+    # None: none is dropped.
+    read_dropped_s: float | None
     gateway_dead_s: float | None  # B: gateway, host, power or link is dead
     refused_s: float | None  # C: the RTAC answers but refuses zero
     reversion_s: float | None  # D: no RTAC logic and the link is dead
@@ -187,11 +236,11 @@ class Bounds:
 def bounds(watchdog: WatchdogSettings, path: ZeroPath) -> Bounds:
     """Bounds A to D of an asset. Source: the table of section 7, "Bounds"."""
     response_s = path.response_s
-    told_s = watchdog.lease_s + TICK_S
+    told_s, dropped_s = watchdog.lease_s + TICK_S, path.read_dropped_s
     silent_s = response_s + watchdog.rtac_deadman_s + RTAC_SCAN_S  # r: the last beat may be late
     return Bounds(
         cloud_dead_s=told_s + path.underway_s + path.zero_s,
-        read_dropped_s=told_s + 2 * response_s + path.zero_s,
+        read_dropped_s=None if dropped_s is None else told_s + dropped_s + path.zero_s,
         gateway_dead_s=silent_s if path.dead_man else None,
         refused_s=told_s + watchdog.idle_verify_s + silent_s if path.dead_man else None,
         reversion_s=watchdog.reversion_s + response_s if path.reversion else None,

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from gateway.config.safety import FRESH_S
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -56,6 +58,25 @@ def check_times(
     for asset, path in sorted(paths.items()):
         if watchdog.idle_verify_s < path.least_verify_s:
             document.fault("watchdog", "idle_verify_s", _short(watchdog.idle_verify_s, asset, path))
+        if path.answer_s is not None:
+            _check_pace(document, watchdog.rtac_deadman_s, asset, path.reads, path.answer_s)
+
+
+def _check_pace(
+    document: Document, deadman_s: float, asset: str, reads: int, answer_s: float
+) -> None:
+    """Heartbeats and critical reads must keep pace at the answers that were timed on site."""
+    found = f"commissioning timed answers of up to {answer_s:.3g} s at asset {asset!r}"
+    least_s = 3 * (1 + reads) * answer_s
+    if deadman_s < least_s:
+        text = f"= {deadman_s:g}: must be at least {least_s:.3g} seconds: {found}, and a heartbeat "
+        text += f"and the {reads} of a critical read must fit into a third of it (bound B)"
+        document.fault("watchdog", "rtac_deadman_s", text)
+    if answer_s > FRESH_S / (5 + reads):
+        text = f"{found}: must be at most {FRESH_S / (5 + reads):.3g} s, for {5 + reads} of them "
+        document.fault(
+            "watchdog", "", text + f"must fit into {FRESH_S:g} s: what is read grows old"
+        )
 
 
 def _short(found_s: float, asset: str, path: ZeroPath) -> str:

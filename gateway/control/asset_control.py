@@ -52,7 +52,7 @@ class AssetControl:
         self.records = Records(ground.gateway, asset.id, ground.topics, ground.epoch)
         self.proving = Proving(asset, ground.points_map, ground.facts, self.records, tokens)
         self._left = open_commands(ground.facts, asset.id)
-        start = ground.start(enabled=not self._reasons(now), idle_w=self.proving.idle_w)
+        start = ground.start(enabled=not self._reasons(now), found=self.proving.found)
         safety = ground.safety or figures(start.owed)
         self.controller = Controller(
             asset, ground.points_map, monitor, safety, self.records, tokens, start, now
@@ -90,6 +90,7 @@ class AssetControl:
 
     def handle(self, event: object, now: Now) -> list[Effect]:
         """Take an event of this asset; its monitor has seen it before."""
+        self.proving.heard(event)
         return self.controller.handle(event, now) + self._after(now)
 
     def tick(self, now: Now) -> list[Effect]:
@@ -136,7 +137,7 @@ class AssetControl:
     def recorded(self, event: events.Recorded, now: Now) -> list[Effect]:
         """Something became durable, or did not."""
         if self.proving.recorded(event):
-            self.controller.measured(self.proving.idle_w)
+            self.controller.measured(self.proving.found)
         return self.controller.handle(event, now) + self._stand(now) + self._after(now)
 
     def stop(self, now: Now) -> list[Effect]:

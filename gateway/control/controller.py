@@ -54,6 +54,7 @@ from gateway.control.turn import Turn
 from gateway.control.watchdog import effects as watchdog_effects
 from gateway.control.watchdog import events as watchdog_events
 from gateway.control.watchdog import licence, machine
+from gateway.control.watchdog.obligation import needs_beat
 from gateway.control.watchdog.state import POWERED
 from gateway.control.watchdog.terms import terms
 from gateway.control.watchdog.words import Cause, WriteKind, WriteResult
@@ -67,6 +68,7 @@ if TYPE_CHECKING:
     from gateway.checked import Safety
     from gateway.clock import Now
     from gateway.config.site import AssetSettings
+    from gateway.control.commissioning.proofs import Findings
     from gateway.control.execution.job import Job
     from gateway.control.execution.powerless import Told
     from gateway.control.execution.underway import Accepted, Execution
@@ -108,7 +110,7 @@ class Controller:
         self._force = ForceRecord(asset, points_map, start, records, tokens, turn)
         self.jobs = Carrying(monitor, records, self._sight, self._outputs, turn)
         self.safety = safety
-        self._idle_w = start.idle_w
+        self._found = start.found
         self.state: WatchdogState = machine.start(
             self._terms(),
             now,
@@ -169,7 +171,8 @@ class Controller:
             nameplate_w=self._asset.nameplate_w,
             dead_band_w=self.view.dead_band_w,
             ramp_s=self.safety.settings.limits.ramp_to_zero_s,
-            idle_w=self._idle_w,
+            idle_w=self._found.idle_w,
+            zero_needs_beat=self._found.zero_needs_beat,
         )
         if (owed := self.owed) is None:
             return found
@@ -178,6 +181,7 @@ class Controller:
             found,
             idle_verify_s=min(found.idle_verify_s, owed.verify_s),
             deadman_s=max(found.deadman_s, owed.deadman_s),
+            zero_needs_beat=needs_beat(found.zero_needs_beat, owed.zero_needs_beat),
         )
 
     def become(self, safety: Safety) -> None:
@@ -190,9 +194,9 @@ class Controller:
         lease = replace(lease, lease_s=held.lease_s, expires_at=lease.expires_at + less_s)
         self.state = replace(self.state, terms=held, lease=lease)
 
-    def measured(self, idle_w: float | None) -> None:
-        """Commissioning measured the power of the idle battery, W."""
-        self._idle_w = idle_w
+    def measured(self, found: Findings) -> None:
+        """Commissioning measured something of the site."""
+        self._found = found
         self.state = replace(self.state, terms=self._terms())
 
     @property

@@ -308,13 +308,17 @@ class Fleet:
             out.insert(0, self._challenge(newest, now))
         # First of all, so that no output of power passes it.
         changed = sorted(self._zeroing ^ self._hurried)
-        out[:0] = [Hurry(name, name in self._zeroing) for name in changed]
+        out[:0] = [self._hurry(name) for name in changed]
         self._hurried = set(self._zeroing)
         changed = sorted(self._local ^ self._ceded)
         out[:0] = [HandsOff(name, name in self._local) for name in changed]
         self._ceded = set(self._local)
         self._due = min(self._wakes.values(), default=math.inf)
         return out
+
+    def _hurry(self, name: str) -> Hurry:
+        control = self._controls.get(name)
+        return Hurry(name, name in self._zeroing, control is None or control.proving.drops)
 
     def _remember(self, record: Record) -> None:
         for key, value in record.facts.items():

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from gateway.checked import Safety
     from gateway.config.site import AssetSettings
+    from gateway.control.commissioning.proofs import Findings
     from gateway.points.pointmap import PointsMap
     from gateway.uplink.topics import Topics
 
@@ -47,7 +48,7 @@ class Ground:
     newest: int  # challenge that other assets are at
     challenge_at: float  # monotonic s of the next one
 
-    def start(self, *, enabled: bool, idle_w: float | None) -> Start:
+    def start(self, *, enabled: bool, found: Findings) -> Start:
         """What the controller begins with; ``enabled`` where nothing keeps control off.
 
         Commands that an older store left open count as in force: it keeps no fact.
@@ -69,7 +70,7 @@ class Ground:
                 declared=owed is not None and bool(owed.declared),
             ),
             tries=tries(facts, name) + 1 if in_force else 0,
-            idle_w=idle_w,
+            found=found,
             owed=owed,
             lasting=self._lasting(kept),
             newest=self.newest,

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from gateway.control.commissioning.proofs import Findings
     from gateway.control.execution.job import Event as JobEvent
     from gateway.control.execution.job import SendControl
     from gateway.control.execution.underway import Accepted
@@ -25,7 +26,7 @@ class Start:
     kept: KeepPhase | None
     held: Held
     tries: int  # starts, with this one, that found something in force; 0: it did not
-    idle_w: float | None  # measured power of the idle battery, as the sign test found it
+    found: Findings  # what commissioning measured
     owed: Obligation | None  # what the disk says is in force, or was declared gone
     lasting: Lasting | None  # what the disk says of ``kept``
     newest: int  # challenge that the other assets are at

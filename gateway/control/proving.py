@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from gateway.points.pointmap import PointsMap
 
 DEADMAN = frozenset({"DEADMAN_TEST_MISSING", "DEADMAN_TEST_EXPIRED"})
-TESTS = DEADMAN | {"SIGN_TEST_MISSING"}
+TESTS = DEADMAN | {"SIGN_TEST_MISSING", "RTAC_TOO_SLOW"}  # what a test may mend
 _FACTS = {
     Kind.SIGN: readiness.fact_of_sign_test,
     Kind.DEADMAN: readiness.fact_of_deadman_test,
@@ -70,11 +70,19 @@ class Proving:
         return self.trial is not None and self.trial.enabled
 
     @property
-    def idle_w(self) -> float | None:
-        """Power of the idle battery, W, where it was measured through this map."""
-        test = self.done.sign_test
-        ours = test is not None and test.map_digest == self._map.digest
-        return test.idle_w if test is not None and ours else None
+    def found(self) -> readiness.Findings:
+        """What was measured through this map."""
+        return self.done.findings(self._map.digest)
+
+    @property
+    def drops(self) -> bool:
+        """Whether a zero that waits r may drop the connection: not where a new one takes longer.
+
+        Where nobody knows, it may: before commissioning a start's zero must get through, too, and
+        the session drops twice for it at most.
+        """
+        connect_s = self.found.connect_s
+        return connect_s is None or connect_s <= self._asset.dnp3.response_timeout_s
 
     # --- the operator --------------------------------------------------------------------------
 
@@ -125,7 +133,11 @@ class Proving:
         """Begin a test that nothing refuses; ``hold_s`` None: the usual one."""
         held_s = HOLD_S[kind] if hold_s is None else hold_s
         plan = self._plan(kind, held_s, controller, now)
-        self.trial = Trial(kind, plan, user, controller, intake)
+        self.trial = Trial(self._asset.id, plan, user, controller, intake)
+        if (
+            kind is Kind.DEADMAN
+        ):  # it asks anew, so what was known must not keep zero from an answer
+            controller.measured(replace(self.found, zero_needs_beat=None))
         text = f"{kind} begun with a hold of {held_s:g} s"
         return self._records.act(user, f"commission {kind}", text, now)
 
@@ -145,6 +157,9 @@ class Proving:
             ramp_s=share_w / settings.limits.ramp_w_per_s,
             dead_band_w=(power.deadband if power is not None else None) or 0.0,
             arm_after_s=controller.state.terms.arm_after_s,
+            # Once, and in the test that comes first.
+            drops=kind is Kind.DEADMAN or not readiness.dead_man_testable(self._map),
+            reads=readiness.read_requests(self._map),
         )
 
     def abort(self, why: str, now: Now) -> list[Effect]:
@@ -174,6 +189,11 @@ class Proving:
 
     # --- what happens --------------------------------------------------------------------------
 
+    def heard(self, event: object) -> None:
+        """Let a running test time what the field answered."""
+        if self.trial is not None and self.running:
+            self.trial.heard(event)
+
     def advance(self, now: Now) -> list[Effect]:
         """Let a running test see what happened."""
         if self.trial is None or not self.running:
@@ -197,14 +217,13 @@ class Proving:
     def _judged(self, trial: Trial, now: Now) -> list[Effect]:
         if trial.ok is None:
             return []
+        trial.controller.measured(self.found)
         text = trial.lines[-1]
         severity = "info" if trial.ok else "warning"
         figures, digest = dict(trial.figures), self._map.digest
         facts: dict[str, str | None] = {}
         if trial.ok:
-            idle_w = figures.get("idleW")
-            measured_w = idle_w if isinstance(idle_w, float) else None
-            proof = readiness.Proof(digest, now.unix_ms, measured_w)
+            proof = readiness.Proof(digest, now.unix_ms, readiness.measured(figures))
             facts = _FACTS[trial.kind](self._asset.id, proof)
         elif _is_disproof(trial):  # it held once and does not now: what was proved is void
             facts = dict.fromkeys(_FACTS[trial.kind](self._asset.id, readiness.Proof("", 0)))
@@ -236,6 +255,5 @@ class Proving:
 def _is_disproof(trial: Trial) -> bool:
     """Whether a failed test showed the fault itself, and was not merely cut short."""
     figures = trial.figures
-    if trial.kind is Kind.SIGN:
-        return "fault" in figures
-    return "deadmanS" in figures and "zeroS" not in figures
+    stays = trial.kind is Kind.DEADMAN and "deadmanS" in figures and "zeroS" not in figures
+    return stays or "fault" in figures

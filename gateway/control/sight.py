@@ -10,6 +10,7 @@ import math
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from gateway.config.safety import FRESH_S
 from gateway.control.execution.job import Looked
 from gateway.control.execution.plan import power_writes
 from gateway.control.inward import Asked
@@ -41,7 +42,6 @@ if TYPE_CHECKING:
 
 LOOK_S = 0.25  # between two looks at the field by time alone
 SOON_S = 0.05  # and between two that fragments ask for, however many they are
-STALE_S = 15.0  # critical points are read every 5 s
 ASK_S = 1.0  # between two reads that events ask for, however many they are
 
 
@@ -117,7 +117,7 @@ class Sight:
             return latest
         measured, got_at = self._read.get(point, (None, -math.inf))
         old = self._read_at.get(point, -math.inf) < one.since.get(point, -math.inf)
-        return None if old or now.mono_s - got_at > STALE_S else measured
+        return None if old or now.mono_s - got_at > FRESH_S else measured
 
     def is_read(self, one: Execution) -> bool:
         """Whether the echo that ``one`` waits for was read since it was written."""

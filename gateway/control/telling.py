@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gateway.config.safety import bounds
+from gateway.config.safety import bounds, most_answer_s
 from gateway.control.rules import readiness
 from gateway.control.rules.zero_path import zero_path
 from gateway.control.watchdog.orders import unsettled
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
         RiskAcceptance,
         SharedLimitSettings,
         WatchdogSettings,
+        ZeroPath,
     )
     from gateway.control.asset_control import AssetControl
     from gateway.control.controller import Controller
@@ -68,8 +69,9 @@ def summary(control: AssetControl, now: Now) -> dict[str, object]:
 def shown(control: AssetControl) -> dict[str, object]:
     """For ``commission show``."""
     done, settings = control.proving.done, control.controller.safety.settings
-    found = bounds(
-        settings.watchdog, zero_path(control.points_map, control.controller.state.terms.response_s)
+    seen, response_s = control.proving.found, control.controller.state.terms.response_s
+    path = zero_path(
+        control.points_map, response_s, answer_s=seen.answer_s, connect_s=seen.connect_s
     )
     return {
         "safetyDigest": None if control.safety is None else control.safety.digest,
@@ -84,12 +86,27 @@ def shown(control: AssetControl) -> dict[str, object]:
         "acknowledged": done.acknowledged,
         "signTest": None if done.sign_test is None else done.sign_test.unix_ms,
         "deadmanTest": None if done.deadman_test is None else done.deadman_test.unix_ms,
-        "bounds": {
-            "A": found.cloud_dead_s,
-            "B": found.gateway_dead_s,
-            "C": found.refused_s,
-            "D": found.reversion_s,
+        "bounds": _bounds(settings.watchdog, path),
+        "boundsMeasured": None if path.timed is None else _bounds(settings.watchdog, path.timed),
+        "measured": {
+            "answerS": seen.answer_s,
+            "mostAnswerS": most_answer_s(path.reads, settings.watchdog.rtac_deadman_s),
+            "connectS": seen.connect_s,
+            "dropsForZero": control.proving.drops,
+            "deadmanS": seen.zero_s,
+            "zeroNeedsBeat": seen.zero_needs_beat,
+            "idleW": seen.idle_w,
         },
+    }
+
+
+def _bounds(watchdog: WatchdogSettings, path: ZeroPath) -> dict[str, float | None]:
+    found = bounds(watchdog, path)
+    return {
+        "A": found.cloud_dead_s,
+        "B": found.gateway_dead_s,
+        "C": found.refused_s,
+        "D": found.reversion_s,
     }
 
 

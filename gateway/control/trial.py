@@ -8,11 +8,13 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from gateway import events
 from gateway.control.commands.command import Command, Verb
 from gateway.control.commissioning import procedure
-from gateway.control.commissioning.procedure import Commissioning, Kind, TrialPlan, TrialView
+from gateway.control.commissioning.procedure import Commissioning, TrialPlan, TrialView
 from gateway.control.watchdog import events as watchdog_events
 from gateway.control.watchdog.orders import unsettled
+from gateway.effects import Poll, Renew
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,22 +31,43 @@ class Trial:
     """One test, from its order to its verdict."""
 
     def __init__(
-        self, kind: Kind, plan: TrialPlan, user: str, controller: Controller, intake: CommandIntake
+        self,
+        asset: str,
+        plan: TrialPlan,
+        user: str,
+        controller: Controller,
+        intake: CommandIntake,
     ) -> None:
-        self.kind, self.user = kind, user
+        self.kind, self.user, self._asset = plan.kind, user, asset
         self.lines: list[str] = []
         self.ok: bool | None = None  # None while it runs
         self.figures: Mapping[str, float | str] = {}
         self.enabled = False  # control is on for this test alone
         self._machine = Commissioning(plan)
-        self._controller, self._intake = controller, intake
+        self.controller, self._intake = controller, intake
         self._dispatches = 0
+        self._answers, self._answer_s = 0, 0.0
+        self._connect_s: float | None = None
         self._watched_at = math.inf  # monotonic s at which somebody last asked how it goes
 
     @property
     def wake_at(self) -> float:
         """Monotonic s of the next ``advance``."""
         return math.inf if self.ok is not None else self._machine.wake_at
+
+    def heard(self, event: object) -> None:
+        """Note how long an answer took, and the connection that was dropped."""
+        match event:
+            case events.Operated():
+                answer_s = event.outcome.answer_s
+            case events.PollDone():
+                answer_s = event.answer_s
+            case events.ConnectionRemade():
+                self._connect_s, answer_s = event.took_s, None
+            case _:
+                answer_s = None
+        if answer_s is not None:
+            self._answers, self._answer_s = self._answers + 1, max(answer_s, self._answer_s)
 
     def advance(self, now: Now) -> list[Effect]:
         """Let the test see the field; called after everything that happens."""
@@ -75,8 +98,9 @@ class Trial:
         }
 
     def _view(self, now: Now) -> TrialView:
-        controller = self._controller
+        controller = self.controller
         state = controller.state
+        demand = state.demand
         return TrialView(
             phase=state.phase,
             lease_s=state.lease.unbroken_s(now.mono_s),
@@ -89,30 +113,43 @@ class Trial:
             beats=controller.beats,
             cause=controller.cause,
             unsettled=unsettled(state) or "",
+            answers=self._answers,
+            answer_s=self._answer_s,
+            connect_s=self._connect_s,
+            zeroed=demand is not None and demand.accepted_at is not None,
+            grouped=state.grouped,
         )
 
     def _do(self, orders: tuple[procedure.Order, ...], now: Now) -> list[Effect]:
         out: list[Effect] = []
         for order in orders:
             match order:
-                case procedure.Enable():
-                    self.enabled = True
-                case procedure.Disable():
-                    self.enabled = False
-                case procedure.Arm():
-                    out += self._controller.tell(watchdog_events.ArmOrdered(""), now)
-                case procedure.OrderPower(power_w, duration_s):
-                    out += self._dispatch(power_w, duration_s, now)
-                case procedure.HoldHeartbeats(hold_s):
-                    out += self._controller.tell(watchdog_events.HeartbeatsHeld(hold_s), now)
-                case procedure.Idle():
-                    out += self._controller.tell(watchdog_events.IdleOrdered(""), now)
+                case procedure.Enable() | procedure.Disable():
+                    self.enabled = isinstance(order, procedure.Enable)
                 case procedure.TellOperator(text):
                     self.lines.append(text)
                 case procedure.Finished(ok, text, figures):
                     self.ok, self.figures = ok, figures
                     self.lines.append(f"{'passed' if ok else 'FAILED'}: {text}")
+                case _:
+                    out += self._carry_out(order, now)
         return out
+
+    def _carry_out(self, order: procedure.FieldOrder, now: Now) -> list[Effect]:
+        match order:
+            case procedure.Reconnect():
+                return [Renew(self._asset)]
+            case procedure.AskRead():
+                return [Poll(self._asset, "critical")]
+            case procedure.OrderPower(power_w, duration_s):
+                return self._dispatch(power_w, duration_s, now)
+            case procedure.Arm():
+                event: watchdog_events.Event = watchdog_events.ArmOrdered("")
+            case procedure.HoldHeartbeats(hold_s):
+                event = watchdog_events.HeartbeatsHeld(hold_s)
+            case procedure.Idle():
+                event = watchdog_events.IdleOrdered("")
+        return self.controller.tell(event, now)
 
     def _dispatch(self, power_w: float, duration_s: float, now: Now) -> list[Effect]:
         self._dispatches += 1

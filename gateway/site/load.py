@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from gateway.checked import Site
 from gateway.config.site import site_settings
 from gateway.config.toml import parse
-from gateway.control.rules.readiness import map_refusals
+from gateway.control.rules.readiness import commissioned, map_refusals
 from gateway.control.rules.zero_path import zero_path
 from gateway.errors import ConfigError, Fault, Where
 from gateway.points.choose import choose, pinned
@@ -24,7 +24,7 @@ from gateway.site.shared import transformer_faults
 from gateway.tls import credentials
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from gateway.config.safety import ZeroPath
     from gateway.config.site import AssetSettings, SiteSettings
@@ -54,7 +54,13 @@ def read_document(path: Path) -> bytes:
     raise ConfigError([Fault(Where(str(path), "", "", 1), text)])
 
 
-def load_site(path: Path, *, unix_ms: int | None = None, sealed: bool = False) -> Site:
+def load_site(
+    path: Path,
+    *,
+    unix_ms: int | None = None,
+    sealed: bool = False,
+    kept: Callable[[SiteSettings], Mapping[str, str]] = lambda _: {},
+) -> Site:
     """Read and check everything that ``run`` would use; change nothing.
 
     Args:
@@ -62,6 +68,8 @@ def load_site(path: Path, *, unix_ms: int | None = None, sealed: bool = False) -
         unix_ms: now, to judge the validity of our certificate; None leaves that to the broker.
         sealed: asked by a person, not by the daemon: accept that a systemd credential cannot be
             seen from here, and let the daemon's user own files.
+        kept: the facts of the audit log: times are then held against what commissioning measured.
+            The daemon does that itself, as long as it runs.
 
     Faults of safety.toml beside it are no reason to raise: they are in the site that is
     returned, control stays off, and telemetry goes on.
@@ -103,7 +111,9 @@ def load_site(path: Path, *, unix_ms: int | None = None, sealed: bool = False) -
         path.with_name(SAFETY_NAME),
         response_timeouts_s={one.id: one.dnp3.response_timeout_s for one in settings.assets},
         nameplates_w={one.id: one.nameplate_w for one in settings.assets},
-        paths=_paths(settings, {name: chosen[name] for name in chosen.keys() - unmatched}),
+        paths=_paths(
+            settings, {name: chosen[name] for name in chosen.keys() - unmatched}, kept(settings)
+        ),
         maps=() if unmatched or len(chosen) < len(settings.assets) else chosen.values(),
         daemon_uid=_daemon_uid(settings) if sealed else None,
     )
@@ -113,13 +123,18 @@ def load_site(path: Path, *, unix_ms: int | None = None, sealed: bool = False) -
     return Site(settings, chosen, frozenset(unmatched), not_after_ms, safety, safety_faults)
 
 
-def _paths(settings: SiteSettings, maps: Mapping[str, PointsMap]) -> dict[str, ZeroPath]:
-    """How zero gets to each asset whose map allows control."""
-    return {
-        one.id: zero_path(maps[one.id], one.dnp3.response_timeout_s)
-        for one in settings.assets
-        if one.id in maps and not map_refusals(maps[one.id])
-    }
+def _paths(
+    settings: SiteSettings, maps: Mapping[str, PointsMap], kept: Mapping[str, str]
+) -> dict[str, ZeroPath]:
+    """How zero gets to each asset whose map allows control, and what commissioning timed there."""
+    found = {}
+    for one in settings.assets:
+        points_map = maps.get(one.id)
+        if points_map is None or map_refusals(points_map):
+            continue
+        seen = commissioned(kept, one.id).findings(points_map.digest)
+        found[one.id] = zero_path(points_map, one.dnp3.response_timeout_s, answer_s=seen.answer_s)
+    return found
 
 
 def _daemon_uid(settings: SiteSettings) -> int:

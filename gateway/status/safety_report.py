@@ -1,7 +1,7 @@
 """What ``check`` says of safety.toml: what it allows, and how long a setpoint can last. Pure.
 
-What commissioning has proved is in the daemon's audit log and not asked for here: the reasons are
-those that remain when all of it is done.
+The reasons are those that remain when all of commissioning is done, whatever is on record; only
+what it measured is asked for: the bounds are said at the response timeout, and as measured.
 """
 
 from __future__ import annotations
@@ -15,15 +15,19 @@ from gateway.control.rules.limits import site_limits
 from gateway.control.rules.zero_path import zero_path
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from gateway.checked import Safety, Site
-    from gateway.config.safety import SafetySettings
+    from gateway.config.safety import SafetySettings, ZeroPath
     from gateway.config.site import AssetSettings
+    from gateway.points.pointmap import PointsMap
 
 
-def lines(site: Site, now_ms: int) -> Iterator[str]:
-    """The report on ``site`` at ``now_ms`` (Unix ms), line by line."""
+def lines(site: Site, now_ms: int, facts: Mapping[str, str]) -> Iterator[str]:
+    """The report on ``site`` at ``now_ms`` (Unix ms), line by line.
+
+    ``facts`` are those of the audit log.
+    """
     if site.safety_faults:
         yield "safety.toml has faults: control stays off, telemetry goes on"
     elif site.safety is None:
@@ -31,7 +35,9 @@ def lines(site: Site, now_ms: int) -> Iterator[str]:
     else:
         yield from _of_file(site.safety, now_ms)
         for asset in site.settings.assets:
-            for line in _of_asset(site, site.safety, asset, now_ms):
+            done = readiness.commissioned(facts, asset.id)
+            found = done.findings(site.maps[asset.id].digest)
+            for line in _of_asset(site, site.safety, asset, found, now_ms):
                 yield f"{asset.id}: {line}"
 
 
@@ -55,7 +61,13 @@ def _of_file(safety: Safety, now_ms: int) -> Iterator[str]:
         yield f"WARNING: {text}"
 
 
-def _of_asset(site: Site, safety: Safety, asset: AssetSettings, now_ms: int) -> Iterator[str]:
+def _of_asset(
+    site: Site,
+    safety: Safety,
+    asset: AssetSettings,
+    found: readiness.Findings,
+    now_ms: int,
+) -> Iterator[str]:
     points_map = site.maps[asset.id]
     limits = site_limits(asset, safety.settings)
     yield f"map digest {points_map.digest}"
@@ -71,6 +83,7 @@ def _of_asset(site: Site, safety: Safety, asset: AssetSettings, now_ms: int) -> 
     if (others or together) and points_map.row("power") is None:
         yield "WARNING: the map has no measured power: at what is shared it counts with all it can"
     yield from _layers(site, safety.settings, asset)
+    yield from _bounds(points_map, safety.settings, asset.dnp3.response_timeout_s, found)
     refusals = readiness.map_refusals(points_map)
     for text in refusals:
         yield f"WARNING: the map refuses control: {text}"
@@ -109,13 +122,33 @@ def _layers(site: Site, settings: SafetySettings, asset: AssetSettings) -> Itera
         yield "no reversion timer"
     if settings.risk is not None and not beats and not timed:
         yield f"risk accepted by {settings.risk.name} on {settings.risk.date}"
-    path = zero_path(points_map, asset.dnp3.response_timeout_s)
-    found = bounds(watchdog, path)
-    yield f"bounds at the response timeout, {path.response_s:g} s; zero is {path.text}"
+
+
+def _bounds(
+    points_map: PointsMap, settings: SafetySettings, response_s: float, seen: readiness.Findings
+) -> Iterator[str]:
+    """Bounds A to D, at what an answer may take and at what it took."""
+    path = zero_path(points_map, response_s, answer_s=seen.answer_s, connect_s=seen.connect_s)
+    yield f"bounds at the response timeout, {response_s:g} s; zero is {path.text}"
+    yield from _bounds_at(settings, path)
+    if path.timed is None:
+        yield "bounds as measured: commissioning has not timed the answers of this RTAC yet"
+        return
+    yield f"bounds at the longest answer that commissioning timed, {path.timed.response_s:g} s"
+    yield from _bounds_at(settings, path.timed)
+
+
+def _bounds_at(settings: SafetySettings, path: ZeroPath) -> Iterator[str]:
+    found = bounds(settings.watchdog, path)
     ramp = f"plus {settings.limits.ramp_to_zero_s:g} s of ramp"
     yield f"bound A {found.cloud_dead_s:g} s {ramp}: the cloud is dead, the RTAC obeys"
-    dropped = f"{found.read_dropped_s:g} s and the time to connect {ramp}"
-    yield f"bound A {dropped}: a read that takes longer is dropped for the zero"
+    if found.read_dropped_s is None:
+        took = f"a new connection took {path.connect_s:g} s, longer than a zero waits"
+        yield f"bound A has no figure where a read takes longer: {took}, so nothing is dropped"
+    else:
+        connect = " and the time to connect" if path.connect_s is None else ""
+        dropped = f"{found.read_dropped_s:g} s{connect} {ramp}"
+        yield f"bound A {dropped}: a read that takes longer is dropped for the zero"
     gateway_dead = _seconds(found.gateway_dead_s, "heartbeat")
     yield f"bound B {gateway_dead}: gateway, host, power or link is dead"
     yield f"bound C {_seconds(found.refused_s, 'heartbeat')}: the RTAC refuses zero"

@@ -53,6 +53,7 @@ _base = _in("rules/percent_base")
 _restating = _in("execution/restating", "percent")
 _operator = _in("operator")
 _trial = _in("trial", "asset_control")
+_procedure = _in("commissioning/procedure", "commissioning/procedure")
 _shared = _in("rules/shared")
 _sharing = _in("sharing")
 _commitment = _in("commitment", "sharing")
@@ -495,7 +496,7 @@ _OFF = (
     ),
     _proving(
         "a test cut short voids nothing",
-        'return "deadmanS" in figures and "zeroS" not in figures',
+        'return stays or "fault" in figures',
         "return True",
         "test_a_test_that_is_cut_short_idles_and_voids_nothing",
     ),
@@ -983,6 +984,78 @@ _PROVED = (
         "if kind is Kind.SIGN and any(reason in DEADMAN for reason in reasons):",
         "if False:",
         "test_control_stays_off_until_the_file_is_acknowledged_and_both_tests_are_recorded",
+    ),
+    _proving(
+        "a test that finds the RTAC too slow voids the one that passed",
+        'return stays or "fault" in figures',
+        "return stays",
+        "test_an_rtac_that_is_too_slow_fails_the_test_and_what_was_proven",
+    ),
+    _proving(
+        "a test asks anew whether zero needs a heartbeat",
+        "controller.measured(replace(self.found, zero_needs_beat=None))",
+        "pass",
+        "test_an_rtac_that_began_to_refuse_zero_without_a_heartbeat_is_found_out_too",
+    ),
+    _proving(
+        "where a new connection takes longer, zero drops nothing",
+        "connect_s is None or connect_s <= self._asset.dnp3.response_timeout_s",
+        "True",
+        "test_a_zero_drops_the_connection_only_where_a_new_one_takes_no_longer_than_it_waits",
+    ),
+    _in("rules/readiness", "asset_control")(
+        "control is off where the RTAC was seen to be too slow",
+        "if slowness(standing.points_map, answer_s, safety.settings.watchdog.rtac_deadman_s):",
+        "if False:",
+        "test_control_is_off_where_a_safety_file_asks_more_of_the_rtac_than_was_measured",
+    ),
+    _procedure(
+        "an RTAC that is too slow gets no power",
+        "        if why := _slow(test, view):\n            return _failed(test, why)\n",
+        "",
+        "test_an_rtac_that_answers_too_slowly_gets_no_power",
+    ),
+    _procedure(
+        "an answer that was slow under power counts",
+        "    if why := _slow(test, view):\n        return _failed(test, why)\n    finished",
+        "    finished",
+        "test_an_answer_that_was_slow_while_power_flowed_counts_as_well",
+    ),
+    _procedure(
+        "a heartbeat in between tells nothing of whether zero needs one",
+        "if not view.grouped and (early or view.beats != test.beats):",
+        "if not view.grouped and early:",
+        "test_a_heartbeat_between_trip_and_zero_leaves_open_whether_zero_needs_one",
+    ),
+    _procedure(
+        "nor does one that may count still",
+        "if not view.grouped and (early or view.beats != test.beats):",
+        "if not view.grouped and view.beats != test.beats:",
+        "test_a_zero_that_comes_early_passes_with_a_word_about_it",
+    ),
+    _procedure(
+        "zero is tried without a heartbeat after the trip",
+        "return after, (TellOperator(line), unfed, Idle())",
+        "return after, (TellOperator(line), Idle())",
+        "test_no_heartbeat_goes_before_the_zero_that_follows_the_trip",
+    ),
+    _in("watchdog/obligation", "obligation")(
+        "whether zero needs a heartbeat is known where both agree",
+        "return now if now is kept else None",
+        "return now",
+        "test_whether_zero_needs_a_heartbeat_is_known_where_file_and_commissioning_agree",
+    ),
+    _in("watchdog/force", "watchdog/force")(
+        "a zero that needs no heartbeat gets none",
+        "if not able or unfed or state.grouped or state.ended:",
+        "if not able or state.grouped or state.ended:",
+        "test_a_zero_that_needs_no_heartbeat_is_grouped_at_an_operators_word_alone",
+    ),
+    _in("watchdog/force", "watchdog/force")(
+        "but at an operator's word it is tried with one",
+        "deadman_failed=False, worded=True\n",
+        "deadman_failed=False, worded=False\n",
+        "test_a_zero_that_needs_no_heartbeat_is_grouped_at_an_operators_word_alone",
     ),
 )
 

@@ -83,6 +83,43 @@ MUTANTS = (
         _PURE + "test_three_drops_in_ten_minutes_are_all_however_many_demands_there_were",
     ),
     Mutant(
+        "nothing is dropped where a new connection takes longer",
+        f"{_ROOM}/precedence.py",
+        "if state.demand_drops >= DEMAND_DROPS or not state.drops_for_zero:",
+        "if state.demand_drops >= DEMAND_DROPS:",
+        _PURE + "test_a_zero_drops_nothing_where_a_new_connection_is_known_to_take_longer",
+    ),
+    Mutant(
+        "no connection is renewed while zero is owed",
+        f"{_ROOM}/supervise.py",
+        " or state.demanded or now.urgent_s < math.inf:",
+        ":",
+        _PURE + "test_no_connection_is_renewed_while_zero_is_owed_or_before_the_session_is_up",
+    ),
+    Mutant(
+        "commissioning takes none of zero's drops",
+        f"{_ROOM}/connection.py",
+        "return drop(state, now, orders, cause, waited=False)",
+        "return drop(state, now, orders, cause, waited=True)",
+        _PURE + "test_a_renewed_connection_is_timed_until_its_first_request_is_answered",
+    ),
+    Mutant(
+        "SELECT and OPERATE are timed each",
+        f"{_ROOM}/operation.py",
+        "took_s = ended.slowest_s if self._sbo else ended.took_s",
+        "took_s = ended.took_s",
+        "tests/integration/field/test_answer_times.py::"
+        "test_select_and_operate_are_timed_each_and_the_slower_one_counts",
+    ),
+    Mutant(
+        "of a critical read the slowest request counts",
+        f"{_ROOM}/session.py",
+        "self._answer_s = max(self._answer_s, ended.took_s)",
+        "self._answer_s += ended.took_s",
+        "tests/integration/field/test_answer_times.py::"
+        "test_the_slowest_request_of_a_critical_read_is_told_with_its_end",
+    ),
+    Mutant(
         "zero waits for the connection that is made again",
         f"{_ROOM}/supervise.py",
         "orders.append(w.FailOperations(cause, keep=state.dropped))",
@@ -166,8 +203,8 @@ MUTANTS = (
     Mutant(
         "the demand is published before any output",
         "gateway/control/fleet.py",
-        "out[:0] = [Hurry(",
-        "out += [Hurry(",
+        "out[:0] = [self._hurry(",
+        "out += [self._hurry(",
         "tests/unit/control/test_fleet.py"
         "::test_a_demand_for_zero_is_published_before_the_zero_and_for_its_battery_alone",
     ),

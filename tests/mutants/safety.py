@@ -19,6 +19,10 @@ def _stays(rule: str, old: str, new: str, test: str, *, file: str = _IN_FORCE) -
     return Mutant(rule, file, old, new, f"tests/integration/cli/test_in_force.py::{test}")
 
 
+def _checked(rule: str, old: str, new: str, test: str, *, file: str = _RULES) -> Mutant:
+    return Mutant(rule, file, old, new, f"tests/integration/cli/test_safety_check.py::{test}")
+
+
 MUTANTS = (
     _rule(
         "challenge period <= L / 3",
@@ -74,9 +78,28 @@ MUTANTS = (
     ),
     _rule(
         "a read that is dropped counts",
-        "read_dropped_s=told_s + 2 * response_s + path.zero_s,",
-        "read_dropped_s=told_s + response_s + path.zero_s,",
+        "else wait_s + connect_s + self.response_s",
+        "else self.response_s",
         "test_the_bounds_follow_from_how_zero_gets_to_the_rtac",
+        file=_SAFETY,
+    ),
+    _checked(
+        "a heartbeat and a critical read fit into W / 3 as timed",
+        "if deadman_s < least_s:",
+        "if False:",
+        "test_times_that_the_rtac_was_seen_not_to_keep_are_faults_with_their_line",
+    ),
+    _checked(
+        "what is read stays fresh at the answers that were timed",
+        "if answer_s > FRESH_S / (5 + reads):",
+        "if False:",
+        "test_times_that_the_rtac_was_seen_not_to_keep_are_faults_with_their_line",
+    ),
+    _checked(
+        "nothing counts as dropped where a new connection takes longer",
+        "return None if connect_s > wait_s else",
+        "return",
+        "test_where_a_new_connection_takes_longer_than_a_zero_waits_nothing_is_dropped",
         file=_SAFETY,
     ),
     Mutant(

@@ -67,8 +67,8 @@ _OBLIGATION = (
     _force(
         "zero, beat, zero goes once a demand",
         _FORCE,
-        "if not able or state.grouped or state.ended:",
-        "if not able or state.ended:",
+        "if not able or unfed or state.grouped or state.ended:",
+        "if not able or unfed or state.ended:",
         "test_a_group_that_did_not_help_is_not_used_again_before_an_operators_word",
     ),
     _force(

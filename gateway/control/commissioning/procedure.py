@@ -7,16 +7,23 @@ SIGN goes through WAITING .. RETURNING twice, discharging first; DEADMAN once, w
 | BEGIN | LOCAL, BLIND, LATCHED, ESTOP, ARMED, ACTIVE | | OVER |
 | BEGIN | the plan would prove nothing | | OVER |
 | BEGIN | any other phase | Enable | WAITING |
-| WAITING | IDLE, 30 s of unbroken lease, interlocks clear, all is read | Arm | ARMING |
+| WAITING | IDLE, 30 s of unbroken lease, interlocks clear, all is read | (below) | (below) |
+| so WAITING | the plan drops, and did not yet | Reconnect | DROPPED |
+| so WAITING | fewer than 20 answers were timed | | ASKING |
+| so WAITING | else | Arm | ARMING |
+| DROPPED | the new connection can be used | | WAITING |
+| ASKING | 20 answers were timed | | WAITING |
+| ASKING | else, every 0.25 s | AskRead | |
 | ARMING | ARMED | Dispatch | TAKING |
 | TAKING | ACTIVE, and an echo read since shows the setpoint | | HOLDING |
 | HOLDING | SIGN: the hold is over, power followed in its last half | Idle | RETURNING |
 | HOLDING | DEADMAN: the hold is over | HoldHeartbeats | SILENT |
-| SILENT | echo zero within W + 5 s of the last heartbeat | Idle | RETURNING |
+| SILENT | echo zero within W + 5 s of the last heartbeat | HoldHeartbeats, Idle | RETURNING |
 | RETURNING | IDLE, and an echo read since shows zero; a direction is left | | WAITING |
 | RETURNING | the same, nothing is left | Disable | OVER, passed |
+| ASKING, RETURNING | an answer took longer than is allowed | Idle, Disable | OVER |
 | all between | LOCAL, BLIND, LATCHED, ESTOP, a phase out of place | Idle, Disable | OVER |
-| WAITING, ARMING, TAKING, RETURNING | the step's time limit | Idle, Disable | OVER |
+| all with a time limit | it is over | Idle, Disable | OVER |
 | ARMING .. SILENT | an interlock, a lease lost or interrupted | Idle, Disable | OVER |
 | TAKING .. SILENT | another setpoint is in force | Idle, Disable | OVER |
 | HOLDING | power does not follow | Idle, Disable | OVER |
@@ -26,7 +33,10 @@ SIGN goes through WAITING .. RETURNING twice, discharging first; DEADMAN once, w
 Every way to OVER ends with Finished. What a reader would get wrong: the power is judged by the
 echo of 2 %, so two dead bands (2 % of nameplate, what a dispatch is allowed) would let a battery
 pass that does nothing; see ``TrialPlan.allowed_w``. Interlocks and lease do not fail RETURNING: the
-verdict is in by then and zero is all that is asked for. Figures of a test that failed are kept.
+verdict is in by then and zero is all that is asked for. Figures of a test that failed are kept. The
+connection is dropped, and the answers are timed, before any power: an RTAC that is too slow gets
+none. DROPPED is left to itself in BLIND, too: a site that takes long for a connection is no fault.
+The dead-man's zero is followed by one of ours without a heartbeat: is it accepted?
 The file is long because it holds the machine with its words: they have no other reader.
 """
 
@@ -37,6 +47,7 @@ from dataclasses import dataclass, field, replace
 from enum import Enum, StrEnum, auto
 from typing import TYPE_CHECKING
 
+from gateway.config.safety import slow
 from gateway.control.phases import Phase
 
 if TYPE_CHECKING:
@@ -53,7 +64,11 @@ RETURN_S = 10.0  # beyond V
 SAY_S = 5.0  # between two lines that say the same
 FLIGHT_S = 1.0  # a heartbeat that was on its way when they were withheld
 LEASE_SLACK_S = 0.5
-FAULTS = ("sign", "scale", "power")  # what a sign test can find
+FAULTS = ("sign", "scale", "power", "slow")  # what a test can find
+ANSWERS = 20  # that are timed before power, at least: of controls and critical reads
+ASK_S = 0.25  # between two reads that are asked for to time them
+ASKING_S, DROPPED_S = 120.0, 120.0
+UNFED_S = 10.0  # beyond the dead-man's trip: until zero was tried without a heartbeat
 _DECADE = 0.2  # how far a ratio may be off a power of ten and still be called one
 
 _HALTED = {
@@ -76,6 +91,8 @@ class Step(Enum):
 
     BEGIN = auto()  # nothing was ordered
     WAITING = auto()  # control is on; nothing is armed
+    DROPPED = auto()  # the connection was dropped; a new one cannot be used yet
+    ASKING = auto()  # reads are asked for, to see how long they take
     ARMING = auto()  # arm was ordered
     TAKING = auto()  # the dispatch was ordered; the echo does not show it yet
     HOLDING = auto()  # the echo has shown it
@@ -86,6 +103,8 @@ class Step(Enum):
 
 _FITTING = {
     Step.WAITING: (Phase.MONITOR, Phase.STARTUP, Phase.IDLING, Phase.IDLE),
+    Step.DROPPED: (Phase.IDLE, Phase.IDLING, Phase.BLIND),
+    Step.ASKING: (Phase.IDLE,),
     Step.ARMING: (Phase.IDLE, Phase.ARMED),
     Step.TAKING: (Phase.ARMED, Phase.ACTIVE),
     Step.HOLDING: (Phase.ACTIVE,),
@@ -109,6 +128,8 @@ class TrialPlan:
     ramp_s: float = 0.0  # from zero to 2 % of nameplate
     dead_band_w: float = 0.0  # the battery's own, where it is wider than 1 % of nameplate
     arm_after_s: float = 30.0  # of unbroken lease
+    drops: bool = False  # the connection once, to see how long a new one takes
+    reads: int = 1  # q, requests of one critical read
 
     @property
     def power_w(self) -> float:
@@ -143,6 +164,10 @@ class TrialPlan:
         silence_s = self.silence_s if self.kind is Kind.DEADMAN else 0.0
         return TAKE_S + self.ramp_s + self.hold_s + silence_s + DEADMAN_MARGIN_S
 
+    def is_early(self, zero_s: object) -> bool:
+        """Whether zero came so soon after the last heartbeat that W cannot have brought it."""
+        return not isinstance(zero_s, float) or zero_s < self.deadman_s / 2
+
     def refusal(self) -> str | None:
         """Why this plan would prove nothing; None: it would."""
         if not HOLD_MIN_S <= self.hold_s <= HOLD_MAX_S:
@@ -170,6 +195,11 @@ class TrialView:
     beats: int  # heartbeats written so far
     cause: str = ""  # of the last change of phase but "verified", for people
     unsettled: str = ""  # why the last zero is not over; "": it is
+    answers: int = 0  # controls and critical reads that were timed in this test
+    answer_s: float = 0.0  # and the longest of them
+    connect_s: float | None = None  # the connection that was dropped: back after so long
+    zeroed: bool = False  # a zero of this demand was accepted
+    grouped: bool = False  # and one before it refused, so a heartbeat went between
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +210,16 @@ class Enable:
 @dataclass(frozen=True, slots=True)
 class Disable:
     """Take ``Enable`` back: control stays on only where all that it requires is there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reconnect:
+    """Drop the connection and make it again."""
+
+
+@dataclass(frozen=True, slots=True)
+class AskRead:
+    """Order a critical read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,7 +263,8 @@ class Finished:
     figures: Mapping[str, float | str] = field(default_factory=dict)
 
 
-Order = Enable | Disable | Arm | OrderPower | HoldHeartbeats | Idle | TellOperator | Finished
+FieldOrder = Reconnect | AskRead | Arm | OrderPower | HoldHeartbeats | Idle
+Order = Enable | Disable | FieldOrder | TellOperator | Finished
 Outcome = tuple["Commissioning", tuple[Order, ...]]
 
 
@@ -236,6 +277,8 @@ class Commissioning:
     since: float = 0.0  # the step began then, monotonic s
     say_at: float = 0.0
     leg: int = 0  # index into ``plan.directions``
+    ask_at: float = 0.0  # the next read is asked for then
+    dropped: bool = False  # the connection was
     armed_at: float = 0.0  # arm was ordered then
     beats: int = 0
     beat_at: float = 0.0  # the last heartbeat before silence
@@ -254,6 +297,8 @@ class Commissioning:
         times = [self.say_at, self.limit_at]
         if self.step is Step.OVER:
             times = [math.inf]
+        elif self.step is Step.ASKING:
+            times.append(self.ask_at)
         elif self.step is Step.HOLDING:
             times.append(self.since + self.plan.hold_s)
         elif self.step is Step.SILENT:
@@ -270,6 +315,8 @@ class Commissioning:
         """The step must be over by then, monotonic s; inf: it ends by itself."""
         limits_s = {
             Step.WAITING: WAIT_S,
+            Step.DROPPED: DROPPED_S,
+            Step.ASKING: ASKING_S,
             Step.ARMING: ARM_S,
             Step.TAKING: TAKE_S + self.plan.ramp_s,
             Step.RETURNING: RETURN_S + self.plan.idle_verify_s,
@@ -325,7 +372,8 @@ def _failed(test: Commissioning, why: str) -> Outcome:
 def _trouble(test: Commissioning, view: TrialView, now_s: float) -> str | None:
     """What ends the test, whatever else is so."""
     because = f" ({view.cause})" if view.cause else ""
-    if view.phase in _HALTED:
+    blind = test.step is Step.DROPPED and view.phase is Phase.BLIND
+    if view.phase in _HALTED and not blind:
         return _HALTED[view.phase] + because
     if test.step is Step.BEGIN:
         taken = view.phase in (Phase.ARMED, Phase.ACTIVE)
@@ -391,9 +439,43 @@ def _lacking(test: Commissioning, view: TrialView) -> str:
 def _waiting(test: Commissioning, view: TrialView, now_s: float) -> Outcome:
     if _lacking(test, view):
         return test, ()
+    if test.plan.drops and not test.dropped:
+        line = "drops the connection, to see how long a new one takes"
+        return replace(test.at(Step.DROPPED, now_s), dropped=True), (
+            TellOperator(line),
+            Reconnect(),
+        )
+    if view.answers < ANSWERS:
+        line = f"times the answers to {ANSWERS} requests"
+        return test.at(Step.ASKING, now_s), (TellOperator(line),)
     if test.plan.kind is Kind.SIGN and test.leg == 0 and view.power_w is not None:
         test = test.note(idleW=round(view.power_w, 1))
     return replace(test.at(Step.ARMING, now_s), armed_at=now_s), (TellOperator("arms"), Arm())
+
+
+def _dropped(test: Commissioning, view: TrialView, now_s: float) -> Outcome:
+    if view.connect_s is None:
+        return test, ()
+    line = f"a new connection can be used after {view.connect_s:.2f} s"
+    test = test.note(connectS=round(view.connect_s, 3))
+    return test.at(Step.WAITING, now_s), (TellOperator(line),)
+
+
+def _asking(test: Commissioning, view: TrialView, now_s: float) -> Outcome:
+    if view.answers >= ANSWERS:
+        if why := _slow(test, view):
+            return _failed(test, why)
+        line = f"the slowest of {view.answers} answers took {view.answer_s:.3f} s"
+        return test.at(Step.WAITING, now_s), (TellOperator(line),)
+    if now_s < test.ask_at:
+        return test, ()
+    return replace(test, ask_at=now_s + ASK_S), (AskRead(),)
+
+
+def _slow(test: Commissioning, view: TrialView) -> str:
+    """What is wrong with how long this RTAC takes to answer; "": nothing."""
+    why = slow(view.answer_s, test.plan.reads, test.plan.deadman_s)
+    return f"slow: {why}" if why else ""
 
 
 def _arming(test: Commissioning, view: TrialView, now_s: float) -> Outcome:
@@ -480,7 +562,8 @@ def _hush(test: Commissioning, view: TrialView, now_s: float) -> Outcome:
 
 def _silent(test: Commissioning, view: TrialView, now_s: float) -> Outcome:
     if view.beats != test.beats:
-        if now_s - test.since > FLIGHT_S or view.heartbeat_at is None:
+        # One that was handed over may wait for a request that is under way, and for its own answer.
+        if now_s - test.since > FLIGHT_S + 2 * view.answer_s or view.heartbeat_at is None:
             return _failed(test, "heartbeats were written while they were to be withheld")
         test = replace(test, beats=view.beats, beat_at=view.heartbeat_at)
     zero = test.sees(view, 0.0, since=max(test.since, test.beat_at))
@@ -501,21 +584,39 @@ def _tripped(test: Commissioning, zero_s: float, now_s: float) -> Outcome:
     plan = test.plan
     zero_s = round(zero_s, 3)
     line = f"the echo read zero {zero_s:.1f} s after the last heartbeat"
-    if zero_s < plan.deadman_s / 2:
+    if plan.is_early(zero_s):
         line += f"; that is early for W = {plan.deadman_s:g} s: compare the RTAC's own setting"
     test = test.note(
         zeroS=zero_s, setpointW=test.wanted_w, deadmanS=plan.deadman_s, allowedS=plan.silence_s
     )
-    return replace(test.at(Step.RETURNING, now_s), praise=line), (TellOperator(line), Idle())
+    unfed = HoldHeartbeats(UNFED_S)  # zero is tried without one
+    after = replace(test.at(Step.RETURNING, now_s), praise=line)
+    return after, (TellOperator(line), unfed, Idle())
 
 
 def _returning(test: Commissioning, view: TrialView, now_s: float) -> Outcome:
+    test = _fed(test, view)
     if view.phase is not Phase.IDLE or not test.sees(view, 0.0, since=test.since):
         return test, ()
     if test.leg + 1 < len(test.plan.directions):
         return _waiting(replace(test.at(Step.WAITING, now_s), leg=test.leg + 1), view, now_s)
+    test = test.note(answers=view.answers, answerS=round(view.answer_s, 3))
+    if why := _slow(test, view):
+        return _failed(test, why)
     finished = Finished(ok=True, text=test.praise, figures=dict(test.figures))
     return test.at(Step.OVER, now_s), (Disable(), finished)
+
+
+def _fed(test: Commissioning, view: TrialView) -> Commissioning:
+    """Note whether zero was accepted without a heartbeat, once the dead-man has tripped."""
+    figures = dict(test.figures)
+    known = "zeroNeedsBeat" in figures
+    if test.plan.kind is not Kind.DEADMAN or known or not view.zeroed:
+        return test
+    early = test.plan.is_early(figures.get("zeroS", 0.0))
+    if not view.grouped and (early or view.beats != test.beats):
+        return test  # the last heartbeat may have counted still, or one was on its way
+    return test.note(zeroNeedsBeat=view.grouped)
 
 
 def _doing(test: Commissioning, view: TrialView, now_s: float) -> str:
@@ -525,6 +626,8 @@ def _doing(test: Commissioning, view: TrialView, now_s: float) -> str:
     left_s = test.since + test.plan.hold_s - now_s
     return {
         Step.WAITING: f"waits for {_lacking(test, view)}",
+        Step.DROPPED: f"waits for the new connection (now {view.phase.name})",
+        Step.ASKING: f"{view.answers} answers, the slowest took {view.answer_s:.3f} s",
         Step.ARMING: "waits for ARMED",
         Step.TAKING: f"waits for the echo of {test.wanted_w:+g} W (now {echo})",
         Step.HOLDING: f"holds {test.wanted_w:+g} W, measured {power}: {left_s:.0f} s to go",
@@ -536,6 +639,8 @@ def _doing(test: Commissioning, view: TrialView, now_s: float) -> str:
 _STEPS = {
     Step.BEGIN: _begin,
     Step.WAITING: _waiting,
+    Step.DROPPED: _dropped,
+    Step.ASKING: _asking,
     Step.ARMING: _arming,
     Step.TAKING: _taking,
     Step.HOLDING: _holding,

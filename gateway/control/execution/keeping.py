@@ -53,6 +53,7 @@ def kept(
         deadman_s=terms.deadman_s,
         heartbeat_s=terms.heartbeat_s,
         response_s=terms.response_s,
+        zero_needs_beat=terms.zero_needs_beat,
     )
 
 

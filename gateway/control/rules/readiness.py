@@ -11,9 +11,11 @@ import datetime as dt
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from gateway.config.safety import slow
 from gateway.config.truststore import KeyRole
 from gateway.control.commissioning.proofs import (
     Commissioned,
+    Findings,
     Proof,
     commissioned,
     fact_of_acknowledgement,
@@ -21,11 +23,13 @@ from gateway.control.commissioning.proofs import (
     fact_of_disabled,
     fact_of_enabled,
     fact_of_sign_test,
+    measured,
 )
 from gateway.control.watchdog.words import HeartbeatForm
 from gateway.points.encode import BEATS, beats
 from gateway.points.pointmap import control_refusals
 from gateway.points.raw import PointType
+from gateway.points.runs import request_count
 
 if TYPE_CHECKING:
     from gateway.checked import Safety
@@ -33,6 +37,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Commissioned",
+    "Findings",
     "Proof",
     "Standing",
     "commissioned",
@@ -47,7 +52,10 @@ __all__ = [
     "heartbeat_range",
     "key_warnings",
     "map_refusals",
+    "measured",
+    "read_requests",
     "reasons",
+    "slowness",
     "warnings",
 ]
 
@@ -154,6 +162,16 @@ def dead_man_testable(points_map: PointsMap) -> bool:
     return heartbeat_kind(points_map) is not HeartbeatForm.NONE
 
 
+def read_requests(points_map: PointsMap) -> int:
+    """Requests of one critical read, q >= 1."""
+    return max(1, request_count(points_map.critical_points))
+
+
+def slowness(points_map: PointsMap, answer_s: float | None, deadman_s: float) -> str:
+    """Why this RTAC answers too slowly for control; "": it does not, as far as anybody knows."""
+    return "" if answer_s is None else slow(answer_s, read_requests(points_map), deadman_s)
+
+
 def _of_config(standing: Standing) -> list[str]:
     if standing.safety_faulty:
         return ["SAFETY_CONFIG_INVALID"]
@@ -209,6 +227,9 @@ def _of_commissioning(standing: Standing, safety: Safety) -> list[str]:
             found.append("DEADMAN_TEST_MISSING")
         elif standing.now_ms - test.unix_ms >= DEADMAN_END_DAYS * DAY_MS:
             found.append("DEADMAN_TEST_EXPIRED")
+    answer_s = done.findings(standing.points_map.digest).answer_s
+    if slowness(standing.points_map, answer_s, safety.settings.watchdog.rtac_deadman_s):
+        found.append("RTAC_TOO_SLOW")
     return found
 
 

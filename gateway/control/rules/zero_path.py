@@ -5,19 +5,26 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gateway.config.safety import ZeroPath
-from gateway.control.rules.readiness import dead_man_testable, has_reversion
-from gateway.points.runs import request_count
+from gateway.control.rules.readiness import dead_man_testable, has_reversion, read_requests
 
 if TYPE_CHECKING:
     from gateway.points.pointmap import PointsMap
 
 
-def zero_path(points_map: PointsMap, response_s: float) -> ZeroPath:
+def zero_path(
+    points_map: PointsMap,
+    response_s: float,
+    *,
+    answer_s: float | None = None,
+    connect_s: float | None = None,
+) -> ZeroPath:
     """What the bounds of an asset take from its map.
 
     Args:
         points_map: the asset's.
-        response_s: what an answer may take: the session's timeout, or what was measured.
+        response_s: r, the session's response timeout.
+        answer_s: a, the longest answer that commissioning timed; None: not known.
+        connect_s: c, what a new connection took there; None: not known.
     """
     control = points_map.control
     split = control is not None and control.power_method == "split"
@@ -25,7 +32,9 @@ def zero_path(points_map: PointsMap, response_s: float) -> ZeroPath:
         response_s=response_s,
         controls=2 if split else 1,  # which of the two carries power may not be known
         sbo=control is not None and control.op_setpoint == "sbo",
-        reads=max(1, request_count(points_map.polled_points)),
+        reads=read_requests(points_map),
         dead_man=dead_man_testable(points_map),
         reversion=has_reversion(points_map),
+        answer_s=answer_s,
+        connect_s=connect_s,
     )

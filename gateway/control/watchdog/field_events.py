@@ -133,7 +133,7 @@ def _verify(
         return state
     if state.grouped:
         effects.append(KeepGroup(used=False))
-    state = force.echoed(replace(state, grouped=False), at)
+    state = force.echoed(replace(state, grouped=False, worded=False), at)
     if state.phase in LASTING:
         return replace(state, demand=None)
     return moves.to_rest(state, Cause.VERIFIED, effects)

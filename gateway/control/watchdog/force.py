@@ -232,7 +232,9 @@ def refused(state: WatchdogState, effects: Effects) -> WatchdogState:
     That it was used is kept before it is sent: each start would else feed the dead-man with it.
     """
     able = state.terms.heartbeat is not HeartbeatForm.NONE and state.phase in GROUPING
-    if not able or state.grouped or state.ended:
+    # Commissioning saw it accepted without one: then a person decides whether to try.
+    unfed = state.terms.zero_needs_beat is False and not state.worded
+    if not able or unfed or state.grouped or state.ended:
         return state
     effects.append(KeepGroup(used=True))
     return replace(state, grouped=True)
@@ -267,7 +269,9 @@ def anew(
     stays = state.phase is Phase.ESTOP and not leaves
     if state.phase in LASTING and not stays:
         effects.append(KeepPhase(None, stop_owed=False))
-    state = replace(state, grouped=False, ended=False, fresh=False, deadman_failed=False)
+    state = replace(
+        state, grouped=False, ended=False, fresh=False, deadman_failed=False, worded=True
+    )
     if stays:
         return moves.to_idling(state, at, Cause.ORDERED, effects)
     return moves.arrive(state, at, Cause.ORDERED, effects)

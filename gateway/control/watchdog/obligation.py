@@ -52,6 +52,7 @@ class Obligation:
     response_s: float  # r
     span_w: tuple[float, float] | None = None  # least and most signed since nothing was in force
     declared: str = ""  # by whom, and why: it is only said that nothing is in force
+    zero_needs_beat: bool | None = None  # the RTAC refuses zero without a heartbeat; None: unknown
 
     @property
     def endpoint(self) -> str:
@@ -74,6 +75,14 @@ def spanned(
     if span_w is None or setpoint_w is None:
         return None
     return min(span_w[0], setpoint_w), max(span_w[1], setpoint_w)
+
+
+def needs_beat(now: bool | None, kept: bool | None) -> bool | None:  # noqa: FBT001 - two of a kind
+    """Whether zero needs a heartbeat, by what is known now and what was kept.
+
+    Where they differ, or either knows nothing, nobody knows: a refused zero is then tried with one.
+    """
+    return now if now is kept else None
 
 
 def fact_of_force(asset: str, found: Obligation | None) -> dict[str, str | None]:
@@ -133,6 +142,7 @@ def _sound(found: Obligation) -> Obligation | None:
         and all(isinstance(one, int) for one in counts)
         and found.nameplate_w > 0
         and least_w <= 0 <= most_w
+        and found.zero_needs_beat in (None, True, False)
         and all(map(_is_row, found.rows))
     )
     return found if sound else None

@@ -104,6 +104,7 @@ class WatchdogState:
     silent_since: float = -math.inf
     fresh: bool = True  # since the start no zero was accepted, and no operator said anything
     grouped: bool = False  # zero, beat, zero was ordered: once a demand
+    worded: bool = False  # an operator's word began this demand
     ended: bool = False  # beats revived power: none until an operator's reset
     beaten_at: float = -math.inf  # the outstation took a heartbeat
     beats_since: float = -math.inf  # when they began again: silence had let the dead-man act

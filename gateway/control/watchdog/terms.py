@@ -25,6 +25,7 @@ def terms(  # noqa: PLR0913 - all that holds at one asset goes in
     dead_band_w: float,
     ramp_s: float,
     idle_w: float | None = None,
+    zero_needs_beat: bool | None = None,
     beats: tuple[int, int] = (1, 30_000),
 ) -> Terms:
     """Put together what holds at one asset.
@@ -38,6 +39,7 @@ def terms(  # noqa: PLR0913 - all that holds at one asset goes in
         nameplate_w: of the battery.
         dead_band_w: of the measured power.
         idle_w: measured power of the idle battery, W; None: not measured.
+        zero_needs_beat: whether the RTAC refuses zero without a heartbeat; None: nobody knows.
         ramp_s: of the RTAC, from the site's limit to zero.
         beats: first and last value of our own counter.
     """
@@ -55,6 +57,7 @@ def terms(  # noqa: PLR0913 - all that holds at one asset goes in
         reversion=reversion,
         tolerance_w=tolerance_w,
         idle_w=idle_w or 0.0,
+        zero_needs_beat=zero_needs_beat,
         zero_band_w=min(max(share * nameplate_w, 2 * dead_band_w), UNKNOWN_SHARE * nameplate_w),
         settle_s=ramp_s + SETTLE_S,
         deadman_s=settings.rtac_deadman_s,

@@ -89,6 +89,7 @@ class Terms:
     tolerance_w: float = 0.0  # of the setpoint's echo
     idle_w: float = 0.0  # measured power of a battery that is idle, as commissioning found it
     zero_band_w: float = math.inf  # around it
+    zero_needs_beat: bool | None = None  # whether zero is refused without one; None: not known
     settle_s: float = 30.0  # from an accepted zero until power is gone: ramp + 30
     reassert_idle: bool = False  # when pre-empted; else yield to the other master
     # Below: section 7's own figures, arguments only so that a small machine can be explored whole.

@@ -36,6 +36,9 @@ def anew(state: SessionState, phase: SessionPhase, now: Instant) -> SessionState
         told_iin=state.told_iin,
         drops=state.drops,
         demand_drops=state.demand_drops,
+        dropped_s=state.dropped_s,
+        demanded=state.demanded,
+        drops_for_zero=state.drops_for_zero,
         held=state.held,
     )
 
@@ -84,9 +87,23 @@ def drop(
         dropped=True,
         drops=(*state.drops, now.s) if waited else state.drops,
         demand_drops=state.demand_drops + waited,
+        dropped_s=now.s,
         # The startup poll reads the rest.
         wanted=frozenset({"critical"} if critical else ()),
     )
+
+
+def renew(state: SessionState, now: Instant, orders: list[Order]) -> SessionState:
+    """Drop the connection to see how long a new one takes: none of the drops that zero may have."""
+    cause = "commissioning measures how long a new connection takes"
+    return drop(state, now, orders, cause, waited=False)
+
+
+def used(state: SessionState, now: Instant, orders: list[Order]) -> SessionState:
+    """The first frame of a connection was answered: any other would be, too."""
+    if state.dropped_s is not None:
+        orders.append(w.TellRemade(now.s - state.dropped_s))
+    return replace(state, dropped_s=None)
 
 
 def silence_s(plan: SessionPlan) -> float:

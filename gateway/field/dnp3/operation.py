@@ -6,6 +6,7 @@ import functools
 import logging
 import math
 import weakref
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from gateway.field.dnp3 import controls as c
@@ -73,6 +74,7 @@ class Operation:
         except ValueError as error:
             self._fault = str(error)
         self._answers: list[c.ControlAnswer] = []
+        self._answer_s: float | None = None  # of the slowest request so far
         self._results: list[dnp.CommandPointResult] | None = None  # until opendnp3 says
         self._unheard: EndedTask | None = None  # the end of a control whose result is still to come
 
@@ -153,6 +155,9 @@ class Operation:
             self.keep(self)
             return True
         self._answers.append(_answer(ended, self._results, sbo=self._sbo))
+        if ended.started:
+            took_s = ended.slowest_s if self._sbo else ended.took_s
+            self._answer_s = max(took_s, self._answer_s or 0.0)
         outcome = c.outcome(self._controls, self._answers)
         if outcome.kind is OutcomeKind.SUCCESS and len(self._answers) < len(self._commands):
             self.judge()
@@ -160,7 +165,7 @@ class Operation:
                 self.run(stack)
                 return True
             outcome = Outcome(OutcomeKind.FAILED, outcome.statuses, self._fault)
-        self.finish(outcome, stack.engine)
+        self.finish(replace(outcome, answer_s=self._answer_s), stack.engine)
         return False
 
 

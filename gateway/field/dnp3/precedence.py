@@ -2,7 +2,9 @@
 
 A request that is under way cannot be interrupted, only its connection can be dropped; the zero
 that waits then leaves as the second frame of the new one, behind opendnp3's DISABLE_UNSOLICITED and
-before its startup integrity poll (seen with yadnp3 3.2.1.4).
+before its startup integrity poll (seen with yadnp3 3.2.1.4). Where commissioning found that a new
+connection takes longer than the zero waits, it waits on. Power that must not leave ends the
+connection in any case: what follows can wait.
 """
 
 from __future__ import annotations
@@ -43,6 +45,8 @@ def press(
     if state.held:
         return state
     many = f"{waited}, and the connection was dropped for it {len(state.drops)} times"
+    if not state.drops_for_zero:
+        many = f"{waited}, and a new connection would take longer"
     orders.append(w.TellHeld(many))
     return replace(state, held=True)
 
@@ -50,7 +54,13 @@ def press(
 def demanded(state: SessionState, event: w.ZeroDemanded, now: Instant) -> SessionState:
     """Count drops anew with each demand."""
     drops = tuple(at_s for at_s in state.drops if now.s < at_s + LATE_S)
-    return replace(state, drops=drops, demand_drops=0 if event.on else state.demand_drops)
+    return replace(
+        state,
+        drops=drops,
+        demand_drops=0 if event.on else state.demand_drops,
+        demanded=event.on,
+        drops_for_zero=event.drops,
+    )
 
 
 def press_at(state: SessionState, now: Instant, plan: SessionPlan) -> float:
@@ -68,7 +78,7 @@ def _late_at(state: SessionState, now: Instant, plan: SessionPlan) -> float:
 
 def _free_at(state: SessionState) -> float:
     """When a connection may be dropped again because a zero waits."""
-    if state.demand_drops >= DEMAND_DROPS:
+    if state.demand_drops >= DEMAND_DROPS or not state.drops_for_zero:
         return math.inf
     late = state.drops[-LATE_DROPS:]
     return late[0] + LATE_S if len(late) == LATE_DROPS else -math.inf

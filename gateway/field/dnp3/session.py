@@ -101,6 +101,7 @@ class Dnp3Session:
         self._stack: Stack | None = None
         self._stacks = 0
         self._range = 0  # of the critical points' requests, the one that goes next
+        self._answer_s = 0.0  # of that read, the slowest request so far; 0: none was answered
         self._attributes = AttributeHandler()
         self._heard_s = 0.0
         self._sent = now()  # when the request that is under way was sent
@@ -165,10 +166,14 @@ class Dnp3Session:
         self._operations.put(operation)
         self._tell(None, w.OperateAsked())
 
-    def demand(self, *, on: bool) -> None:
+    def demand(self, *, on: bool, drops: bool = True) -> None:
         """Zero is owed to the battery, or none is any more; holds from this instant on."""
         self._demanded = on
-        self._tell(None, w.ZeroDemanded(on))
+        self._tell(None, w.ZeroDemanded(on, drops))
+
+    def renew(self) -> None:
+        """Drop the connection and make it again, unless zero is owed: ``ConnectionRemade``."""
+        self._tell(None, w.RenewAsked())
 
     def hands_off(self, *, on: bool) -> None:
         """The site has the authority, or no more; holds from this instant on."""
@@ -282,6 +287,8 @@ class Dnp3Session:
                 self._post(events.SessionDown(asset, order.cause, at))
             case w.TellDropped():
                 self._post(events.ConnectionDropped(asset, order.cause, at))
+            case w.TellRemade():
+                self._post(events.ConnectionRemade(asset, order.took_s, at))
             case w.TellHeld():
                 self._post(events.OutputHeld(asset, order.cause, at))
             case w.TellIin():
@@ -290,7 +297,8 @@ class Dnp3Session:
             case w.TellPoll():
                 if order.kind == "attributes" and self._attributes.taken:
                     self._post(events.AttributesRead(asset, dict(self._attributes.taken), at))
-                self._post(events.PollDone(asset, order.kind, order.ok, order.cause, at))
+                answer_s = self._answer_s or None if order.kind == "critical" else None
+                self._post(events.PollDone(asset, order.kind, order.ok, order.cause, at, answer_s))
 
     def _connect(self) -> None:
         self._stacks += 1
@@ -324,7 +332,8 @@ class Dnp3Session:
         elif kind == "all_events":
             master.ScanClasses(headers.ALL_EVENTS, self._points)
         elif kind in ("critical", "rest"):
-            self._range = self._range if kind == "rest" else 0
+            if kind == "critical":
+                self._range, self._answer_s = 0, 0.0
             ranges = [headers.header(span) for span in self._requests[self._range]]
             master.Scan(ranges, self._points)
         elif kind == "attributes":
@@ -399,6 +408,7 @@ class Dnp3Session:
             # Class polls may be refused in part (a class that it lacks); a list of points may not.
             ok = ok and kind != "critical"
         if kind == "critical" and ended.task == "request":
+            self._answer_s = max(self._answer_s, ended.took_s)
             more = ok and self._range + 1 < len(self._requests)
             self._range = self._range + 1 if more else 0
         if kind == "event" and ended.task == "request":

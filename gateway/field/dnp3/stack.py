@@ -43,6 +43,7 @@ _CANCELED = "canceled"
 
 _TASKS = {
     dnp.MasterTaskType.STARTUP_INTEGRITY_POLL.value: "startup",
+    dnp.MasterTaskType.DISABLE_UNSOLICITED.value: "disable_unsolicited",
     dnp.MasterTaskType.ENABLE_UNSOLICITED.value: "enable_unsolicited",
     dnp.MasterTaskType.USER_TASK.value: "request",
 }
@@ -54,7 +55,7 @@ _START_TIMEOUT = dnp.TaskCompletion.FAILURE_START_TIMEOUT.value
 class EndedTask:
     """A task's end, complete once the indications of its last response are known."""
 
-    __slots__ = ("answered", "iin", "ok", "result", "started", "task")
+    __slots__ = ("answered", "iin", "ok", "result", "slowest_s", "started", "task", "took_s")
 
     def __init__(self, task: str, result: dnp.TaskCompletion, *, started: bool) -> None:
         self.task, self.result = task, result.name
@@ -63,6 +64,8 @@ class EndedTask:
         self.answered = result.value in (_SUCCESS, _BAD_RESPONSE, _START_TIMEOUT)
         self.started = started
         self.iin = 0
+        self.took_s = 0.0  # from the request to its end, where it was started
+        self.slowest_s = 0.0  # and the longest of what SELECT and OPERATE waited for an answer
 
 
 class Owner(Protocol):
@@ -73,7 +76,7 @@ class Owner(Protocol):
         ...
 
     def started(self, stack: Stack, task: str) -> None:
-        """A request is being sent: startup | enable_unsolicited | request."""
+        """A request is being sent; ``task`` is one of ``TaskEnded``."""
         ...
 
     def notice(self, stack: Stack, event: w.Event) -> None:
@@ -142,6 +145,7 @@ class Application(dnp.IMasterApplication):
         self.stack = weakref.ref(stack)
         self._now = now
         self._started = -1
+        self._sent_s = self._heard_s = self._slowest_s = 0.0
         self._pending: EndedTask | None = None
         self._iin = -1
 
@@ -149,6 +153,8 @@ class Application(dnp.IMasterApplication):
     def OnTaskStart(self, stack: Stack, kind: dnp.MasterTaskType, _id: dnp.TaskId) -> None:  # noqa: N802 - opendnp3
         """opendnp3: a request is being sent."""
         self._started = kind.value
+        self._sent_s = self._heard_s = self._now().mono_s
+        self._slowest_s = 0.0
         if (task := _TASKS.get(kind.value)) is not None:
             stack.owner.started(stack, task)
 
@@ -160,6 +166,9 @@ class Application(dnp.IMasterApplication):
         if task is None:
             return
         ended = EndedTask(task, done.result, started=started)
+        if started:
+            ended.took_s = self._now().mono_s - self._sent_s
+            ended.slowest_s = self._slowest()
         if done.result.value in (_SUCCESS, _BAD_RESPONSE):
             self._pending = ended
         else:
@@ -169,6 +178,8 @@ class Application(dnp.IMasterApplication):
     def OnReceiveIIN(self, stack: Stack, field: dnp.IINField) -> None:  # noqa: N802 - opendnp3
         """opendnp3: the indications of a response or unsolicited response."""
         iin = join(field.LSB, field.MSB)
+        self._slowest_s = self._slowest()
+        self._heard_s = self._now().mono_s
         stack.owner.heard(stack)
         if self._iin == -1 or (iin ^ self._iin) & ~FLEETING:
             stack.owner.notice(stack, w.IinSeen(iin))
@@ -177,6 +188,10 @@ class Application(dnp.IMasterApplication):
             self._pending = None
             ended.iin = iin
             stack.end(ended)
+
+    def _slowest(self) -> float:
+        """The longest wait for an answer since the request was sent, s."""
+        return max(self._slowest_s, self._now().mono_s - self._heard_s)
 
     @guarded
     def OnClose(self, stack: Stack) -> None:  # noqa: N802 - opendnp3

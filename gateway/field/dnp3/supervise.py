@@ -21,6 +21,7 @@ Four things that a reader would get wrong:
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -160,6 +161,8 @@ def _ended(
         return state
     if event.task == "startup":
         return _startup_ended(state, event, now, plan, orders)
+    if event.task == "disable_unsolicited":
+        return connection.used(state, now, orders) if event.answered else state
     if event.task == "enable_unsolicited":
         # opendnp3 enables it after every startup integrity poll, and offers no setting for that.
         quiet = state.wanted | {"quiet"}
@@ -232,6 +235,14 @@ def _demanded(
     return precedence.demanded(state, event, now)
 
 
+def _renew_asked(
+    state: SessionState, _event: w.RenewAsked, now: Instant, _p: SessionPlan, orders: list[Order]
+) -> SessionState:
+    if state.phase is not SessionPhase.UP or state.demanded or now.urgent_s < math.inf:
+        return state
+    return connection.renew(state, now, orders)
+
+
 def _looked(
     state: SessionState, _event: w.Event, _now: Instant, _plan: SessionPlan, _orders: list[Order]
 ) -> SessionState:
@@ -254,6 +265,7 @@ _TAKE: dict[
     w.PollAsked: _poll_asked,
     w.OperateAsked: _looked,
     w.ZeroDemanded: _demanded,
+    w.RenewAsked: _renew_asked,
     w.Ticked: _looked,
 }
 

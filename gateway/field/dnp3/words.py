@@ -66,7 +66,10 @@ class IinSeen(NamedTuple):
 
 
 class TaskEnded(NamedTuple):
-    """opendnp3 ended a task. ``task``: startup | enable_unsolicited | request."""
+    """opendnp3 ended a task.
+
+    ``task``: startup | disable_unsolicited | enable_unsolicited | request.
+    """
 
     task: str
     ok: bool
@@ -93,9 +96,14 @@ class OperateAsked(NamedTuple):
 
 
 class ZeroDemanded(NamedTuple):
-    """Zero is owed to the battery, or none is any more."""
+    """Zero is owed to the battery, or none is any more; ``drops``: it may drop the connection."""
 
     on: bool
+    drops: bool = True
+
+
+class RenewAsked(NamedTuple):
+    """Commissioning wants to know how long a new connection takes."""
 
 
 class Ticked(NamedTuple):
@@ -116,6 +124,7 @@ Event = (
     | PollAsked
     | OperateAsked
     | ZeroDemanded
+    | RenewAsked
     | Ticked
 )
 
@@ -183,6 +192,12 @@ class TellDropped(NamedTuple):
     cause: str
 
 
+class TellRemade(NamedTuple):
+    """Tell the core: the connection that was dropped on purpose can be used again."""
+
+    took_s: float
+
+
 class TellHeld(NamedTuple):
     """Tell the core: a zero or a stop waits, and no connection is dropped for it; "": no more."""
 
@@ -204,6 +219,7 @@ Order = (
     | TellIin
     | FailOperations
     | TellDropped
+    | TellRemade
     | TellHeld
     | CountAges
 )
@@ -294,6 +310,9 @@ class SessionState:
     dropped: bool = False  # CONNECTING: again and at once, so that zero and stop wait for it
     drops: tuple[float, ...] = ()  # when the connection was dropped for a zero that waited, of late
     demand_drops: int = 0  # of them, since zero was demanded
+    dropped_s: float | None = None  # when it was dropped last; None: it was used since
+    demanded: bool = False  # zero is owed
+    drops_for_zero: bool = True  # one that waits may drop the connection
     held: bool = False  # the core was told that a zero or a stop waits without a drop
     event_at_s: float = 0.0
     integrity_at_s: float = 0.0

@@ -43,6 +43,7 @@ class GroupVariation(_Enum): ...
 
 class MasterTaskType(_Enum):
     STARTUP_INTEGRITY_POLL: ClassVar[MasterTaskType]
+    DISABLE_UNSOLICITED: ClassVar[MasterTaskType]
     ENABLE_UNSOLICITED: ClassVar[MasterTaskType]
     USER_TASK: ClassVar[MasterTaskType]
 

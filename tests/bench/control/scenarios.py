@@ -263,7 +263,8 @@ class ReadDropped(Scenario):
         self._waiting: dict[str, float] = {}  # when each RTAC's buffer overflows
 
     def bound_s(self, times: Times) -> float | None:
-        return times.bounds.read_dropped_s + CONNECT_S
+        dropped_s = times.bounds.read_dropped_s
+        return None if dropped_s is None else dropped_s + CONNECT_S
 
     def cause(self, plant: Plant) -> None:
         plant.dispatcher.answering = False

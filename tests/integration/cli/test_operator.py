@@ -42,6 +42,16 @@ SHOWN = {
         "modes": ["enable", "peak"],
         "reserveMinPct": None,
     },
+    "boundsMeasured": {"A": 30.35, "B": 16.05, "C": 76.3, "D": None},
+    "measured": {
+        "answerS": 0.05,
+        "mostAnswerS": 2.5,
+        "connectS": 3.5,
+        "dropsForZero": False,
+        "deadmanS": 15.4,
+        "zeroNeedsBeat": None,
+        "idleW": -20.0,
+    },
     "watchdog": {"leaseS": 30, "rtacDeadmanS": 15, "idleVerifyS": 30},
 }
 PENDING = {
@@ -281,6 +291,16 @@ def test_what_control_requires_is_shown(
         assert text in shown
     assert "D none (the map has no reversion timer): no RTAC logic, link dead" in shown
     assert "sign test     no" in shown
+    for text in (
+        "answers       0.05 s at most, 2.5 s allowed",
+        "connection    3.5 s; a zero that waits drops nothing",
+        "dead-man      15.4 s after the last heartbeat",
+        "idle power    -20 W",
+        "zero needs a heartbeat: not known",
+        "at the longest answer that commissioning timed",
+        "A 30.35 s: cloud dead",
+    ):
+        assert text in shown
     assert "dead-man test 2026-11-22T05:10:00.250Z" in shown
     assert run(site, "commission", "show", "--json") == 0
     assert json.loads(capsys.readouterr().out) == SHOWN

@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from gateway.cli import main
+from gateway.clock import now
+from gateway.control.rules.readiness import Findings, Proof, fact_of_deadman_test
 from gateway.demo.pki import Pki
 from gateway.site.load import load_site
 from gateway.site.maps import map_folders
 from tests.fixtures.commands import signer
+from tests.fixtures.control_rig import keep
 from tests.fixtures.daemon import ROOT
 from tests.fixtures.safetyfiles import GOOD, write_safety, write_site
 from tests.fixtures.shippedmaps import METERED
@@ -181,9 +184,79 @@ def test_check_says_who_may_sign_and_how_long_a_setpoint_can_last(
             "  bess-1: bound D none (the map has no reversion timer): "
             "no RTAC logic, and the link is dead"
         ),
+        "  bess-1: bounds as measured: commissioning has not timed the answers of this RTAC yet",
         "  bess-1: the map allows control",
         "  bess-1: control needs the commissioning: acknowledge, deadman-test, sign-test",
     ]
+
+
+def leave(site: Path, found: Findings) -> None:
+    """What commissioning leaves on record, in the state folder beside ``site``."""
+    digest = load_site(site).maps["bess-1"].digest
+    proof = Proof(digest, now().unix_ms, found)
+    keep(site.parent / "state", fact_of_deadman_test("bess-1", proof))
+
+
+def test_the_bounds_are_said_again_at_the_answers_that_commissioning_timed(
+    site: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_safety(site.parent)
+    leave(site, Findings(answer_s=0.5, connect_s=1.25))
+    code, out, err = check(site, capsys)
+    assert (code, err) == (0, [])
+    first = out.index("  bess-1: bounds at the longest answer that commissioning timed, 0.5 s")
+    assert [line.removeprefix("  bess-1: ").partition(" plus")[0] for line in out[first + 1 :]][
+        :2
+    ] == ["bound A 31.25 s", "bound A 35.5 s"]
+    assert out[first + 3 : first + 5] == [
+        "  bess-1: bound B 16.5 s: gateway, host, power or link is dead",
+        "  bess-1: bound C 76.75 s: the RTAC refuses zero",
+    ]
+    assert any(" bound A 40.5 s plus 15 s of ramp: a read that takes" in line for line in out)
+
+
+def test_where_a_new_connection_takes_longer_than_a_zero_waits_nothing_is_dropped(
+    site: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_safety(site.parent)
+    leave(site, Findings(connect_s=3.5))
+    _, out, _ = check(site, capsys)
+    assert (
+        "  bess-1: bound A has no figure where a read takes longer: a new connection took 3.5 s, "
+        "longer than a zero waits, so nothing is dropped"
+    ) in out
+
+
+def test_times_that_the_rtac_was_seen_not_to_keep_are_faults_with_their_line(
+    site: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_safety(site.parent)
+    leave(site, Findings(answer_s=2.6))
+    code, _, err = check(site, capsys)
+    assert code == EX_CONFIG
+    assert err == [
+        (
+            "safety.toml:5: [watchdog] commissioning timed answers of up to 2.6 s at asset "
+            "'bess-1': must be at most 2.5 s, for 6 of them must fit into 15 s: what is read "
+            "grows old"
+        ),
+        (
+            "safety.toml:8: [watchdog] rtac_deadman_s = 15: must be at least 15.6 seconds: "
+            "commissioning timed answers of up to 2.6 s at asset 'bess-1', and a heartbeat and "
+            "the 1 of a critical read must fit into a third of it (bound B)"
+        ),
+    ]
+
+
+def test_a_log_that_cannot_be_read_is_said_and_no_fault(
+    site: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_safety(site.parent)
+    leave(site, Findings(answer_s=2.6))
+    (site.parent / "state" / "control.db").write_bytes(b"no database" * 1000)
+    code, out, _ = check(site, capsys)
+    assert code == 0
+    assert any("NOTE: what commissioning measured is not known here" in line for line in out)
 
 
 def test_v_that_is_too_short_for_a_map_that_allows_control_is_a_fault(

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from gateway.demo.pki import Pki
 
+TIMED_S = 60.0 + DEADLINE_S  # a deadline: 30 s of lease, and 20 slow answers
 ZERO_DIGEST = "sha256:" + "0" * 64
 MISSING = ["SAFETY_NOT_ACKNOWLEDGED", "SIGN_TEST_MISSING", "DEADMAN_TEST_MISSING"]
 
@@ -104,6 +105,22 @@ def test_ctrl_c_ends_a_test_with_idle(site: ControlSite) -> None:
     assert site.control()["reasons"] == MISSING[1:]
 
 
+def test_an_rtac_that_answers_too_slowly_fails_before_any_power(site: ControlSite) -> None:
+    """W is 6 s and a critical read one request: an answer may take 1 s."""
+    began = now().mono_s
+    running = launch(site, "commission", "deadman-test", "--hold", "2")
+    site.until_phase({"IDLE"})
+    site.sim.fault("answer_delay=1.2")
+    said, _ = running.communicate(timeout=TIMED_S)
+    site.sim.clear()
+    assert running.returncode == 1, said
+    assert "FAILED: slow: an answer took" in said
+    assert "must be at most 1 s" in said
+    site.until_phase({"MONITOR"})
+    assert {one["value"] for one in site.writes(role="cmd_power", after=began)} <= {0.0}
+    assert site.control()["reasons"] == MISSING[1:]
+
+
 def test_a_dead_man_test_without_a_dead_man_fails_and_idles_at_once(site: ControlSite) -> None:
     site.sim.fault("no_deadman")
     done = site.cli("commission", "deadman-test", "--hold", "2")
@@ -118,8 +135,10 @@ def test_a_dead_man_test_without_a_dead_man_fails_and_idles_at_once(site: Contro
 def test_a_dead_man_test_withholds_heartbeats_and_the_echo_must_reach_zero_within_w_plus_5_s(
     site: ControlSite,
 ) -> None:
+    site.sim.fault("answer_delay=0.25")
     began = now().mono_s
     said = site.act("commission", "deadman-test", "--hold", "2")
+    site.sim.clear()
     assert "passed" in said
     assert site.sim.state()["last_trip"] == "deadman"
     (trip,) = [one for one in site.sim.records("rtac") if one["mono_s"] > began]
@@ -150,6 +169,24 @@ def test_a_sign_test_discharges_and_charges_2_percent_and_measured_power_must_fo
     assert 40_000 in values
     assert -40_000 in values
     assert {abs(value) for value in values} == {0, 40_000}
+
+
+def test_what_the_rtac_took_was_measured_and_the_bounds_are_said_twice(site: ControlSite) -> None:
+    shown = json.loads(site.act("commission", "show", "--json"))
+    found = shown["measured"]
+    assert 0.25 <= found["answerS"] <= found["mostAnswerS"] == 1.0
+    assert 0.25 <= found["connectS"] < shown["watchdog"]["leaseS"]
+    assert found["zeroNeedsBeat"] is False
+    assert DEADMAN_S - 1 < found["deadmanS"] < DEADMAN_S + 5
+    assert abs(found["idleW"]) < 40_000
+    assert shown["boundsMeasured"]["A"] < shown["bounds"]["A"]
+    assert "bounds at the longest answer that commissioning timed" in site.act("check")
+    dropped = [
+        one
+        for one in site.dispatcher.events("session")
+        if "commissioning measures how long" in str(one.body.get("cause"))
+    ]
+    assert dropped, "in each dead-man test, before its power"
 
 
 def test_once_commissioned_control_is_on_and_birth_says_so(site: ControlSite) -> None:

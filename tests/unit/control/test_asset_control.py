@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from typing import Any
 
 import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
 
-from gateway import events
+from gateway import effects, events
 from gateway.checked import Past
+from gateway.control.commissioning.proofs import Findings
 from gateway.control.phases import Phase
 from gateway.core import Core
 from tests.fixtures.commands import GUARD, OPS
@@ -51,6 +55,143 @@ def test_control_stays_off_until_the_file_is_acknowledged_and_both_tests_are_rec
     made.power_on()
     made.run(1)
     assert made.control().reasons == (), "and it is durable"
+
+
+def finish(made: ControlSite, act: str = "deadman-test") -> dict[str, object]:
+    """Let a test of an asset that is ready run to its end."""
+    made.ask("commission", act=act, holdS=3)
+    progress = follow(made, 250)
+    made.run(2)
+    return progress
+
+
+def measured(made: ControlSite) -> dict[str, Any]:
+    found: dict[str, Any] = made.ask("commission", act="show")["measured"]
+    return found
+
+
+def test_commissioning_measures_answers_connection_dead_man_and_whether_zero_needs_a_beat() -> None:
+    made = ControlSite().ready()
+    made.plant.latency_s, made.plant.connect_s = 0.15, 1.75
+    assert measured(made)["answerS"] is None
+    assert finish(made)["ok"] is True
+    found = measured(made)
+    assert found["answerS"] == pytest.approx(0.3, abs=1e-3)
+    assert found["connectS"] == 1.75
+    assert 14 <= found["deadmanS"] <= 20
+    assert found["zeroNeedsBeat"] is False
+    made.power_on()
+    assert measured(made) == found, "and it is durable"
+    made.until(lambda: made.phase() is Phase.IDLE)
+    made.arm()
+    made.command("setpoint", powerW=400_000)
+    made.run(3)
+    assert json.loads(made.disk.facts["bess-1/in-force"])["zero_needs_beat"] is False
+
+
+@given(latency_s=st.floats(0.01, 1.6), connect_s=st.floats(0.05, 60.0))
+@settings(max_examples=5, deadline=None)
+def test_whatever_an_rtac_takes_is_measured_and_decides(latency_s: float, connect_s: float) -> None:
+    """A control takes the latency twice, and a critical read is one request."""
+    answer_s = 2 * latency_s
+    assume(abs(answer_s - 2.5) > 0.01)
+    made = ControlSite().ready()
+    made.plant.latency_s, made.plant.connect_s = latency_s, connect_s
+    assert finish(made)["ok"] is (answer_s < 2.5)
+    found = measured(made)
+    if answer_s < 2.5:
+        assert found["answerS"] == pytest.approx(answer_s, abs=2e-3)
+        assert found["connectS"] == pytest.approx(connect_s, abs=2e-3)
+        assert found["dropsForZero"] is (found["connectS"] <= 3.0)
+    else:
+        assert made.written("AO0") == [0.0] * len(made.written("AO0"))
+
+
+def test_an_rtac_that_refuses_zero_without_a_heartbeat_is_found_out() -> None:
+    made = ControlSite().ready()
+    made.rtac.wants_beat, made.rtac.beat_s = True, 0.5
+    assert finish(made)["ok"] is True
+    assert measured(made)["zeroNeedsBeat"] is True
+
+
+def test_an_rtac_that_began_to_refuse_zero_without_a_heartbeat_is_found_out_too() -> None:
+    made = ControlSite(ready=False)
+    made.disk.facts = commissioned(made.site, found=Findings(zero_needs_beat=False))
+    made.power_on()
+    made.ready()
+    assert made.control().controller.state.terms.zero_needs_beat is False
+    made.rtac.wants_beat, made.rtac.beat_s = True, 0.5
+    assert finish(made)["ok"] is True
+    made.run(15)  # until nothing is in force that knew it otherwise
+    assert made.control().controller.state.terms.zero_needs_beat is True
+
+
+def test_a_test_cut_short_leaves_what_was_known() -> None:
+    made = ControlSite(ready=False)
+    made.disk.facts = commissioned(made.site, found=Findings(zero_needs_beat=False))
+    made.power_on()
+    made.ready()
+    made.ask("commission", act="deadman-test", holdS=60)
+    made.run(1)
+    assert made.control().controller.state.terms.zero_needs_beat is None
+    made.ask("commission", act="abort")
+    assert made.control().controller.state.terms.zero_needs_beat is False
+
+
+def test_of_a_proof_without_figures_nothing_is_known() -> None:
+    """As an older version left them."""
+    made = ControlSite()
+    assert made.control().proving.found == Findings()
+    assert made.control().reasons == ()
+
+
+def test_the_connection_is_dropped_once_for_both_tests_and_with_nothing_in_force() -> None:
+    """The site's judge knows the second half."""
+    made = ControlSite().ready()
+    for act in ("deadman-test", "sign-test"):
+        assert finish(made, act)["ok"] is True
+        assert made.renewed == [effects.Renew("bess-1")]
+
+
+@pytest.mark.parametrize("act", ["deadman-test", "sign-test"])
+def test_an_rtac_that_is_too_slow_fails_the_test_and_what_was_proven(act: str) -> None:
+    made = ControlSite().ready()
+    made.plant.latency_s = 1.3
+    progress = finish(made, act)
+    assert progress["ok"] is False
+    assert "slow: an answer took 2.6 s: must be at most 2.5 s" in progress["lines"][-1]  # type: ignore[index]  # texts
+    assert made.written("AO0") == [0.0] * len(made.written("AO0"))
+    missing = {"deadman-test": "DEADMAN_TEST_MISSING", "sign-test": "SIGN_TEST_MISSING"}[act]
+    assert made.control().reasons == (missing,)
+
+
+def test_control_is_off_where_a_safety_file_asks_more_of_the_rtac_than_was_measured() -> None:
+    slow = Findings(answer_s=2.4)  # (1 + 1) a <= 15 / 3
+    made = ControlSite(ready=False)
+    made.disk.facts = commissioned(made.site, found=slow)
+    made.power_on()
+    assert made.control().reasons == ()
+    made.until(lambda: made.phase() is Phase.IDLE)
+    watchdog = replace(WATCHDOG, rtac_deadman_s=14.0)
+    other = site(watchdog=watchdog, digest="sha256:" + "d" * 64)
+    made.reload(other)
+    made.ask("commission", act="acknowledge", digest="sha256:" + "d" * 64)
+    made.run(2)
+    assert made.control().reasons == ("RTAC_TOO_SLOW",)
+    assert "started" in made.ask("commission", act="deadman-test", holdS=3), "it may be faster now"
+
+
+@pytest.mark.parametrize(("connect_s", "drops"), [(None, True), (3.0, True), (3.1, False)])
+def test_a_zero_drops_the_connection_only_where_a_new_one_takes_no_longer_than_it_waits(
+    connect_s: float | None, drops: bool
+) -> None:
+    made = ControlSite(ready=False)
+    made.disk.facts = commissioned(made.site, found=Findings(connect_s=connect_s))
+    made.power_on()
+    made.run(5)
+    hurries = [one for one in made.to_field if isinstance(one, effects.Hurry)]
+    assert hurries
+    assert {one.drops for one in hurries} == {drops}
 
 
 def test_a_dead_man_test_that_fails_voids_the_one_that_passed() -> None:

@@ -19,6 +19,7 @@ from gateway.control.watchdog.obligation import (
     assets_in_force,
     fact_of_force,
     is_in_force,
+    needs_beat,
     obligation,
 )
 from gateway.ports import CrobOp, Purpose
@@ -97,6 +98,23 @@ def test_a_command_without_power_leaves_the_last_signed_setpoint_in_the_fact(
     assert json.loads(made.disk.facts[FACT])["setpoint_w"] == 500_000
     made.power_on()
     assert made.control().controller.state.last_w == 500_000
+
+
+def test_whether_zero_needs_a_heartbeat_is_known_where_file_and_commissioning_agree() -> None:
+    for now in (None, False, True):
+        for kept in (None, False, True):
+            assert needs_beat(now, kept) is (now if now is kept else None)
+
+
+def test_a_fact_of_an_older_version_knows_not_whether_zero_needs_a_heartbeat() -> None:
+    made = active()
+    body = json.loads(made.disk.facts[FACT])
+    del body["zero_needs_beat"]
+    found = obligation({FACT: json.dumps(body)}, "bess-1")
+    assert found is not None
+    assert found.zero_needs_beat is None
+    body["zero_needs_beat"] = "no"
+    assert obligation({FACT: json.dumps(body)}, "bess-1") is None
 
 
 def test_status_calls_a_zero_verified_only_where_it_is() -> None:

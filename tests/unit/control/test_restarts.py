@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from gateway import events
+from gateway.control.commissioning.proofs import Findings
 from gateway.control.force_record import ForceRecord
 from gateway.control.inward import Start
 from gateway.control.phases import Phase
@@ -178,7 +179,7 @@ class Kept:
         (asset,) = found.settings.assets
         self.turn = Turn()
         records = Records("gw-17", "bess-1", Topics("bess/v1", "gw-17"))
-        start = Start("s", b"", True, None, Held(), 0, None, None, None, 0, 0.0)  # noqa: FBT003 - control is on
+        start = Start("s", b"", True, None, Held(), 0, Findings(), None, None, 0, 0.0)  # noqa: FBT003 - control is on
         self.record = ForceRecord(
             asset, found.maps["bess-1"], start, records, itertools.count(1), self.turn
         )

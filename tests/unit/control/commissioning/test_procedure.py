@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 
 from gateway.clock import Now
 from gateway.control.commissioning.procedure import (
+    ANSWERS,
     Arm,
+    AskRead,
     Commissioning,
     Disable,
     Enable,
@@ -22,6 +24,7 @@ from gateway.control.commissioning.procedure import (
     Kind,
     Order,
     OrderPower,
+    Reconnect,
     Step,
     TellOperator,
     TrialPlan,
@@ -53,6 +56,7 @@ def plan(kind: Kind, *, hold_s: float = 10.0, discharge: bool = True) -> TrialPl
         idle_verify_s=30.0,
         hold_s=hold_s,
         discharge=discharge,
+        drops=kind is Kind.DEADMAN,
     )
 
 
@@ -73,6 +77,11 @@ class Site:
     interlocks: tuple[str, ...] = ()
     cloud: bool = True
     cause: str = ""
+    answer_s: float = 0.1
+    connect_s: float | None = 0.5
+    needs_beat: bool = False  # zero is refused without a heartbeat right before it
+    answers: int = 0
+    dropped: bool = False
     writes_w: list[float] = field(default_factory=list)
     orders: list[tuple[float, Order]] = field(default_factory=list)
     steps: list[Step] = field(default_factory=list)
@@ -100,11 +109,13 @@ class Site:
             self.tell(events.HeartbeatVerified(effect.session, effect.number))
         if isinstance(effect, effects.PhaseChanged) and effect.cause is not Cause.VERIFIED:
             self.cause = f"{effect.cause} {effect.detail}".strip()
+        if isinstance(effect, effects.KeepGroup) and effect.used:
+            self.tell(events.GroupKept(ok=True))
         if type(effect) not in KINDS:
             return
         result = WriteResult.ACCEPTED
         if isinstance(effect, effects.WriteIdle):
-            self.remote_w = 0.0
+            result = self.zeroed(effect.beat)
         elif isinstance(effect, effects.WriteSetpoint):
             self.writes_w.append(effect.setpoint_w)
             if self.refuses_power:
@@ -116,6 +127,14 @@ class Site:
             self.beaten_at = self.heartbeat_at = self.now_s
         kind, token = KINDS[type(effect)], getattr(effect, "token", 0)
         self.tell(events.WriteDone(kind, token, result))
+
+    def zeroed(self, beat: int | None) -> WriteResult:
+        if beat is not None:
+            self.beaten_at = self.now_s
+        if self.needs_beat and self.now_s - self.beaten_at >= W_S:
+            return WriteResult.REFUSED
+        self.remote_w = 0.0
+        return WriteResult.ACCEPTED
 
     def view(self) -> TrialView:
         return TrialView(
@@ -130,6 +149,11 @@ class Site:
             beats=self.beats,
             cause=self.cause,
             unsettled=unsettled(self.dog) or "",
+            answers=self.answers,
+            answer_s=self.answer_s,
+            connect_s=self.connect_s if self.dropped else None,
+            zeroed=self.dog.demand is not None and self.dog.demand.accepted_at is not None,
+            grouped=self.dog.grouped,
         )
 
     def obey(self, order: Order) -> None:
@@ -139,6 +163,11 @@ class Site:
                 self.tell(events.ControlEnabled())
             case Disable():
                 self.tell(events.ControlDisabled())
+            case Reconnect():
+                assert self.remote_w == 0
+                self.dropped = True
+            case AskRead():
+                self.answers += 1
             case Arm():
                 self.tell(events.ArmOrdered("test-arm"))
             case OrderPower(power_w, duration_s):
@@ -163,11 +192,16 @@ class Site:
         self.step_test()
 
     def step_test(self) -> None:
+        self.handle()
+        if self.test.step is Step.RETURNING:  # the answer to zero is an event of its own
+            self.handle()
+        if not self.steps or self.steps[-1] is not self.test.step:
+            self.steps.append(self.test.step)
+
+    def handle(self) -> None:
         self.test, orders = self.test.handle(self.view(), self.now_s)
         for order in orders:
             self.obey(order)
-        if not self.steps or self.steps[-1] is not self.test.step:
-            self.steps.append(self.test.step)
 
     def abort(self, why: str) -> None:
         self.test, orders = self.test.abort(why)
@@ -218,12 +252,15 @@ def test_a_sign_test_passes_where_measured_power_follows_in_both_directions() ->
             "chargeMeasuredW": -TWO_PCT_W,
             "allowedW": 10_000.0,
             "holdS": 10.0,
+            "answers": ANSWERS,
+            "answerS": 0.1,
         },
     )
     assert site.writes_w == [TWO_PCT_W, -TWO_PCT_W]
     kinds = [type(order) for _, order in site.orders if not isinstance(order, TellOperator)]
     leg = [Arm, OrderPower, Idle]
-    assert kinds == [Enable, *leg, *leg, Disable, Finished]
+    reads = [AskRead] * ANSWERS
+    assert kinds == [Enable, *reads, *leg, *leg, Disable, Finished]
     assert site.dog.phase is Phase.MONITOR
 
 
@@ -240,6 +277,10 @@ def test_a_dead_man_test_passes_where_the_echo_reads_zero_within_w_and_5_s() -> 
     finished = site.finished
     assert finished.ok
     assert finished.figures == {
+        "connectS": 0.5,
+        "zeroNeedsBeat": False,
+        "answers": ANSWERS,
+        "answerS": 0.1,
         "zeroS": W_S,
         "setpointW": TWO_PCT_W,
         "deadmanS": W_S,
@@ -248,6 +289,94 @@ def test_a_dead_man_test_passes_where_the_echo_reads_zero_within_w_and_5_s() -> 
     assert site.writes_w == [TWO_PCT_W]
     assert site.orders[-2][1] == Disable()
     assert site.dog.phase is Phase.MONITOR
+
+
+def test_the_connection_is_dropped_once_and_answers_are_timed_before_any_power() -> None:
+    site = Site(plan(Kind.DEADMAN))
+    site.until(Step.OVER)
+    (dropped_at,) = site.ordered(Reconnect)
+    asked = site.ordered(AskRead)
+    assert len(asked) == ANSWERS
+    (powered_at,) = site.ordered(OrderPower)
+    assert dropped_at <= asked[0] < asked[-1] <= site.ordered(Arm)[0] <= powered_at
+
+
+def test_a_sign_test_drops_no_connection_after_the_dead_man_test_did() -> None:
+    site = Site(plan(Kind.SIGN))
+    site.until(Step.OVER)
+    assert site.ordered(Reconnect) == []
+
+
+def test_a_connection_that_takes_long_is_waited_for_even_blind() -> None:
+    site = Site(plan(Kind.DEADMAN), connect_s=None)
+    site.until(Step.DROPPED)
+    site.tell(events.SessionLost())
+    site.later(20)
+    assert site.dog.phase is Phase.BLIND
+    assert site.test.step is Step.DROPPED
+    site.tell(events.SessionReady())
+    site.connect_s = 21.0
+    site.until(Step.OVER)
+    assert site.finished.ok
+    assert site.finished.figures["connectS"] == 21.0
+
+
+def test_a_connection_that_does_not_come_back_fails_the_test_before_any_power() -> None:
+    site = Site(plan(Kind.DEADMAN), connect_s=None)
+    site.until(Step.DROPPED)
+    site.until(Step.OVER, within_s=200)
+    assert site.finished.text.startswith("gave up after 120 s: waits for the new connection")
+    assert site.writes_w == []
+
+
+def test_an_rtac_that_answers_too_slowly_gets_no_power() -> None:
+    for kind in Kind:
+        site = Site(plan(kind), answer_s=2.51)  # (1 + 1) a <= W / 3 = 5 s
+        site.until(Step.OVER)
+        assert not site.finished.ok
+        assert site.finished.text.startswith("slow: an answer took 2.51 s: must be at most 2.5 s")
+        assert site.finished.figures["fault"] == "slow"
+        assert site.writes_w == []
+        site = Site(plan(kind), answer_s=2.49)
+        site.until(Step.OVER)
+        assert site.finished.ok, site.finished
+
+
+def test_an_answer_that_was_slow_while_power_flowed_counts_as_well() -> None:
+    site = held(Kind.DEADMAN)
+    site.answer_s = 4.0
+    site.until(Step.OVER)
+    assert not site.finished.ok
+    assert site.finished.figures["fault"] == "slow"
+    assert site.remote_w == 0
+
+
+def test_a_zero_that_is_accepted_only_behind_a_heartbeat_needs_one() -> None:
+    site = Site(plan(Kind.DEADMAN), needs_beat=True)
+    site.until(Step.OVER)
+    assert site.finished.ok
+    assert site.finished.figures["zeroNeedsBeat"] is True
+
+
+def test_a_heartbeat_between_trip_and_zero_leaves_open_whether_zero_needs_one() -> None:
+    site = held(Kind.DEADMAN)
+    site.until(Step.SILENT)
+    test = replace(site.test.note(zeroS=W_S), step=Step.RETURNING, since=site.now_s)
+    for beats, known in ((test.beats, True), (test.beats + 1, False)):
+        view = replace(site.view(), phase=Phase.IDLING, zeroed=True, beats=beats)
+        after, _ = test.handle(view, site.now_s)
+        assert ("zeroNeedsBeat" in dict(after.figures)) is known
+
+
+def test_no_heartbeat_goes_before_the_zero_that_follows_the_trip() -> None:
+    site = Site(plan(Kind.DEADMAN))
+    site.until(Step.OVER)
+    kinds = (HoldHeartbeats, Idle)
+    assert [order for _, order in site.orders if isinstance(order, kinds)] == [
+        HoldHeartbeats(W_S + 5),
+        HoldHeartbeats(10.0),
+        Idle(),
+    ]
 
 
 def test_the_lease_stays_intact_while_the_heartbeat_is_withheld_for_w_and_5_s() -> None:
@@ -304,6 +433,17 @@ def test_a_heartbeat_that_was_on_its_way_is_the_last_one() -> None:
     assert site.finished.figures["zeroS"] == W_S
 
 
+def test_a_heartbeat_on_its_way_to_a_slow_rtac_is_answered_later() -> None:
+    for later_s, ok in ((4.0, True), (7.0, False)):
+        site = held(Kind.DEADMAN, answer_s=2.0)
+        site.until(Step.SILENT)
+        site.later(later_s)
+        site.beats += 1
+        site.heartbeat_at = site.beaten_at = site.now_s
+        site.until(Step.OVER)
+        assert site.finished.ok is ok, site.finished
+
+
 def test_a_zero_that_comes_early_passes_with_a_word_about_it() -> None:
     site = held(Kind.DEADMAN)
     site.until(Step.SILENT)
@@ -312,6 +452,7 @@ def test_a_zero_that_comes_early_passes_with_a_word_about_it() -> None:
     site.until(Step.OVER)
     assert site.finished.ok
     assert "early for W = 15 s" in site.finished.text
+    assert "zeroNeedsBeat" not in site.finished.figures, "the last heartbeat may count still"
 
 
 def test_a_measured_power_of_opposite_sign_fails_naming_sign() -> None:
@@ -400,7 +541,7 @@ def test_a_dispatch_that_the_gateway_ended_for_wrong_power_still_names_sign() ->
 def test_the_lease_must_be_unbroken_for_30_s_before_it_arms(kind: Kind) -> None:
     site = Site(plan(kind))
     site.until(Step.ARMING)
-    assert 30.0 <= site.now_s - 1000.0 <= 32.0
+    assert 30.0 <= site.now_s - 1000.0 <= 32.0 + ANSWERS * TICK_S
     waits = [line for line in site.lines if line.startswith("waits for 30 s of unbroken lease")]
     assert len(waits) >= 5
 
@@ -448,7 +589,9 @@ def test_a_lease_that_was_interrupted_is_not_intact() -> None:
     broken = replace(site.view(), lease_s=1.0)
     _, orders = site.test.handle(broken, site.now_s + 5)
     assert orders[:2] == (Idle(), Disable())
-    assert orders[2] == Finished(ok=False, text="the lease was interrupted")
+    assert orders[2] == Finished(
+        ok=False, text="the lease was interrupted", figures={"connectS": 0.5}
+    )
 
 
 @pytest.mark.parametrize("kind", list(Kind))
@@ -563,6 +706,11 @@ SIGHTS = st.builds(
     setpoint_w=st.sampled_from([None, None, TWO_PCT_W, -TWO_PCT_W]),
     heartbeat_at=st.one_of(st.none(), st.floats(0, 4000)),
     beats=st.integers(0, 2),
+    answers=st.sampled_from([0, ANSWERS, ANSWERS]),
+    answer_s=st.sampled_from([0.1, 0.1, 0.1, 9.0]),
+    connect_s=st.sampled_from([None, 0.5, 0.5]),
+    zeroed=st.booleans(),
+    grouped=st.booleans(),
 )
 
 
@@ -574,6 +722,8 @@ def judged(orders: list[Order]) -> None:
             assert abs(order.power_w) <= 0.02 * NAMEPLATE_W
             before = [kind for kind in kinds[:number] if kind in (Arm, OrderPower, Idle)]
             assert before[-1] is Arm
+        if isinstance(order, Reconnect):
+            assert OrderPower not in kinds[:number]
         if isinstance(order, Finished):
             assert number == len(orders) - 1
             acts = [kind for kind in kinds if kind in (Enable, Disable)]
@@ -619,7 +769,7 @@ def test_it_always_finishes_whatever_it_sees(kind: Kind, data: st.DataObject) ->
         test, _orders = test.handle(replace(calm, echo_w=echo_w, echo_at=now_s), now_s)
         now_s = max(now_s, min(test.wake_at, now_s + 60))
     assert test.step is Step.OVER
-    assert now_s <= 2 * (180 + 5 + 15 + 10 + 40) + 20
+    assert now_s <= 2 * (180 + 5 + 15 + 10 + 40) + 20 + 2 * (120 + 180)
 
 
 @pytest.mark.parametrize("kind", list(Kind))
@@ -659,6 +809,8 @@ def lives(kind: Kind, depth: int) -> list[list[Order]]:
                         setpoint_w=None,
                         heartbeat_at=0.0,
                         beats=1,
+                        answers=ANSWERS,
+                        connect_s=0.5,
                     )
                     after, ordered = test.handle(view, now_s)
                     if after.step is not test.step or left == depth:

@@ -255,6 +255,31 @@ def test_a_group_that_did_not_help_is_not_used_again_before_an_operators_word() 
     assert groups(site) == 2
 
 
+def test_a_zero_that_needs_no_heartbeat_is_grouped_at_an_operators_word_alone() -> None:
+    """Commissioning saw it accepted without one; an RTAC may have changed since."""
+    site = made(zero_needs_beat=False)
+    site.activate()
+    site.rtac.refuses_zero = True
+    site.tell(IdleOrdered("i"))
+    site.run(90)
+    assert (phase(site), groups(site)) == (Phase.LATCHED, 0)
+    site.tell(ResetByOperator())
+    site.run(20)
+    assert groups(site) == 1
+    site.rtac.refuses_zero = False
+    site.run(20)
+    assert not site.state.worded
+
+
+def test_a_zero_that_needs_a_heartbeat_is_grouped_at_its_first_refusal() -> None:
+    site = made(zero_needs_beat=True)
+    site.activate()
+    site.rtac.refuses_zero = True
+    site.tell(IdleOrdered("i"))
+    site.run(5)
+    assert groups(site) == 1
+
+
 # --- power ------------------------------------------------------------------------------------
 
 

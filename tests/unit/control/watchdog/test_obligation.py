@@ -8,13 +8,14 @@ from __future__ import annotations
 import pytest
 
 from tests.fixtures.obligation import Deadman, Kind, Others, Refuses, Text
-from tests.fixtures.obligation_walk import KINDS, wrong
+from tests.fixtures.obligation_walk import CHANGED, KINDS, wrong
 
 FEW = (
     Kind(v=3),
     Kind(Refuses.WITHOUT_BEAT, Deadman.MASKS, offset=2, v=3),
     Kind(deadman=Deadman.HIDES, v=3),
     Kind(deadman=Deadman.FAILS, others=Others.TELLS, v=3),
+    Kind(Refuses.WITHOUT_BEAT, Deadman.CLEARS, v=3, unfed=True),
 )
 REFUTED = {
     "obligation follows from permission": (Text(fact=False), Kind(deadman=Deadman.FAILS, v=3)),
@@ -29,6 +30,10 @@ REFUTED = {
     "zero, beat, zero goes in IDLING alone": (
         Text(group_in_estop=False),
         Kind(Refuses.WITHOUT_BEAT, Deadman.FAILS, v=3),
+    ),
+    "nothing feeds a zero that commissioning saw accepted unfed": (
+        Text(word_feeds=False),
+        Kind(Refuses.WITHOUT_BEAT, Deadman.CLEARS, v=3, unfed=True),
     ),
     "a declaration of zero is final": (
         Text(declared_is_final=True),
@@ -67,7 +72,7 @@ def test_no_site_is_a_trap_and_no_rule_keeps_power_on(kind: Kind) -> None:
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [*KINDS, *CHANGED])
 def test_no_kind_of_site_is_a_trap_and_no_rule_keeps_power_on(kind: Kind) -> None:
     assert wrong(kind) == {}
 

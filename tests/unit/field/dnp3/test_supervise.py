@@ -732,6 +732,63 @@ def test_three_drops_in_ten_minutes_are_all_however_many_demands_there_were() ->
     assert len(drops) == 6
 
 
+def test_a_zero_drops_nothing_where_a_new_connection_is_known_to_take_longer() -> None:
+    run = reading()
+    run(300.5, w.ZeroDemanded(on=True, drops=False))
+    run.zero(301)
+    run.heard = 304
+    (held,) = run(304.2, w.Ticked())
+    assert isinstance(held, w.TellHeld)
+    assert held.cause == f"{DROPPED}, and a new connection would take longer"
+    assert run.state.phase is SessionPhase.UP
+
+
+def test_power_is_stopped_however_long_a_new_connection_takes() -> None:
+    run = Script().up()
+    run.waiting = 1
+    run(1, w.OperateAsked())
+    run.stop_s = -math.inf
+    assert w.Connect() in run(1.1, w.ZeroDemanded(on=True, drops=False))
+
+
+UNSOLICITED = ended("disable_unsolicited")  # of every connection the first request
+RENEWED = "commissioning measures how long a new connection takes"
+
+
+def test_a_renewed_connection_is_timed_until_its_first_request_is_answered() -> None:
+    run = Script().up()
+    assert w.Connect() in run(10, w.RenewAsked())
+    run(10.4, w.TcpOpened())
+    run.heard = 10.7
+    (told,) = (one for one in run(10.7, UNSOLICITED) if isinstance(one, w.TellRemade))
+    assert told.took_s == pytest.approx(0.7)
+    assert run.state.drops == (), "none of those that a zero may have"
+    run(10.8, ended("startup"))
+    assert run.state.phase is SessionPhase.UP
+    assert run(10.9, UNSOLICITED) == [], "told once"
+
+
+def test_a_renewed_connection_that_is_refused_at_first_is_timed_with_its_back_off() -> None:
+    run = Script().up()
+    run(10, w.RenewAsked())
+    run(10.1, w.ConnectFailed("Connection refused"))
+    assert run.state.phase is SessionPhase.WAITING
+    run(12, w.Ticked())
+    run(12.1, w.TcpOpened())
+    run.heard = 12.5
+    (told,) = (one for one in run(12.5, UNSOLICITED) if isinstance(one, w.TellRemade))
+    assert told.took_s == pytest.approx(2.5)
+
+
+def test_no_connection_is_renewed_while_zero_is_owed_or_before_the_session_is_up() -> None:
+    run = Script().up()
+    run(1, w.ZeroDemanded(on=True))
+    assert run(1.1, w.RenewAsked()) == []
+    run(1.2, w.ZeroDemanded(on=False))
+    assert w.TellDropped(RENEWED) in run(1.3, w.RenewAsked())
+    assert run(1.4, w.RenewAsked()) == []
+
+
 def test_what_is_no_zero_waits_for_ever_without_a_drop() -> None:
     run = reading()
     run(301, w.OperateAsked())
@@ -824,7 +881,10 @@ EVENTS = st.one_of(
             w.Ticked(),
             w.Stopped(),
             w.ZeroDemanded(on=True),
+            w.ZeroDemanded(on=True, drops=False),
             w.ZeroDemanded(on=False),
+            w.RenewAsked(),
+            ended("disable_unsolicited"),
         ]
     ),
     st.builds(w.IinSeen, st.sampled_from([0, OVERFLOW, RESTART, NEED_TIME, 0x0E])),
