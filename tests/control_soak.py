@@ -21,6 +21,7 @@ from gateway import events
 from gateway.config.safety import SharedLimitSettings
 from gateway.control.phases import Phase
 from gateway.control.watchdog.orders import unsettled
+from gateway.errors import Fault, Where
 from tests.fixtures.commands import CHIEF, GUARD, OPS, STRANGER, heartbeat
 from tests.fixtures.control_files import (
     LIMIT_W,
@@ -52,6 +53,7 @@ WORDS: dict[str, dict[str, Any]] = {
 }
 VERBS = ("idle", "disarm", "release", "reserve", "mode", "alarm_reset", "estop")
 OTHER = "sha256:" + "c" * 64
+FAULTS = (Fault(Where("safety.toml", "", "", 1), "not TOML"),)
 STATUSES = tuple(range(1, 19))
 TRANSFORMER = '[asset.transformer]\nid = "TR-7"\nrating_kva = 1500\nenforce = true\n'
 
@@ -73,7 +75,6 @@ class Life:
             ready=self.chance.random() < 0.9,
             seed=seed,
         )
-        self.seen: Counter[str] = Counter()
         self.deeds: list[tuple[int, Callable[[], None]]] = [
             (60, self.dispatch),
             (60, self.arm),
@@ -136,8 +137,6 @@ class Life:
                 if site.stopped:
                     site.power_on()
             left -= pause
-            for name in self.names:
-                self.seen[site.phase(name).name] += pause
             self.chance.choices(self.deeds, weights)[0][1]()
             if site.stopped:
                 site.power_on()
@@ -331,10 +330,15 @@ class Life:
     def stall(self) -> None:
         self.site.stall(self.chance.uniform(1, 40))
 
-    def reload(self) -> None:
+    def reload(self) -> None:  # noqa: C901 - one case after the other
         chance = self.chance
         names = self.names
-        match chance.randrange(7):
+        match chance.randrange(9):
+            case 7:
+                self.site.post(events.ReloadAsked(None, "site.toml:1: not TOML"))
+                return
+            case 8:
+                found = replace(self._site(), safety=None, safety_faults=FAULTS)
             case 0:
                 self.names = (
                     ["bess-1"]
@@ -514,7 +518,7 @@ def soak(ticks: int, *, seed: int, minutes: float = 1e9) -> tuple[int, Counter[s
         except ViolationError as violation:
             violations.append(f"seed {seed}, tick {life.site.ticks}: {violation}")
         passed += max(life.site.ticks, 1)
-        seen += life.seen
+        seen += life.site.spent
         seen["power outputs"] += life.site.power_outputs
         seen["outputs"] += len(life.site.outputs)
         seen["commands"] += life.site.commands
