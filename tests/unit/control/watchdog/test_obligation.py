@@ -7,14 +7,12 @@ from __future__ import annotations
 
 import pytest
 
-from tests.fixtures.obligation import Deadman, Kind, Others, Refuses, Text
+from tests.fixtures.obligation import Deadman, Kind, Refuses, Text
 from tests.fixtures.obligation_walk import KINDS, wrong
 
 FEW = (
     Kind(v=3),
     Kind(Refuses.WITHOUT_BEAT, Deadman.MASKS, offset=2, v=3),
-    Kind(deadman=Deadman.HIDES, v=3),
-    Kind(deadman=Deadman.FAILS, others=Others.TELLS, v=3),
 )
 REFUTED = {
     "obligation follows from permission": (Text(fact=False), Kind(deadman=Deadman.FAILS, v=3)),
