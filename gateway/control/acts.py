@@ -71,8 +71,9 @@ def declare(control: AssetControl, text: str, user: str, now: Now) -> Acted:
     echo_w, last_w = controller.echo_w(now), state.last_w
     owed = controller.owed
     here = owed is None or not _elsewhere(control, owed, now)
-    if here and last_w and echo_w is not None and state.is_near(echo_w, last_w):
-        return [], f"{name}: the echo reads {echo_w:g} W, which is our setpoint"
+    if here and echo_w is not None and state.reads_ours(echo_w):
+        step = "" if last_w and state.is_near(echo_w, last_w) else "a step on the way to "
+        return [], f"{name}: the echo reads {echo_w:g} W, which is {step}our setpoint"
     if here and power_w is not None and is_ours(power_w, last_w):
         return [], f"{name}: measured power is {power_w:g} W, as our setpoint was"
     out = control.records.act(user, "declare-zero", text, now)

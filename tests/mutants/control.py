@@ -264,7 +264,7 @@ _AGREEING = (
     ),
     _echoes(
         "with control off our setpoint in the echo is zeroed while in force",
-        "if off and ours and not zero:",
+        "if off and state.reads_ours(event.value_w):",
         "if False:",
         "test_with_control_off_our_setpoint_in_the_echo_while_in_force_is_zeroed",
     ),

@@ -147,6 +147,13 @@ MUTANTS: tuple[Mutant, ...] = (
         "test_a_removal_of_another_number_removes_nothing",
     ),
     _restart(
+        "no zero is declared while a step of ours is read",
+        _STATE,
+        " or least_w <= echo_w <= most_w",
+        "",
+        "test_no_zero_is_declared_while_a_step_on_the_way_to_our_setpoint_is_read",
+    ),
+    _restart(
         "silent starts are counted",
         "gateway/control/asset_control.py",
         "            out.append(Record(0, (), fact_of_tries(self.name, self._uncounted)))\n",

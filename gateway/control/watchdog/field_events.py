@@ -90,14 +90,14 @@ def echo(state: WatchdogState, event: EchoRead, at: float, effects: Effects) -> 
     state = replace(state, echo_w=event.value_w, echo_at=event.at_s)
     zero = state.is_zero(event.value_w)
     ours = state.last_w is not None and state.is_near(event.value_w, state.last_w)
-    if state.declared and ours and not zero:
+    if state.declared and state.reads_ours(event.value_w):
         return force.belied(state, at, effects)
     if state.phase in OWING:
         return _verify(state, event, at, effects, zero=zero)
     if state.phase is Phase.LOCAL:
         return _given(state, at, effects, lets_go=zero or ours)
     off = state.phase is Phase.MONITOR and state.in_force and not state.local
-    if off and ours and not zero:
+    if off and state.reads_ours(event.value_w):
         return moves.to_idling(state, at, Cause.RESUMED, effects)
     rests = state.phase in RESTING
     return _judge(state, at, effects, zero=zero, ours=ours) if rests else state

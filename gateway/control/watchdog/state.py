@@ -142,6 +142,13 @@ class WatchdogState:
         least_w, most_w = self.span_w
         return least_w - self.terms.tolerance_w <= echo_w <= most_w + self.terms.tolerance_w
 
+    def reads_ours(self, echo_w: float) -> bool:
+        """Whether it reads our last setpoint, or a step on the way to one that was signed."""
+        if self.is_zero(echo_w):
+            return False
+        last_w, (least_w, most_w) = self.last_w, self.span_w or (0.0, 0.0)
+        return (last_w is not None and self.is_near(echo_w, last_w)) or least_w <= echo_w <= most_w
+
     @property
     def meets_another(self) -> bool:
         """At a start the echo reads what is neither zero nor may be ours."""

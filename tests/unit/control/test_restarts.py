@@ -168,6 +168,30 @@ def test_a_count_that_cannot_be_read_is_one(text: str | None, count: int) -> Non
     assert tries({} if text is None else {"bess-1/tries": text}, "bess-1") == count
 
 
+def test_no_zero_is_declared_while_a_step_on_the_way_to_our_setpoint_is_read() -> None:
+    made = active()
+    made.rtac.remote_w = 200_000.0
+    made.rtac.refuses_zero, made.plant.refused = True, refused(8)
+    made.power_on()
+    made.run(10)
+    made.plant.flows_w = 0.0
+    made.run(6)
+    said = made.ask("declare-zero", name="Ann", reason="it is off", visited=True)
+    assert "a step on the way to our setpoint" in str(said["error"])
+
+
+def test_a_declaration_is_taken_back_by_a_step_on_the_way_to_our_setpoint() -> None:
+    made = active()
+    made.rtac.remote_w, made.rtac.has_deadman = 0.0, False
+    made.rtac.refuses_zero, made.plant.refused = True, refused(8)
+    made.power_on()
+    made.run(10)
+    assert "done" in made.act("declare-zero", name="Ann", reason="it is off", visited=True)
+    assert not made.control().controller.state.in_force
+    made.rtac.remote_w = 200_000.0
+    made.until(lambda: made.control().controller.state.in_force)
+
+
 # --- a removal names its number ---------------------------------------------------------------
 
 
