@@ -172,6 +172,9 @@ def written(state: WatchdogState, event: WriteDone, at: float, effects: Effects)
     if event.result is WriteResult.LOCAL:
         return local(state, at, effects, told=True)
     accepted, demand = event.result is WriteResult.ACCEPTED, state.demand
+    beats = event.kind is WriteKind.HEARTBEAT or event.token == state.feeds
+    if beats and event.result is not WriteResult.FAILED:
+        state = replace(state, fed_at=at)
     if event.kind is WriteKind.SETPOINT and state.dispatch is not None:
         return _dispatched(state, state.dispatch, event, at, effects)
     if event.kind is WriteKind.IDLE and demand is not None and event.token >= demand.first:

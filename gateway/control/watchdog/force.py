@@ -137,7 +137,8 @@ def revived(state: WatchdogState, at: float, effects: Effects) -> WatchdogState:
 def failed(state: WatchdogState, at: float, effects: Effects) -> WatchdogState:
     """Tell, once a demand, that silence did not let the dead-man end what may be ours."""
     terms = state.terms
-    since = max(state.beat_at - terms.heartbeat_s, state.silent_since)  # also one without an answer
+    # Also one that waited long, or was not answered.
+    since = max(state.beat_at - terms.heartbeat_s, state.fed_at, state.silent_since)
     asks = state.phase in OWING or (state.phase is Phase.IDLE and state.ended)
     reaches = state.session_up and not (state.local or state.blocked)
     if state.deadman_failed or not asks or not reaches or terms.heartbeat is HeartbeatForm.NONE:
@@ -254,7 +255,7 @@ def group(state: WatchdogState, at: float, effects: Effects) -> WatchdogState:
         demand, write_at=at + terms.idle_repeat_s, busy_until=at + LONGEST_ZERO * terms.response_s
     )
     state = replace(beaten(state, at), demand=demand, token=token, beat=value)
-    return replace(state, beat_at=at + terms.heartbeat_s)
+    return replace(state, feeds=token, beat_at=at + terms.heartbeat_s)
 
 
 def anew(

@@ -107,6 +107,8 @@ class WatchdogState:
     worded: bool = False  # an operator's word began this demand
     ended: bool = False  # beats revived power: none until an operator's reset
     beaten_at: float = -math.inf  # the outstation took a heartbeat
+    fed_at: float = -math.inf  # or may have: the write of one was answered, or was not in time
+    feeds: int = 0  # token of the newest zero, beat, zero
     beats_since: float = -math.inf  # when they began again: silence had let the dead-man act
     deadman_failed: bool = False  # and this demand's silence did not let it; it was told
     settling: Settling | None = None
