@@ -121,6 +121,7 @@ class Gateway:
         self._swapping = threading.Lock()  # held while sessions are replaced, or ended for good
         self._looked_s = self._awake_s = started.mono_s  # of ``_feed``
         self._hurries: dict[str, effects.Hurry] = {}  # the newest of each asset
+        self._ceded: set[str] = set()  # those that are the site's
         self._dark: list[str] = []  # threads that made no progress at the last look
         self._doers: dict[type, Callable[[Any], None]] = {
             effects.StoreBatch: lambda order: self._store.append_later(order.batch),
@@ -137,6 +138,8 @@ class Gateway:
             effects.ApplySettings: self._swaps.put,
             effects.Hurry: self._hurry,
             effects.Renew: self._renew,
+            effects.HandsOff: self._hands_off,
+            effects.GiveWay: self._give_way,
             effects.FollowEpoch: lambda order: self._uplink.follow(order.epoch),
         }
         for asset in settings.assets:
@@ -185,12 +188,13 @@ class Gateway:
         self._sessions[asset.id] = Dnp3Session(
             engine,
             asset,
-            critical=points_map.critical_points,
+            critical=points_map.polled_points,
             store=intake.store,
             poll_done=intake.flush,
             post=self._post,
         )
         self._demand(asset.id)
+        self._sessions[asset.id].hands_off(on=asset.id in self._ceded)
 
     def _perform(self, effect: object) -> None:
         """Hand one order of the core to whoever carries it out; never waits."""
@@ -199,6 +203,15 @@ class Gateway:
     def _hurry(self, order: effects.Hurry) -> None:
         self._hurries[order.asset] = order
         self._demand(order.asset)
+
+    def _hands_off(self, order: effects.HandsOff) -> None:
+        (self._ceded.add if order.on else self._ceded.discard)(order.asset)
+        if (session := self._sessions.get(order.asset)) is not None:
+            session.hands_off(on=order.on)
+
+    def _give_way(self, order: effects.GiveWay) -> None:
+        if (session := self._sessions.get(order.asset)) is not None:
+            session.give_way()
 
     def _demand(self, asset: str) -> None:
         """Tell the asset's intake and session whether zero is owed, where there are any."""

@@ -37,6 +37,12 @@ def rfc3339(unix_ms: int) -> str:
     return f"{_to_second(seconds)}.{ms:03d}Z"
 
 
+def local_time(unix_ms: int) -> str:
+    """``unix_ms`` in this box's time zone, to the second, e.g. 2026-11-22T06:10:00+01:00."""
+    seconds = min(max(unix_ms, _FIRST_MS), _LAST_MS) // 1000
+    return datetime.fromtimestamp(seconds, UTC).astimezone().isoformat()
+
+
 @lru_cache(maxsize=64)  # every message names this second or the last one, twice
 def _to_second(seconds: int) -> str:
     return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}"

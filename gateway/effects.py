@@ -167,6 +167,24 @@ class Renew:
 
 
 @dataclass(frozen=True, slots=True)
+class HandsOff:
+    """The site has the authority over this battery, or no more.
+
+    While it has, nothing but the heartbeat may leave.
+    """
+
+    asset: str
+    on: bool
+
+
+@dataclass(frozen=True, slots=True)
+class GiveWay:
+    """A heartbeat that waits in the field comes back: less power goes before it."""
+
+    asset: str
+
+
+@dataclass(frozen=True, slots=True)
 class FollowEpoch:
     """The queue counts in this epoch from now on: the last will must name it."""
 
@@ -196,6 +214,8 @@ Effect = (
     | ApplySettings
     | Hurry
     | Renew
+    | HandsOff
+    | GiveWay
     | FollowEpoch
     | Stop
 )

@@ -161,6 +161,17 @@ class Pathway(Protocol):
         """Drop the connection and make it again, unless zero is owed: ``ConnectionRemade``."""
         ...
 
+    def hands_off(self, *, on: bool) -> None:
+        """The site has the authority, or no more.
+
+        While it has, all but a heartbeat that waits, or was handed over and not begun, has FAILED.
+        """
+        ...
+
+    def give_way(self) -> None:
+        """A heartbeat that waits its turn has FAILED, unless it is to go before any read."""
+        ...
+
     def close(self, *, within_s: float) -> None:
         """Disconnect; return when done or after ``within_s`` seconds."""
         ...

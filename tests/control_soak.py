@@ -9,6 +9,7 @@ hour long at most and begins afresh, from a seed of its own that is printed with
 from __future__ import annotations
 
 import argparse
+import math
 import random
 import sys
 import time
@@ -17,11 +18,21 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from gateway import events
+from gateway.config.safety import SharedLimitSettings
+from gateway.control.phases import Phase
 from gateway.control.watchdog.orders import unsettled
-from gateway.control.watchdog.words import Phase
 from tests.fixtures.commands import CHIEF, GUARD, OPS, STRANGER, heartbeat
-from tests.fixtures.control_site import PREFIX, ControlSite, Plant, commissioned, site, ulid
-from tests.fixtures.execution import refused
+from tests.fixtures.control_files import (
+    LIMIT_W,
+    LIMITS,
+    PREFIX,
+    WATCHDOG,
+    commissioned,
+    site,
+    ulid,
+)
+from tests.fixtures.rude_maps import KINDS, rude_map
+from tests.fixtures.rude_site import RudeSite
 from tests.fixtures.watchdog_site import ViolationError, broken
 
 if TYPE_CHECKING:
@@ -41,6 +52,8 @@ WORDS: dict[str, dict[str, Any]] = {
 }
 VERBS = ("idle", "disarm", "release", "reserve", "mode", "alarm_reset", "estop")
 OTHER = "sha256:" + "c" * 64
+STATUSES = tuple(range(1, 19))
+TRANSFORMER = '[asset.transformer]\nid = "TR-7"\nrating_kva = 1500\nenforce = true\n'
 
 
 class Life:
@@ -50,7 +63,16 @@ class Life:
         self.chance = random.Random(seed)
         self.names = ["bess-1", "bess-2"] if self.chance.random() < 0.3 else ["bess-1"]
         self.policy = self.chance.choice(("envelope", "envelope", "dual", "local"))
-        self.site = ControlSite(self._site(), ready=self.chance.random() < 0.9)
+        self.kind, self.metered = self.chance.choice(KINDS), self.chance.random() < 0.3
+        self.shares = self.chance.choice(("", "transformer", "site")) if len(self.names) > 1 else ""
+        self.deadman_s = self.chance.choice((15.0, 15.0, 45.0))
+        self.site = RudeSite(
+            self._site(),
+            kinds=dict.fromkeys(("bess-0", "bess-1", "bess-2"), self.kind),
+            groups=(tuple(self.names),) if self.shares else (),
+            ready=self.chance.random() < 0.9,
+            seed=seed,
+        )
         self.seen: Counter[str] = Counter()
         self.deeds: list[tuple[int, Callable[[], None]]] = [
             (60, self.dispatch),
@@ -73,6 +95,11 @@ class Life:
             (3, self.commission),
             (3, self.stall),
             (3, self.jump_wall_clock),
+            (12, self.line),
+            (8, self.old_events),
+            (4, self.dead_man),
+            (3, self.hang),
+            (5, self.die_between),
             (40, self.heal),
             (6, self.power),
             (8, self.kill_behind_an_effect),
@@ -81,7 +108,19 @@ class Life:
         self.site.disk.keeps = True
 
     def _site(self, **changes: Any) -> Site:  # noqa: ANN401 - arguments of site()
-        return site(*self.names, approval=self.policy, **changes)
+        tables = dict(changes.pop("tables", {}))
+        if self.shares == "transformer":
+            tables = {name: tables.get(name, "") + TRANSFORMER for name in self.names}
+        shared = SharedLimitSettings(LIMIT_W, LIMIT_W) if self.shares == "site" else None
+        return site(
+            *self.names,
+            approval=self.policy,
+            map_ref=rude_map(self.kind, metered=self.metered),
+            watchdog=replace(WATCHDOG, rtac_deadman_s=self.deadman_s),
+            limits=replace(LIMITS, site=shared),
+            tables=tables,
+            **changes,
+        )
 
     @property
     def name(self) -> str:
@@ -125,13 +164,15 @@ class Life:
 
     def arm(self) -> None:
         site, name = self.site, self.name
-        site.ask("reset", asset=name)
-        if self.chance.random() < 0.7:
-            self.heal()
+        if self.chance.random() < 0.8 and site.phase(name) is not Phase.ARMED:
+            self.mend()
+            site.run(self.chance.choice((5.0, 10.0)))
+            site.ask("enable-control", asset=name)
+            site.ask("reset", asset=name)
             site.run(self.chance.choice((1.0, 35.0, 45.0)))
         id_ = site.command("arm", OPS, CHIEF, asset=name)
         site.ask("approve", id=id_)
-        for _ in range(self.chance.choice((1, 2, 4))):
+        for _ in range(self.chance.choice((1, 4, 8))):
             if site.phase(name) in (Phase.ARMED, Phase.ACTIVE):
                 site.command(
                     "setpoint",
@@ -187,40 +228,86 @@ class Life:
             site.mend(name)
 
     def toggle_local(self) -> None:
-        rtac = self.site.plants[self.name].rtac
+        rtac = self.site.rude(self.name).rtac
         rtac.local = not rtac.local
+        if self.chance.random() < 0.1:  # so it is when the gateway starts
+            self.site.power_on()
 
     def restart_rtac(self) -> None:
         self.site.restart_rtac(self.name, resumes=self.chance.random() < 0.7)
 
     def misbehave(self) -> None:
-        plant = self.site.plants[self.name]
-        what = self.chance.choice(
-            ("refuses_zero", "refuses_zero", "refuses_power", "loses_requests", "loses_answers")
+        plant, chance = self.site.rude(self.name), self.chance
+        owner, what = chance.choice(
+            (
+                *((plant.rtac, one) for one in ("refuses_zero", "refuses_power", "needs_beat")),
+                *((plant.rtac, one) for one in ("loses_requests", "loses_answers")),
+                *((plant, one) for one in ("refuses_select", "refuses_beat", "refuses_stop")),
+            )
         )
-        setattr(plant.rtac, what, not getattr(plant.rtac, what))
-        plant.refused = self.chance.choice((None, *(refused(n) for n in (1, 2, 4, 5, 6, 7, 9))))
-        plant.latency_s = self.chance.choice((0.01, 0.05, 0.5, 1.5))
+        setattr(owner, what, not getattr(owner, what))
+        plant.status = chance.choice(STATUSES)
+
+    def line(self) -> None:
+        """Answers take up to r, or longer; reads come in pieces, or without end."""
+        plant, chance = self.site.rude(self.name), self.chance
+        plant.answer_s = chance.choice((0.02, 0.1, 0.5, 1.5, 2.4, 3.0))
+        plant.late_share = chance.choice((0.0, 0.0, 0.0, 0.1, 0.5))
+        plant.connect_s = chance.choice((0.01, 0.1, 1.0, 3.0, 11.0))
+        plant.fragments = chance.choice((1, 1, 2, 5))
+        plant.endless = chance.random() < 0.1
+        plant.needs_time, plant.keeps_restart = chance.random() < 0.2, chance.random() < 0.2
+        plant.indications = chance.choice((0, 0, 0, 0x40, 0x800, 0x2000))
+        plant.loses_fragments = chance.random() < 0.05
+
+    def old_events(self) -> None:
+        """They wait at the RTAC, come late, come twice, or come by themselves."""
+        plant, chance = self.site.rude(self.name), self.chance
+        plant.holds_events = not plant.holds_events
+        plant.repeats_events = chance.random() < 0.1
+        wire = self.site.sessions[self.name].wire if self.name in self.site.sessions else None
+        if wire is not None and chance.random() < 0.7:
+            plant.holds_events = False
+            wire.unsolicited()
+            self.site.pump()
 
     def field(self) -> None:
-        plant = self.site.plants[self.name]
-        match self.chance.randrange(4):
+        plant, chance = self.site.rude(self.name), self.chance
+        match chance.randrange(8):
             case 0:
                 plant.fault = not plant.fault
             case 1:
-                plant.avail_w = self.chance.choice((0.0, 100_000.0, 400_000.0, 2e6))
+                plant.avail_w = chance.choice((0.0, 100_000.0, 400_000.0, 2e6))
             case 2:
-                plant.soc_pct = self.chance.choice((9.0, 10.5, 50.0, 94.5, 96.0))
+                plant.soc_pct = chance.choice((9.0, 10.5, 50.0, 94.5, 96.0))
+            case 3:
+                plant.estop = not plant.estop
+            case 4:
+                plant.lockout = not plant.lockout
+            case 5:
+                plant.opened = not plant.opened
+            case 6:
+                plant.full_w = chance.choice((2e6, 1.6e6, 1e6, 0.0))
             case _:
-                plant.power_factor = self.chance.choice((0.0, -1.0, 1.0))
+                plant.meter_w = chance.choice((0.0, 700_000.0, -400_000.0))
 
     def preempt(self) -> None:
-        rtac = self.site.plants[self.name].rtac
-        if self.chance.random() < 0.5:
-            rtac.other_w = None if rtac.other_w is not None else 300_000.0
-        else:
-            rtac.echo_error_w = 0.0 if rtac.echo_error_w else -50_000.0
-        self.site.run(self.chance.choice((0.0, 10.0, 80.0)))
+        plant, chance = self.site.rude(self.name), self.chance
+        rtac = plant.rtac
+        match chance.randrange(3):
+            case 0:
+                rtac.other_w = None if rtac.other_w is not None else 300_000.0
+            case 1:
+                rtac.echo_error_w = 0.0 if rtac.echo_error_w else -50_000.0
+            case _:
+                power_w = chance.choice((300_000.0, -200_000.0, 0.0))
+                rtac.write_others(power_w, split=plant.kind == "split")
+        self.site.run(chance.choice((0.0, 10.0, 80.0)))
+
+    def dead_man(self) -> None:
+        plant, chance = self.site.rude(self.name), self.chance
+        plant.rtac.deadman = chance.choice(("clears", "clears", "keeps", "masks", "fails"))
+        plant.rtac.deadman_s = self.deadman_s
 
     # --- the box -----------------------------------------------------------------------------
 
@@ -280,10 +367,27 @@ class Life:
             self.site.ask("zero", asset=self.name, by="new")
 
     def power(self) -> None:
-        """The battery obeys in the echo alone, or its meter cannot be read."""
-        plant = self.site.plants[self.name]
-        plant.flows_w = self.chance.choice((None, 400_000.0, -30_000.0))
-        plant.offline = frozenset({"AI1"} if self.chance.random() < 0.3 else ())
+        """The battery obeys in the echo alone, or its meter lies, or cannot be read."""
+        plant, chance = self.site.rude(self.name), self.chance
+        plant.moves = chance.choice(("obeys", "obeys", "stays", "runs_away", "wrong_sign"))
+        plant.offset_w = chance.choice((0.0, 0.0, 30_000.0, -250_000.0))
+        plant.ramp_w_per_s = chance.choice((math.inf, 500_000.0, 50_000.0))
+        gone = ("AI1", "BI0", "BI3", "AI8", "AI0")
+        plant.offline = frozenset({chance.choice(gone)} if chance.random() < 0.3 else ())
+
+    def hang(self) -> None:
+        """The core stands still, and its sessions do not; systemd ends it after 10 s."""
+        site = self.site
+        site.hang(self.chance.choice((0.5, 2.5, 6.0, 11.0)))
+        while site.at < site.hung_until:
+            site.step()
+        if self.chance.random() < 0.3:
+            site.power_on()
+
+    def die_between(self) -> None:
+        """Behind a frame, or between a commit and its answer."""
+        self.site.dies_at_frames = self.chance.choice((0, 1, 2, 5))
+        self.site.dies_at_commits = self.chance.choice((0, 1, 2, 5))
 
     def kill_behind_an_effect(self) -> None:
         """The process dies in the middle of what the core ordered."""
@@ -324,7 +428,10 @@ class Life:
             site.power_on()
         site.site = self._site()
         site.kill(stored=len(site.disk.pending))
-        self.site.plants = {name: site.plants.get(name) or Plant(name) for name in self.names}
+        site.plants = {
+            name: site.plants.get(name) or site.shelf.get(name) or site.made(name)
+            for name in self.names
+        }
         site.disk.facts |= commissioned(site.site, at_ms=site.wall_ms - 86_400_000)
         site.power_on()
         self.mend()
@@ -372,16 +479,24 @@ class Life:
         site.cloud_alive, site.cloud_delay_s = True, 0.05
         site.disk.delay_s, site.disk.refuses, site.disk.silent = 0.01, False, False
         site.wall_ms = max(site.wall_ms, 1_795_324_200_000)
-        for name, plant in site.plants.items():
+        site.dies_in = site.dies_at_frames = site.dies_at_commits = 0
+        for name in site.plants:
             site.mend(name)
-            rtac = plant.rtac
-            rtac.local = rtac.refuses_zero = rtac.refuses_power = False
+            plant, rtac = site.rude(name), site.rude(name).rtac
+            rtac.local = rtac.refuses_zero = rtac.refuses_power = rtac.needs_beat = False
             rtac.loses_requests = rtac.loses_answers = False
             rtac.other_w, rtac.echo_error_w = None, 0.0
-            plant.fault, plant.avail_w, plant.power_factor = False, 2e6, 1.0
+            plant.fault = plant.estop = plant.lockout = plant.opened = False
+            plant.avail_w, plant.power_factor, plant.full_w = 2e6, 1.0, 2e6
+            plant.meter_w = 0.0
             plant.soc_pct = min(max(plant.soc_pct, 20.0), 80.0)
-            plant.refused, plant.latency_s = None, 0.05
-            plant.flows_w, plant.offline = None, frozenset()
+            plant.refuses_select = plant.refuses_beat = plant.refuses_stop = False
+            plant.answer_s, plant.late_share, plant.connect_s = 0.1, 0.0, 0.1
+            plant.fragments, plant.endless, plant.indications = 1, False, 0
+            plant.needs_time = plant.keeps_restart = plant.loses_fragments = False
+            plant.holds_events = plant.repeats_events = False
+            plant.moves, plant.offset_w, plant.ramp_w_per_s = "obeys", 0.0, math.inf
+            plant.offline = frozenset()
 
 
 def soak(ticks: int, *, seed: int, minutes: float = 1e9) -> tuple[int, Counter[str], list[str]]:
@@ -403,6 +518,9 @@ def soak(ticks: int, *, seed: int, minutes: float = 1e9) -> tuple[int, Counter[s
         seen["power outputs"] += life.site.power_outputs
         seen["outputs"] += len(life.site.outputs)
         seen["commands"] += life.site.commands
+        seen["starts"] += life.site.boot
+        seen["drops for zero"] += sum(map(len, life.site.drops.values()))
+        seen[f"lives {life.kind}"] += 1
         seen["succeeded"] += sum("succeeded" in one for one in life.site.results.values())
         seed += 1
     return passed, seen, violations

@@ -15,6 +15,7 @@ import time
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from gateway.control.phases import Phase
 from gateway.control.watchdog.events import (
     ArmOrdered,
     ControlDisabled,
@@ -29,7 +30,7 @@ from gateway.control.watchdog.events import (
     StopOrdered,
     ZeroChosen,
 )
-from gateway.control.watchdog.words import Phase, Terms
+from gateway.control.watchdog.words import Terms
 from tests.fixtures.watchdog_site import LIMIT_W, Site, ViolationError
 
 if TYPE_CHECKING:

@@ -14,8 +14,11 @@ from typing import TYPE_CHECKING, Any
 from gateway import events
 from gateway.asset import description
 from gateway.asset.fingerprint import Fingerprint
+from gateway.asset.possible import PossibleValues
+from gateway.clock import local_time
 from gateway.effects import Effect, ForgetShipped, Log, Poll, Publish, StoreBatch
 from gateway.measured import Quality
+from gateway.normalize.alarms import CRITICAL
 from gateway.normalize.fold import Battery
 from gateway.normalize.publish import Publication, dead_bands
 from gateway.normalize.state import body
@@ -65,6 +68,7 @@ class Monitor:
         self._gateway = gateway
         self._matched = matched
         self.battery = Battery(points_map, asset)  # control looks at it, and changes nothing
+        self.possible = PossibleValues(points_map.polled_points)  # likewise
         self._fingerprint = Fingerprint.start(points_map, asset)
         bands = dead_bands(points_map, capacity_wh=asset.capacity_wh)
         self._publication = Publication(bands)
@@ -150,6 +154,7 @@ class Monitor:
 
     def _fragment(self, event: events.FragmentStored, now: Now) -> list[Effect]:
         self.battery.fold(event.points, event.at)
+        self.possible.take(event)
         self._first_by = None
         self._publication = self._publication.noted(now.mono_s)
         return self._doubt(event, now)
@@ -361,6 +366,13 @@ class Monitor:
             quality = self._state.quality
             if quality >= Quality.STALE:
                 found.append(f"its state is {quality.label}")
+        if self._state is not None:
+            found += [
+                f"critical {kind} {one.code}: look at the battery; since {local_time(one.since_ms)}"
+                for kind, active in (("fault", self._state.faults), ("alarm", self._state.alarms))
+                for one in active
+                if one.priority == CRITICAL
+            ]
         if not self._matched:
             found.append("no points map matches its firmware")
         if self._fingerprint.verdict:

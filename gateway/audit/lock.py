@@ -71,6 +71,14 @@ def hold(path: Path) -> AuditLock:
     return AuditLock(descriptor, kept)
 
 
+def has_kept(path: Path) -> bool:
+    """Whether the lock at ``path`` remembers a database; whoever holds it."""
+    try:
+        return _KEPT in path.read_bytes().split()
+    except FileNotFoundError:
+        return False
+
+
 def _say(descriptor: int, word: bytes) -> None:
     """Overwrite in place: a file of this size needs no room that it does not have already."""
     os.pwrite(descriptor, b"%-10d %-4s\n" % (os.getpid(), word), 0)

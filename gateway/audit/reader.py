@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from gateway.audit import file
 from gateway.audit.chain import Head
 from gateway.audit.rows import SignedHead, body_of, read_head, row_of
+from gateway.audit.seal import seal_of
 from gateway.errors import NoInputError, StoreError
 from gateway.sqlite import files
 
@@ -55,20 +56,32 @@ class AuditReader:
         columns = self._raw.execute(f"{_SELECT} WHERE n = ?", (n,)).fetchone()
         return None if columns is None else row_of(columns)
 
-    def facts(self) -> dict[str, str]:
-        """What the log keeps for the next start, by name."""
-        return dict(self._raw.execute("SELECT key, value FROM fact").fetchall())
-
     def head(self, name: str) -> Head | None:
         """The mark ``head`` or ``anchor``; None where it is missing or was changed."""
+        text = self._mark(name)
+        try:
+            return None if text is None else read_head(text)
+        except (ValueError, KeyError, TypeError):
+            return None
+
+    def facts(self) -> dict[str, str]:
+        """Every fact.
+
+        Raises:
+            sqlite3.DatabaseError: one was changed or is missing.
+        """
+        found: dict[str, str] = dict(self._raw.execute("SELECT key, value FROM fact"))
+        if self._mark("facts") != f"{seal_of(found):x}":
+            text = "a fact was changed or is missing"
+            raise files.corruption(text)
+        return found
+
+    def _mark(self, name: str) -> str | None:
         sql = "SELECT value, crc FROM mark WHERE key = ?"
         row = self._raw.execute(sql, (name,)).fetchone()
         if row is None or not isinstance(row[0], str) or file.sealed(name, row[0]) != row[1]:
             return None
-        try:
-            return read_head(row[0])
-        except (ValueError, KeyError, TypeError):
-            return None
+        return row[0]
 
     def signed(self) -> list[SignedHead]:
         """Every signed head that is kept, oldest first."""

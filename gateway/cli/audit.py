@@ -1,6 +1,6 @@
-"""``bess-gateway audit show | verify``: for people, 80 columns wide; ``--json`` for programs.
+"""``bess-gateway audit show | verify | in-force``: for people, 80 columns; ``--json`` for programs.
 
-Both read control.db as it lies on the disk: the daemon may run or not.
+All read control.db as it lies on the disk: the daemon may run or not.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from gateway.audit.examine import examine
 from gateway.audit.file import FILE
 from gateway.audit.reader import reading
 from gateway.cli import audit_views as views
+from gateway.cli.in_force import in_force
+from gateway.cli.views import plain
 from gateway.config.toml import parse
 from gateway.errors import ConfigError, Fault, NoInputError, UsageError, Where
 from gateway.site import load
@@ -42,7 +44,10 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--head", action="append", default=[], metavar="FILE|JWS", help="a head published earlier"
     )
     verify.add_argument("--cert", metavar="FILE", help="default: the uplink's certificate")
-    for parser in (show, verify):
+    force = below.add_parser(
+        "in-force", help="what may be in force in the field; exit 0 nothing, 1 something"
+    )
+    for parser in (show, verify, force):
         parser.add_argument(
             "--config",
             type=Path,
@@ -63,7 +68,8 @@ def run(asked: argparse.Namespace) -> int:
         StoreError: the audit log cannot be read.
         UsageError: an argument is not what it must be.
     """
-    return {"show": _show, "verify": _verify}[asked.audit_command](asked)
+    acts = {"show": _show, "verify": _verify, "in-force": _in_force}
+    return acts[asked.audit_command](asked)
 
 
 # --- show --------------------------------------------------------------------------------------
@@ -148,6 +154,19 @@ def _jws(text: str) -> str | None:
             return None
         return found if isinstance(found, str) else None
     return text if _is_jws(text) else None
+
+
+# --- in force ----------------------------------------------------------------------------------
+
+
+def _in_force(asked: argparse.Namespace) -> int:
+    found = in_force(asked.config, asked.database)
+    if asked.json:
+        _say_json({"inForce": found})
+    else:
+        lines = [f"{asset}: {what}" for asset, what in found.items()]
+        sys.stdout.writelines(f"{plain(line)}\n" for line in lines)
+    return 1 if found else 0
 
 
 # --- where things are --------------------------------------------------------------------------

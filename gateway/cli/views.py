@@ -30,6 +30,9 @@ _NAMES = {  # of settings: what they are called, unit
     "rampWPerS": ("ramp", "W/s"),
     "commandIntervalS": ("one power command per", "s"),
     "commandsPer5Min": ("power commands in 5 min", ""),
+    "modes": ("modes that may be ordered", ""),
+    "reserveMinPct": ("lowest reserve", "%"),
+    "reserveMaxPct": ("highest reserve", "%"),
     "leaseS": ("lease L", "s"),
     "challengeS": ("challenge every", "s"),
     "heartbeatS": ("RTAC heartbeat every", "s"),
@@ -83,6 +86,8 @@ def status(answer: dict[str, Any]) -> str:
 def control_lines(control: Mapping[str, Any]) -> list[str]:
     """Control of one asset; an older daemon says no more than state and reasons."""
     first = f"control {control['state']}{_because(plain(', '.join(control['reasons'])))}"
+    if user := control.get("disabledBy"):
+        first += f", disabled by {plain(user)}"
     if approval := control.get("approval"):
         first += f", approval {approval}"
     if control.get("enabled") and (lease_s := control.get("leaseS")) is not None:
@@ -251,6 +256,8 @@ def _bound(key: str, seconds: float | None) -> str:
 
 
 def _amount(value: object, unit: str) -> str:
+    if isinstance(value, list):
+        return plain(", ".join(map(str, value)) or "none")
     number = isinstance(value, int | float) and not isinstance(value, bool)
     return f"{value:,} {unit}".rstrip() if number else f"{plain(value)} {unit}".rstrip()
 

@@ -66,7 +66,17 @@ class LimitSettings:
     ramp_w_per_s: float
     command_interval_s: float = 2.0  # between two power commands of one asset, at least
     commands_per_5_min: int = 30  # of power, of one asset, at most
+    modes: tuple[str, ...] = ()  # that may be commanded, by name
+    reserve_min_pct: float | None = None  # None: no reserve may be commanded
+    reserve_max_pct: float | None = None
     site: SharedLimitSettings | None = None
+
+    @property
+    def reserve_pct(self) -> tuple[float, float] | None:
+        """Lowest and highest reserve that may be commanded, %; None: none."""
+        if self.reserve_min_pct is None or self.reserve_max_pct is None:
+            return None
+        return self.reserve_min_pct, self.reserve_max_pct
 
     @property
     def ramp_to_zero_s(self) -> float:

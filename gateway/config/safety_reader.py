@@ -126,8 +126,30 @@ def _limits(section: Section) -> LimitSettings:
         commands_per_5_min=section.integer(
             "commands_per_5_min", lo=1, hi=150, unit="commands", default=30
         ),
+        modes=_modes(section),
+        **_reserve(section),
         site=_shared(section),
     )
+
+
+def _modes(section: Section) -> tuple[str, ...]:
+    """In one order: that of the file says nothing, and must not change the digest."""
+    found = section.texts("modes", default=())
+    if "" in found or len(set(found)) != len(found):
+        section.fault("modes", "an array of names, each once")
+    return tuple(sorted(found))
+
+
+def _reserve(section: Section) -> dict[str, float | None]:
+    low, high = "reserve_min_pct", "reserve_max_pct"
+    for key, other in ((low, high), (high, low)):
+        if key in section.values and other not in section.values:
+            section.fault(other, f"there where {key} is: 0..100 %")
+    least = section.optional(low, lambda key: section.number(key, lo=0, hi=100, unit="%"))
+    most = section.optional(
+        high, lambda key: section.number(key, lo=least or 0.0, hi=100, unit="%")
+    )
+    return {low: least, high: most}
 
 
 def _shared(limits: Section) -> SharedLimitSettings | None:

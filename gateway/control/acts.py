@@ -8,11 +8,11 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from gateway.control.phases import NO_STOP, Phase
 from gateway.control.watchdog import events as watchdog_events
 from gateway.control.watchdog.force import is_ours
 from gateway.control.watchdog.orders import LOCAL_STOP, idle_refusal
 from gateway.control.watchdog.state import POWERED
-from gateway.control.watchdog.words import Phase
 
 if TYPE_CHECKING:
     from gateway.clock import Now
@@ -27,11 +27,10 @@ def estop(control: AssetControl, user: str, now: Now) -> Acted:
     """Stop, and stay stopped."""
     state = control.controller.state
     if state.phase is Phase.MONITOR and not state.in_force:
-        text = "control is off and nothing is in force: use the hard-wired stop"
-        return [], f"{control.name} is in MONITOR: {text}"
+        return [], f"{control.name} is in MONITOR: {NO_STOP}"
     text = LOCAL_STOP if state.local else "stop ordered"
     out = control.records.act(user, "estop", text, now)
-    return out + control.controller.tell(watchdog_events.EstopOrdered(""), now), ""
+    return out + control.controller.estop("", f"operator:{user}", now), ""
 
 
 def idle(control: AssetControl, user: str, now: Now) -> Acted:
@@ -69,7 +68,7 @@ def declare(control: AssetControl, text: str, user: str, now: Now) -> Acted:
     waits = state.forgetting or not math.isinf(state.forget_at)
     if waits and state.demand is None:
         return [], f"{name}: zero is verified, and waits for the disk"
-    echo_w, last_w = controller.view.echo_w(now), state.last_w
+    echo_w, last_w = controller.echo_w(now), state.last_w
     owed = controller.owed
     here = owed is None or not _elsewhere(control, owed, now)
     if here and last_w and echo_w is not None and state.is_near(echo_w, last_w):

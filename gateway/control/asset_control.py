@@ -15,12 +15,13 @@ from gateway.control.controller import Controller
 from gateway.control.execution.job import TellCloud
 from gateway.control.figures import figures
 from gateway.control.intake import CommandIntake, IntakePlace
+from gateway.control.phases import Phase
 from gateway.control.proving import TESTS, Proving
 from gateway.control.records import Records
 from gateway.control.rules import readiness
 from gateway.control.watchdog import events as watchdog_events
 from gateway.control.watchdog.obligation import fact_of_force, is_kept
-from gateway.control.watchdog.words import Cause, Phase
+from gateway.control.watchdog.words import Cause
 from gateway.effects import Effect, Record
 
 if TYPE_CHECKING:
@@ -251,6 +252,12 @@ class AssetControl:
         state = self.controller.state
         demand = state.demand
         return state.owes_zero() and demand is not None and now.mono_s < demand.overdue_at
+
+    @property
+    def hands_off(self) -> bool:
+        """Whether nothing but the heartbeat may leave: it is the site's, or another master's."""
+        state = self.controller.state
+        return state.local or state.phase is Phase.LOCAL
 
     @property
     def unsettled(self) -> bool:

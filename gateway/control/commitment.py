@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 from gateway.control.execution.progress import JobPhase
 from gateway.control.execution.watching import DEAD_BANDS, POWER_SHARE
+from gateway.control.phases import Phase
 from gateway.control.rules.shared import NOTHING, Burden, Commitment
 from gateway.control.watchdog.state import POWERED, RESTING
-from gateway.control.watchdog.words import Phase
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -79,6 +79,7 @@ def commitment(
     executions: Collection[Execution],
     *,
     measured_w: float | None,
+    read_w: float | None,
     largest: Burden,
     deadband_w: float,
 ) -> Commitment:
@@ -89,7 +90,8 @@ def commitment(
         state: of the watchdog.
         accepted: commands that are not durable yet.
         executions: commands that are being carried out, or in force.
-        measured_w: its power, + discharging; None: not known.
+        measured_w: its power as last heard, + discharging; None: not known.
+        read_w: likewise as last read: an event may be old.
         largest: what it can do at all.
         deadband_w: of its measured power.
     """
@@ -99,7 +101,7 @@ def commitment(
     ordered = Burden.of(None if state.dispatch is None else state.dispatch.setpoint_w)
     for power_w in (*begun.values(), *waiting.values()):
         ordered = ordered.beside(Burden.of(power_w))
-    measured = Burden.of(measured_w)
+    measured = Burden.of(measured_w).beside(Burden.of(read_w))
     echo_w = state.echo_w
     foreign = state.phase is not Phase.ACTIVE and echo_w is not None and not state.is_zero(echo_w)
     most = mark.burden.beside(ordered).beside(measured)

@@ -24,9 +24,10 @@ from gateway.control.records import Records
 from gateway.control.rules.limits import FULL_PCT
 from gateway.control.rules.shared import NOTHING, Burden
 from gateway.control.sharing import Sharing
+from gateway.control.troubles import TroubleBook
 from gateway.control.watchdog.obligation import assets_in_force, obligation
 from gateway.control.watchdog.state import POWERED
-from gateway.effects import Answer, Effect, Hurry, Publish, Record
+from gateway.effects import Answer, Effect, HandsOff, Hurry, Publish, Record
 from gateway.uplink import messages
 from gateway.uplink.allowance import Allowance
 
@@ -60,6 +61,9 @@ class Fleet:
         self.news = False  # what birth says of control may have changed
         self._zeroing: set[str] = set()  # assets that a zero is owed to, and could reach
         self._hurried: set[str] = set()  # those of them that the field was told of
+        self._local: set[str] = set()  # assets that are the site's, or another master's
+        self._ceded: set[str] = set()  # as _hurried
+        self._troubles: dict[str, TroubleBook] = {}  # of each asset
         self._free_pct = 0.0
         # Of answers to challenges: a genuine one beyond it comes again in 5 s.
         self._allowed = Allowance(ANSWERS_PER_S, 1.0)
@@ -99,7 +103,7 @@ class Fleet:
         old, kept = self._site, self._controls
         self._enrol(site)
         self._controls, out = {}, []
-        self._wakes, self._zeroing, self.news = {}, set(), True
+        self._wakes, self._zeroing, self._local, self.news = {}, set(), set(), True
         for name, asset in self._assets.items():
             control = kept.get(name)
             same = before.get(name) == asset and (old.maps[name].digest == site.maps[name].digest)
@@ -117,6 +121,7 @@ class Fleet:
         for name, control in kept.items():
             if self._controls.get(name) is not control:  # what waited there is told of its end
                 out += control.intake.stop(now)
+        self._troubles = {name: self._troubles.get(name, TroubleBook()) for name in self._controls}
         controllers = {name: control.controller for name, control in self._controls.items()}
         self._sharing.become(site, controllers)
         self._sharing.strays = self._stray_burden()
@@ -212,7 +217,7 @@ class Fleet:
         others = {
             name
             for name in self._sharing.disturbed(names, now)
-            if self._controls[name].controller.dispatch is not None
+            if self._controls[name].controller.jobs.dispatch is not None
         }
         for name in sorted(others):
             out = out + self._controls[name].controller.handle(LimitDue(), now)
@@ -296,6 +301,8 @@ class Fleet:
             newest = max(newest, control.controller.state.lease.newest)
             self.news = self.news or control.is_news()
             (self._zeroing.add if control.owes_zero(now) else self._zeroing.discard)(name)
+            self._troubles[name].note(control, now)
+            (self._local.add if control.hands_off else self._local.discard)(name)
         if newest > self._challenged:
             self._challenged = newest
             out.insert(0, self._challenge(newest, now))
@@ -303,6 +310,9 @@ class Fleet:
         changed = sorted(self._zeroing ^ self._hurried)
         out[:0] = [self._hurry(name) for name in changed]
         self._hurried = set(self._zeroing)
+        changed = sorted(self._local ^ self._ceded)
+        out[:0] = [HandsOff(name, name in self._local) for name in changed]
+        self._ceded = set(self._local)
         self._due = min(self._wakes.values(), default=math.inf)
         return out
 
@@ -372,7 +382,7 @@ class Fleet:
         found = [
             f"{name}: {why}"
             for name, one in self._controls.items()
-            for why in telling.troubles(one, now)
+            for why in self._troubles[name].told(one, now)
         ]
         found += [
             f"{name}: something may be in force, and it is not in site.toml: put it back there"

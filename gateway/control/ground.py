@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from gateway.control.commands.spent import open_commands
 from gateway.control.inward import Start
+from gateway.control.phases import Lasting, Phase
 from gateway.control.watchdog.obligation import is_in_force, obligation, was_grouped
 from gateway.control.watchdog.state import LASTING, Held
-from gateway.control.watchdog.words import Phase
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -50,6 +50,7 @@ class Ground:
         facts, name = self.facts, self.asset.id
         owed = obligation(facts, name)
         kept, stop_owed = self._kept()
+        lasting = None if kept is None else self._lasting(kept)
         return Start(
             session=self.session,
             secret=self.secret,
@@ -64,6 +65,7 @@ class Ground:
             ),
             found=found,
             owed=owed,
+            lasting=lasting,
             newest=self.newest,
             challenge_at=self.challenge_at,
         )
@@ -82,3 +84,13 @@ class Ground:
             return Phase.LATCHED, False
         lasts = phase in LASTING or phase is Phase.LOCAL
         return (phase, stop_owed) if lasts else (Phase.LATCHED, False)
+
+    def _lasting(self, kept: Phase) -> Lasting:
+        """Since when, and by whom, as far as the disk says; nothing here is worth a doubt."""
+        try:
+            body = json.loads(self.facts[f"{self.asset.id}/phase"])
+            since_ms, by = body["sinceMs"], body["by"]
+        except (ValueError, TypeError, KeyError):
+            return Lasting(kept, None)
+        known = isinstance(since_ms, int) and not isinstance(since_ms, bool)
+        return Lasting(kept, since_ms if known else None, by if isinstance(by, str) else "")

@@ -89,7 +89,6 @@ class CommandIntake:
         self._rows_allowed = Allowance(REFUSED_COUNT, REFUSED_SPAN_S)
         self._omitted = 0  # genuine commands refused since the last one in the audit log
         self._kept: list[tuple[str | None, Reason]] = []  # whose text is there already
-        self.verbs = offered(points_map, map_refusals(points_map))
 
     @property
     def wake_at(self) -> float:
@@ -100,6 +99,11 @@ class CommandIntake:
     def waiting(self) -> int:
         """How many commands wait for the operator."""
         return len(self._pending.held)
+
+    @property
+    def verbs(self) -> frozenset[Verb]:
+        """What map and site offer: a reload may change it."""
+        return offered(self._map, self._controller.site, map_refusals(self._map))
 
     # --- what comes ----------------------------------------------------------------------------
 
@@ -257,7 +261,7 @@ class CommandIntake:
             verbs=self.verbs,
             policy=Approval(settings.approval),
             threshold_w=settings.approval_threshold_w,
-            phase=state.phase.name,
+            phase=state.phase,
             arm_refusal="" if refusal is None else f"{refusal[0]}: {refusal[1]}",
             facts=controller.facts(now),
             site=controller.site,
@@ -277,7 +281,7 @@ class CommandIntake:
                 return self._power(
                     command, permitted.applied_w, admitted.expires_at, permitted.warnings, now
                 )
-            if self._controller.busy:
+            if self._controller.jobs.busy:
                 return Rejected(Reason.STATE, "a mode, reserve or reset is being carried out")
             return other_job(
                 command,
@@ -334,9 +338,7 @@ class CommandIntake:
                     watchdog_events.ArmOrdered(command.id), command.id, actor, now
                 )
             case Verb.ESTOP:
-                return controller.order(
-                    watchdog_events.EstopOrdered(command.id), command.id, actor, now
-                )
+                return controller.estop(command.id, actor, now)
             case Verb.IDLE | Verb.DISARM | Verb.RELEASE:
                 if command.verb is Verb.RELEASE:
                     controller.release()
@@ -370,8 +372,9 @@ class CommandIntake:
     def _refuse(
         self, rejected: Rejected, id_: str | None, payload: bytes, now: Now
     ) -> list[Effect]:
-        out = self._records.ack(id_, rejected, now)
-        if rejected.reason in _NOBODYS:
+        nobodys = rejected.reason in _NOBODYS
+        out = self._records.ack(id_, rejected, now, told=not nobodys)
+        if nobodys:
             return out
         # Genuine, but sent again and again by a broker that kept it: that must not fill the disk.
         if self._rows_allowed.beyond(now.mono_s):

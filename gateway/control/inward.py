@@ -10,9 +10,9 @@ if TYPE_CHECKING:
     from gateway.control.execution.job import Event as JobEvent
     from gateway.control.execution.job import SendControl
     from gateway.control.execution.underway import Accepted
+    from gateway.control.phases import Lasting, Phase
     from gateway.control.watchdog.obligation import Obligation
     from gateway.control.watchdog.state import Held
-    from gateway.control.watchdog.words import Phase
 
 
 @dataclass(slots=True)
@@ -27,6 +27,7 @@ class Start:
     held: Held
     found: Findings  # what commissioning measured
     owed: Obligation | None  # what the disk says is in force, or was declared gone
+    lasting: Lasting | None  # what the disk says of ``kept``
     newest: int  # challenge that the other assets are at
     challenge_at: float  # monotonic s of the next one
 

@@ -144,7 +144,7 @@ class Proving:
     def _plan(self, kind: Kind, hold_s: float, controller: Controller, now: Now) -> TrialPlan:
         settings, nameplate_w = controller.safety.settings, self._asset.nameplate_w
         power = self._map.row("power")
-        window, soc_pct = controller.window, controller.view.soc_pct(now)
+        window, soc = controller.window, controller.view.soc(now)
         share_w = nameplate_w * 0.02
         return TrialPlan(
             kind=kind,
@@ -153,7 +153,7 @@ class Proving:
             deadman_s=settings.watchdog.rtac_deadman_s,
             idle_verify_s=settings.watchdog.idle_verify_s,
             hold_s=hold_s,
-            discharge=not window.refusal(share_w, soc_pct),
+            discharge=not window.refusal(share_w, soc),
             ramp_s=share_w / settings.limits.ramp_w_per_s,
             dead_band_w=(power.deadband if power is not None else None) or 0.0,
             arm_after_s=controller.state.terms.arm_after_s,

@@ -7,6 +7,7 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from gateway.control.phases import Phase
 from gateway.control.watchdog.effects import StopUnknown
 from gateway.effects import AuditEntry, Effect, Log, Publish, Record, StoreBatch
 from gateway.uplink import messages
@@ -17,12 +18,13 @@ if TYPE_CHECKING:
     from gateway.clock import Now
     from gateway.control.commands.reasons import Rejected
     from gateway.control.execution.job import TellCloud
+    from gateway.control.phases import Lasting
     from gateway.control.watchdog.effects import PhaseChanged, PowerStays
-    from gateway.control.watchdog.words import Phase
     from gateway.uplink.topics import Topics
 
 GATEWAY = "gateway"  # actor of the audit rows that nobody ordered
-_ALARMING = frozenset({"LATCHED", "ESTOP"})
+_ALARMING = (Phase.LATCHED, Phase.ESTOP)
+_FALLEN = (Phase.IDLING, Phase.BLIND, Phase.LOCAL)
 
 
 @dataclass(slots=True)
@@ -34,8 +36,13 @@ class Records:
     topics: Topics
     epoch: str = ""
 
-    def ack(self, id_: str | None, rejected: Rejected | None, now: Now) -> list[Effect]:
-        """The receipt of a command, and a line in the journal where it was refused."""
+    def ack(
+        self, id_: str | None, rejected: Rejected | None, now: Now, *, told: bool = False
+    ) -> list[Effect]:
+        """The receipt of a command, and a line in the journal where it was refused.
+
+        ``told``: whoever sent it is told what the journal says.
+        """
         state = "received" if rejected is None else "rejected"
         body = messages.ack(
             gateway=self.gateway,
@@ -44,6 +51,7 @@ class Records:
             id_=id_,
             state=state,
             reason=None if rejected is None else rejected.reason,
+            text=rejected.text if rejected is not None and told else "",
             unix_ms=now.unix_ms,
         )
         effects: list[Effect] = [Publish(0, self.topics.ack(self.asset), body, qos=1, retain=False)]
@@ -90,18 +98,18 @@ class Records:
 
     def phase(self, change: PhaseChanged, now: Now) -> list[Effect]:
         """The watchdog went from one phase to another."""
-        before, after = change.before.name, change.after.name
+        before, after = change.before, change.after
         detail = f": {change.detail}" if change.detail else ""
-        text = f"{before} to {after}, {change.cause}{detail}"
+        text = f"{before.name} to {after.name}, {change.cause}{detail}"
         severity = "critical" if after in _ALARMING else "info"
-        if after in ("IDLING", "BLIND", "LOCAL") and before in ("ARMED", "ACTIVE"):
+        if after in _FALLEN and before in (Phase.ARMED, Phase.ACTIVE):
             severity = "warning"
         level = {"info": logging.INFO, "warning": logging.WARNING}.get(severity, logging.ERROR)
-        facts = {"from": before, "to": after, "cause": change.cause.value}
+        facts = {"from": before.name, "to": after.name, "cause": change.cause.value}
         return [
             self.event("watchdog", severity, text, now, **facts),
             self.audited(GATEWAY, "watchdog", {**facts, "detail": change.detail}),
-            self.log(level, text, "watchdog", CONTROL_STATE=after),
+            self.log(level, text, "watchdog", CONTROL_STATE=after.name),
         ]
 
     def deviates(self, power_w: float, setpoint_w: float, now: Now) -> list[Effect]:
@@ -182,9 +190,12 @@ class Records:
         )
 
 
-def kept_phase(phase: Phase | None, *, stop_owed: bool) -> str | None:
+def kept_phase(lasting: Lasting | None, *, stop_owed: bool) -> str | None:
     """What is kept of LATCHED, ESTOP and a yield across restarts; None: nothing."""
-    return None if phase is None else json.dumps({"phase": phase.name, "stopOwed": stop_owed})
+    if lasting is None:
+        return None
+    body = {"phase": lasting.phase.name, "stopOwed": stop_owed}
+    return json.dumps(body | {"sinceMs": lasting.since_ms, "by": lasting.by})
 
 
 def _watts(power_w: float | None) -> int | None:

@@ -39,9 +39,7 @@ class SharedTransformer:
     def look(self, members: Mapping[str, Controller], now: Now) -> None:
         """Take what the field shows now."""
         for name, one in members.items():
-            role = "poi_reactive" if _has(one, "poi_reactive") else "reactive_power"
-            reactive_var = one.view.value(role, now)
-            if reactive_var is not None:
+            if (reactive_var := one.view.reactive_var(now)) is not None:
                 self.reactive_var[name] = reactive_var
         meters_w = [one.view.value("poi_power", now) for one in members.values()]
         known_w = [meter_w for meter_w in meters_w if meter_w is not None]

@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING
 
 from gateway.config.safety import FRESH_S
 from gateway.control.execution.job import Looked
+from gateway.control.execution.plan import power_writes
 from gateway.control.inward import Asked
 from gateway.control.rules.field_view import FieldView
-from gateway.control.rules.limits import Ceiling, SocWindow, site_limits
+from gateway.control.rules.limits import Ceiling, SocWindow, site_limits, trusted
+from gateway.control.rules.percent_base import RecentBase
 from gateway.control.watchdog import events as watchdog_events
 from gateway.measured import Quality
 from gateway.points.decode import flag_quality
@@ -28,8 +30,10 @@ if TYPE_CHECKING:
     from gateway.clock import Now
     from gateway.config.safety import SafetySettings
     from gateway.config.site import AssetSettings
+    from gateway.control.execution.plan import Write
     from gateway.control.execution.underway import Execution
     from gateway.control.rules.interlocks import Facts
+    from gateway.control.rules.percent_base import Base
     from gateway.control.watchdog.obligation import KeptRow
     from gateway.control.watchdog.state import ActiveDispatch
     from gateway.measured import Measured
@@ -59,11 +63,15 @@ class Sight:
         self.share: Callable[[Now], Ceiling] | None = None  # of what others take part in
         self._iin: frozenset[str] = frozenset()
         self._ceiling = Ceiling(0.0, 0.0)
+        self._bases = RecentBase()
+        self._of = self._bases.largest()
+        self._ours: tuple[Base, float, tuple[Write, ...]] | None = None  # the newest setpoint
         self._looked_at, self.look_at = -math.inf, now.mono_s
         self.rows: tuple[KeptRow, ...] = ()  # of zero, where an operator chose those kept
         self._read: dict[str, tuple[Measured | None, float]] = {}  # echo -> read, received at
         self._read_at: dict[str, float] = {}  # point -> monotonic s of its last static read
         self._asked_at = -math.inf
+        self._owes_read = False  # an event came, and no read was ordered since
 
     def _adopt(self, settings: SafetySettings) -> None:
         self.site = site_limits(self._asset, settings)
@@ -87,8 +95,10 @@ class Sight:
         return found if self.share is None else found.within(self.share(now))
 
     def looked(self, one: Execution, now: Now) -> Looked:
-        """What an executor sees."""
-        return Looked(self.echoes(one, now), self.view.power_w(now))
+        """What an executor sees: of power, too, only what was asked for since the last answer."""
+        answered_at = max(one.since.values(), default=-math.inf)
+        read = self._read_at.get(self.view.power_point, -math.inf) >= answered_at
+        return Looked(self.echoes(one, now), self.view.power_read_w(now) if read else None)
 
     def echoes(self, one: Execution, now: Now) -> dict[str, Measured | None]:
         """What the points that ``one`` has written, or is writing, say of it.
@@ -119,17 +129,18 @@ class Sight:
     # --- what is news to the watchdog ----------------------------------------------------------
 
     def fragment(
-        self, event: events.FragmentStored, facts: Facts, now: Now
+        self, event: events.FragmentStored, facts: Facts, now: Now, *, verifying: bool = False
     ) -> tuple[watchdog_events.Event | Asked, ...]:
         """What a fragment says of authority, echo, power and the RTAC's own heartbeat.
 
         Only the present counts: an event may be old, whatever its time says. It takes authority
-        away at once; for everything else it only asks for a static read.
+        away at once; for everything else it only asks for a static read, as do those of what
+        ``FieldView.read`` believes of them, and of power while an executor is ``verifying``.
         """
-        return tuple(self._fragment(event, facts, now))
+        return tuple(self._fragment(event, facts, now, verifying=verifying))
 
     def _fragment(
-        self, event: events.FragmentStored, facts: Facts, now: Now
+        self, event: events.FragmentStored, facts: Facts, now: Now, *, verifying: bool
     ) -> Iterator[watchdog_events.Event | Asked]:
         view, names = self.view, {raw.point for raw in event.points}
         watched = view.points | view.feedback_points | {row.echo for row in self.rows}
@@ -146,10 +157,26 @@ class Sight:
             beat = view.echoes((view.beat_point,), now)[view.beat_point]
             if beat is not None and isinstance(beat.value, int | float):
                 yield watchdog_events.DerHeartbeatRead(int(beat.value))
-        wanted = view.authority_points | view.echo_points
-        if old & wanted and now.mono_s >= self._asked_at + ASK_S:
-            self._asked_at = now.mono_s
-            yield Asked()
+        wanted = view.authority_points | view.echo_points | view.told_points
+        if verifying:
+            wanted |= {view.power_point}
+        self._owes_read = self._owes_read or bool(old & wanted) or self._soc_is_told(old, now)
+        yield from self.asks(now)
+
+    def asks(self, now: Now) -> tuple[Asked, ...]:
+        """A read that events asked for, as soon as its time has come."""
+        if not self._owes_read or now.mono_s < self._asked_at + ASK_S:
+            return ()
+        self._owes_read, self._asked_at = False, now.mono_s
+        return (Asked(),)
+
+    def _soc_is_told(self, old: set[str], now: Now) -> bool:
+        """Whether an event of the state of charge takes power away: it comes every few seconds."""
+        row = self.view.map.row("soc")
+        if row is None or row.point not in old or (soc := self.view.soc(now)) is None:
+            return row is not None and row.point in old
+        read = trusted(self.view.static(now)(row))
+        return read is None or self.window.handle(soc) != self.window.handle((read, read))
 
     def _taken(
         self, points: frozenset[str] | set[str], asked_at: float, now: Now
@@ -169,9 +196,28 @@ class Sight:
         if view.power_point in points and (power_w := view.power_w(now)) is not None:
             yield watchdog_events.PowerRead(power_w, asked_at)
 
+    def wrote(self, power_w: float, of: Base) -> None:
+        """Note a setpoint (W) that is put in the row of outputs, in percent of ``of``."""
+        self._ours = of, power_w, power_writes(self.view.map, power_w, of)
+
+    def echo_w(self, now: Now) -> float | None:
+        """The setpoint's echo as read, W; None: not known.
+
+        Percent are of what they were of when the newest setpoint was written, and what that one
+        wrote is that setpoint: where the base moves, our echo is still ours.
+        """
+        if self._ours is None or not self.view.in_percent:
+            return self.view.echo_w(now, self.base(now))
+        of, power_w, writes = self._ours
+        read = self.view.static(now)
+        shown = (read(self.view.map.by_point[write.echo]) for write in writes)
+        if all(write.agrees(one) for write, one in zip(writes, shown, strict=True)):
+            return power_w
+        return self.view.echo_w(now, of)
+
     def _echo_w(self, now: Now) -> float | None:
         if not self.rows:
-            return self.view.echo_w(now)
+            return self.echo_w(now)
         read = {raw.point: float(raw.value) for raw in self.view.raw_numbers() if _is_good(raw)}
         if any(row.echo not in read for row in self.rows):
             return None
@@ -200,8 +246,7 @@ class Sight:
     def look(self, now: Now) -> None:
         """Note that the field is judged at ``now``."""
         self._looked_at, self.look_at = now.mono_s, now.mono_s + LOOK_S
-        soc = self.view.soc_pct(now)
-        if soc is not None:
+        if (soc := self.view.soc(now)) is not None:
             self.window = self.window.handle(soc)
 
     def interlocks(
@@ -220,18 +265,21 @@ class Sight:
             reasons = tuple(dict.fromkeys((*reasons, *others)))
         return reasons
 
-    def taken(self, now: Now) -> Ceiling:
-        """The ceiling now, for whoever is about to begin under it."""
-        self._ceiling = self.ceiling(now)
-        return self._ceiling
+    def base(self, now: Now) -> Base:
+        """What percent of a power command are of: the largest of the last seconds."""
+        self._bases = self._bases.note(now.mono_s, self.view.base(now))
+        return self._bases.largest()
 
-    def moved(self, now: Now) -> Ceiling | None:
-        """The ceiling where it is another than before, else None."""
-        ceiling = self.ceiling(now)
-        if ceiling == self._ceiling:
-            return None
-        self._ceiling = ceiling
-        return ceiling
+    def taken(self, now: Now) -> tuple[Ceiling, Base]:
+        """Ceiling and base now, for whoever is about to begin under them."""
+        self._ceiling, self._of = self.ceiling(now), self.base(now)
+        return self._ceiling, self._of
+
+    def moved(self, now: Now) -> tuple[Ceiling, Base] | None:
+        """Ceiling and base where one of them is another than before, else None."""
+        before = self._ceiling, self._of
+        found = self.taken(now)
+        return None if found == before else found
 
 
 def _is_good(raw: RawPoint) -> bool:

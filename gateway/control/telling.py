@@ -8,8 +8,6 @@ from gateway.config.safety import bounds, most_answer_s
 from gateway.control.rules import readiness
 from gateway.control.rules.zero_path import zero_path
 from gateway.control.watchdog.orders import unsettled
-from gateway.control.watchdog.state import LASTING
-from gateway.control.watchdog.words import Phase
 
 if TYPE_CHECKING:
     from gateway.clock import Now
@@ -22,8 +20,6 @@ if TYPE_CHECKING:
     )
     from gateway.control.asset_control import AssetControl
     from gateway.control.controller import Controller
-
-_BUSY = (Phase.ARMED, Phase.ACTIVE, Phase.IDLING)  # where something in force is no surprise
 
 
 def description(control: AssetControl) -> dict[str, object]:
@@ -42,7 +38,7 @@ def description(control: AssetControl) -> dict[str, object]:
 def summary(control: AssetControl, now: Now) -> dict[str, object]:
     """For ``status``."""
     controller = control.controller
-    state, last = controller.state, controller.last
+    state, last = controller.state, controller.jobs.last
     held = state.dispatch
     left_s = max(0.0, state.lease.expires_at - now.mono_s)
     test = control.proving.done.deadman_test
@@ -57,12 +53,13 @@ def summary(control: AssetControl, now: Now) -> dict[str, object]:
             "leftS": round(held.ends_at - now.mono_s, 1),
         },
         "pending": control.intake.waiting,
+        "disabledBy": control.proving.done.disabled_by,
         "warnings": list(readiness.warnings(control.standing(now))),
         "interlocks": list(state.interlocks),
         "inForce": _in_force(controller),
         "lastResult": None
         if last is None
-        else {"id": controller.last_id, "state": last.state, "reason": last.reason},
+        else {"id": controller.jobs.last_id, "state": last.state, "reason": last.reason},
         "deadmanTestDays": None
         if test is None
         else (now.unix_ms - test.unix_ms) // readiness.DAY_MS,
@@ -139,37 +136,3 @@ def _in_force(controller: Controller) -> dict[str, object] | None:
         "silent": state.silent or state.ended,
         "unsettled": "" if state.dispatch is not None else unsettled(state) or "",
     }
-
-
-def troubles(control: AssetControl, now: Now) -> list[str]:
-    """Why nobody can call this control healthy: what, since when or by whom, and what to do."""
-    controller, at = control.controller, now.mono_s
-    state, phase, blocked = controller.state, controller.phase, controller.blocked_by
-    demand, verify_s = state.demand, state.terms.idle_verify_s
-    late = state.settling is not None and state.settling.told
-    told = (
-        (phase in LASTING, f"{phase.name} ({controller.cause}): `reset`, after a look at the site"),
-        (state.yielded, "yielded: another master's setpoint is in force; `reset` takes over"),
-        (bool(blocked), f"in force, and nothing is written: {blocked}; `zero` or `declare-zero`"),
-        (
-            demand is not None and at >= demand.overdue_at,
-            "zero is ordered for longer than it may take, and is not verified",
-        ),
-        (
-            phase is Phase.STARTUP and at >= state.silent_since + verify_s,
-            "in STARTUP for longer than zero may take: the session is not up",
-        ),
-        (
-            state.in_force and phase not in _BUSY,
-            f"something is in force without a dispatch: {unsettled(state)}",
-        ),
-        (
-            state.stop_at is not None and phase is Phase.ESTOP,
-            "the stop is owed: it follows as soon as the site and the session let it",
-        ),
-        (state.stop_unknown, "nobody knows whether the stop operated: look at the site"),
-        (state.declared, "zero was only declared, and is not verified"),
-        (late and not state.in_force, str(unsettled(state))),
-        (control.faulty, "safety.toml has faults: see `check`"),
-    )
-    return [text for is_so, text in told if is_so]

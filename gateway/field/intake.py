@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from gateway.streams import Batch
     from gateway.uplink.telemetry import Telemetry
 
-COMMIT_S = 1.0  # how long the DNP3 thread may wait for a commit: section 0, P6
+COMMIT_S = 1.0  # how long the DNP3 thread may wait for a commit: section 0, P6; decision 0020
 HURRIED_S = 0.2  # while the battery waits for zero, which must pass the same thread
 HURRIED_AGAIN_S = 0.02  # the same, behind a commit that was given up; a sound disk takes 2 ms
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from gateway.clock import Now
     from gateway.config.site import AssetSettings
+    from gateway.points.mappoint import MapPoint
     from gateway.points.pointmap import PointsMap
     from gateway.points.raw import RawPoint
 
@@ -111,6 +112,10 @@ class Battery:
     def reading(self, point: str, now: Now) -> Measured | None:
         """Return the mapped point printed as ``point`` ("AI8"), with or without a role."""
         return self._readings.point(point, now)
+
+    def graded(self, row: MapPoint, raw: RawPoint, now: Now) -> Measured:
+        """``raw``, an update of ``row`` that need not be the latest, graded as that would be."""
+        return self._readings.graded(row, raw, now)
 
     def raw_points(self) -> tuple[RawPoint, ...]:
         """Latest raw value of every point received so far."""

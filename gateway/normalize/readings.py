@@ -64,8 +64,13 @@ class Readings:
     def get(self, row: MapPoint, now: Now) -> Measured | None:
         """``row``'s latest value with staleness and the map's verdict applied."""
         measured = self.decoded(row)
-        if measured is None:
-            return None
+        return None if measured is None else self._graded(row, measured, now)
+
+    def graded(self, row: MapPoint, raw: RawPoint, now: Now) -> Measured:
+        """``raw``, an update of ``row`` that need not be the latest, as ``get`` grades that."""
+        return self._graded(row, finite(decode(raw, row)), now)
+
+    def _graded(self, row: MapPoint, measured: Measured, now: Now) -> Measured:
         quality = measured.quality
         if self.is_suspect:
             quality = max(quality, Quality.QUESTIONABLE)

@@ -93,3 +93,8 @@ class MapPoint:
     def command(self) -> bool:
         """Whether the gateway writes it."""
         return self.role in COMMAND_ROLES
+
+    @property
+    def tells_faults(self) -> bool:
+        """Whether a bit of it is a fault."""
+        return any(code.startswith("fault:") for code in (self.bits or {}).values())

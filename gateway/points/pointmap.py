@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING
 
 from gateway.points.mappoint import CHARGE, DISCHARGE, MapPoint
 from gateway.points.raw import parse_point
-from gateway.points.roles import COMMAND_ROLES, CRITICAL_ROLES, ROLES, SIGNED_ROLES, UNITS
+from gateway.points.roles import (
+    COMMAND_ROLES,
+    CRITICAL_ROLES,
+    ROLES,
+    SIGNED_ROLES,
+    UNITS,
+    WITHDRAWING_ROLES,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -136,11 +143,41 @@ class PointsMap:
         return rows[0] if rows else None
 
     @property
+    def modes(self) -> tuple[str, ...]:
+        """Names by which its mode may be called: the mode enable's, and its feedback's."""
+        row = self.row("cmd_mode_enable")
+        names = () if row is None else (row.name, row.feedback)
+        return tuple(dict.fromkeys(name for name in names if name))
+
+    @property
     def critical_points(self) -> frozenset[str]:
-        """Points that are read every 5 s: the critical roles, and what commands are verified by."""
+        """Points that are read every 5 s: the critical roles, and what commands are verified by.
+
+        Also what the percent of a command are of.
+        """
         feedback = {row.feedback for row in self.points if row.command and row.feedback}
-        return frozenset(
+        return self.base_points | frozenset(
             row.point for row in self.points if row.role in CRITICAL_ROLES or row.name in feedback
+        )
+
+    @property
+    def base_points(self) -> frozenset[str]:
+        """Points that say what 100 % of a power command are, where anything is in percent."""
+        if self.control is None or self.control.power_base != "max_power":
+            return frozenset()
+        rows = (self.row(role) for role in ("max_charge", "max_discharge"))
+        return frozenset(row.point for row in rows if row is not None)
+
+    @property
+    def polled_points(self) -> frozenset[str]:
+        """Points of the critical read: the critical ones, and what takes power away or bounds it.
+
+        Control believes an event of these until they are read, so they are read as often.
+        """
+        if self.control is None:
+            return self.critical_points
+        return self.critical_points | frozenset(
+            row.point for row in self.points if row.role in WITHDRAWING_ROLES or row.tells_faults
         )
 
 

@@ -157,3 +157,14 @@ CRITICAL_ROLES = frozenset(
         "heartbeat_fb",
     }
 )
+LIMIT_ROLES = frozenset({"max_charge", "max_discharge", "avail_charge", "avail_discharge"})
+# Take power away, or bound it: read as often where a map can be commanded.
+WITHDRAWING_ROLES = LIMIT_ROLES | {
+    "lockout",
+    "estop_status",
+    "breaker",
+    "fault",
+    "reactive_power",
+    "poi_power",
+    "poi_reactive",
+}

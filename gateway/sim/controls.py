@@ -59,7 +59,7 @@ class Controls:
         status, value, role = int(CommandStatus.NOT_SUPPORTED), None, ""
         if row is not None and asked is not None:
             role, limit = row.role or "", site.wiring.limit(row)
-            value = site.wiring.engineering(row, asked)
+            value = site.wiring.engineering(row, asked, site.rtac)
             status = int(site.rtac.refusal(role, value, limit=limit))
         if execute and value is not None and status == CommandStatus.SUCCESS:
             after, status = site.rtac.order(role, value, at.mono_s, point=point)

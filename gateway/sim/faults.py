@@ -105,6 +105,8 @@ FAULTS: Mapping[str, FaultKind] = MappingProxyType(
         "over_range": _lasting("flag OVER_RANGE, value at its limit", Argument.POINTS, EVERY_POINT),
         "value": _lasting("the point has this raw value", Argument.VALUE, None),
         "lie_power_sign": _lasting("measured power has the wrong sign"),
+        "max_power": _lasting("the largest power is so many W, and a setpoint in percent of it"
+                              " moves with it", Argument.NUMBER, "1000000"),
         # the RTAC's logic
         "local": _lasting("the local/remote switch is at local"),
         "estop": _lasting("the emergency stop is pressed"),

@@ -285,11 +285,13 @@ class Outstation:
 
     def _habits(self) -> Habits:
         points_map = self.wiring.points_map
+        control = points_map.control
         return Habits(
             nameplate_w=self.settings.ratings.nameplate_w,
             deadman_s=self.settings.deadman_s,
             has_heartbeat=points_map.row("cmd_heartbeat") is not None,
             needs_enable=points_map.row("cmd_mode_enable") is not None,
+            of_max_power=control is not None and control.power_base == "max_power",
             site_cycle_s=self.settings.site_cycle_s,
         )
 

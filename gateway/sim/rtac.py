@@ -46,6 +46,7 @@ class Habits:
     deadman_s: float = 15.0  # W; 0: no dead-man logic
     has_heartbeat: bool = True  # the map has a heartbeat that we write
     needs_enable: bool = True  # the map has a mode enable: setpoints act only when it is on
+    of_max_power: bool = False  # setpoints are kept in percent of the largest power
     site_cycle_s: float = 0.0  # a local programme until the first remote setpoint; 0: none
 
 
@@ -177,7 +178,15 @@ class Rtac:
         if "hold_power" in faults:
             target_w = self.target_w(now) if self.stuck_target_w is None else self.stuck_target_w
         after = replace(self, faults=faults, stuck_echo_w=stuck, stuck_target_w=target_w)
+        if self.habits.of_max_power:
+            rated_w = self.habits.nameplate_w
+            moved = after.max_power_w(rated_w) / self.max_power_w(rated_w)
+            after = replace(after, remote_w=self.remote_w * moved)
         return after.tick(now)
+
+    def max_power_w(self, rated_w: float) -> float:
+        """The largest power of now, W."""
+        return float(self.faults.active.get("max_power", rated_w))
 
     # --- controls --------------------------------------------------------------------------
 
@@ -266,8 +275,8 @@ class Rtac:
             "frequency": seen.frequency_hz,
             "power_factor": abs(seen.power_w) / apparent if apparent else 1.0,
             "backup_reserve": self.reserve_pct,
-            "max_charge": ratings.max_charge_w,
-            "max_discharge": ratings.max_discharge_w,
+            "max_charge": self.max_power_w(ratings.max_charge_w),
+            "max_discharge": self.max_power_w(ratings.max_discharge_w),
             "avail_charge": battery.available_charge_w,
             "avail_discharge": battery.available_discharge_w,
             "bess_state": state,

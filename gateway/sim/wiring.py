@@ -96,10 +96,10 @@ class Wiring:
     def _echo(self, output: MapPoint, row: MapPoint, rtac: Rtac, now: float) -> Value:
         shown = rtac.echo(output.role or "", output.point, now)
         if output.role in _POWER_COMMANDS and row.canonical_unit == "%":
-            return 100.0 * shown / self._base_w(shown)
+            return 100.0 * shown / self._base_w(shown, rtac)
         return shown
 
-    def _base_w(self, power_w: float) -> float:
+    def _base_w(self, power_w: float, rtac: Rtac) -> float:
         """What 100 % of a power command means, W, for the direction of ``power_w``."""
         control = self.points_map.control
         base = None if control is None else control.power_base
@@ -107,7 +107,8 @@ class Wiring:
             return float(base)
         if base == "max_power":
             ratings = self.ratings
-            return ratings.max_discharge_w if power_w >= 0 else ratings.max_charge_w
+            rated_w = ratings.max_discharge_w if power_w >= 0 else ratings.max_charge_w
+            return rtac.max_power_w(rated_w)
         return self.ratings.nameplate_w
 
     # --- inwards ---------------------------------------------------------------------------
@@ -117,13 +118,13 @@ class Wiring:
         wire = self.by_point.get(point)
         return None if wire is None or wire.spec.kind not in _OUTPUT else wire.row
 
-    def engineering(self, row: MapPoint, raw: float) -> float:
+    def engineering(self, row: MapPoint, raw: float, rtac: Rtac) -> float:
         """What a raw value written to an output means: W, %, s, count; 0 and 1 for binaries."""
         if row.kind is PointType.BO:
             return float(bool(raw) is not row.invert)
         value = raw * row.mul / row.div + row.bias
         if row.role in _POWER_COMMANDS and row.canonical_unit == "%":
-            return value / 100.0 * self._base_w(value)
+            return value / 100.0 * self._base_w(value, rtac)
         return value
 
     def limit(self, row: MapPoint) -> float:

@@ -114,6 +114,7 @@ def load_site(
         paths=_paths(
             settings, {name: chosen[name] for name in chosen.keys() - unmatched}, kept(settings)
         ),
+        maps=() if unmatched or len(chosen) < len(settings.assets) else chosen.values(),
         daemon_uid=_daemon_uid(settings) if sealed else None,
     )
     if faults:

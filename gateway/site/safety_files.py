@@ -27,11 +27,12 @@ from gateway.config.truststore import KeyFileError, trust_store
 from gateway.errors import ConfigError, Fault, Where
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
     from pathlib import Path
 
     from gateway.config.safety import ZeroPath
     from gateway.config.toml import Document, Section
+    from gateway.points.pointmap import PointsMap
 
 NAME = "safety.toml"
 MAX_FILE = 65_536  # bytes; a site with a hundred keys has a third of it
@@ -47,6 +48,7 @@ def load_safety(
     response_timeouts_s: Mapping[str, float],
     nameplates_w: Mapping[str, float],
     paths: Mapping[str, ZeroPath] | None = None,
+    maps: Collection[PointsMap] = (),
     daemon_uid: int | None = None,
 ) -> tuple[Safety | None, tuple[Fault, ...]]:
     """Read and check safety.toml.
@@ -56,6 +58,7 @@ def load_safety(
         response_timeouts_s: of every asset's session, s, by asset id.
         nameplates_w: of every asset, W, by asset id.
         paths: how zero gets to each asset whose map allows control, by asset id.
+        maps: of every asset; empty where one is not known: modes and reserves are not checked.
         daemon_uid: who may own the files beside root; None: whoever asks.
 
     Returns:
@@ -74,7 +77,7 @@ def load_safety(
     if content is None:
         return None, tuple(faults)
     try:
-        safety = _checked(content, path, reader, response_timeouts_s, nameplates_w, paths)
+        safety = _checked(content, path, reader, response_timeouts_s, nameplates_w, paths, maps)
     except ConfigError as error:
         return None, tuple(dict.fromkeys([*faults, *error.faults]))
     return (None, tuple(faults)) if faults else (safety, ())
@@ -87,10 +90,13 @@ def _checked(
     response_timeouts_s: Mapping[str, float],
     nameplates_w: Mapping[str, float],
     paths: Mapping[str, ZeroPath] | None,
+    maps: Collection[PointsMap],
 ) -> Safety:
     document = parse(content, file=str(path))
     folder = str(path.absolute().parent)
     _check_limits(document, max(nameplates_w.values(), default=0.0))
+    if maps:
+        _check_modes(document, maps)
     public_keys = _read_keys(document, folder, reader)  # its faults come with all others
     settings = safety_settings(
         document, folder=folder, response_timeouts_s=response_timeouts_s, paths=paths
@@ -113,6 +119,24 @@ def _check_limits(document: Document, most_w: float) -> None:
         if isinstance(found, int | float) and found > most_w:
             text = f"= {found!r}: must be at most {most_w:.15g} W, the largest nameplate_w of "
             document.fault("limits", key, text + "site.toml")
+
+
+def _check_modes(document: Document, maps: Collection[PointsMap]) -> None:
+    """A mode or a reserve that no map has allows nothing: it is misspelt, or for another site."""
+    limits = document.tree.get("limits")
+    if not isinstance(limits, dict):
+        return
+    known = sorted({name for one in maps for name in one.modes})
+    named = limits.get("modes")
+    for name in named if isinstance(named, list) else []:
+        if isinstance(name, str) and name not in known:
+            allowed = ", ".join(known) or "left out: no map of this site has cmd_mode_enable"
+            document.fault("limits", "modes", f"names {name!r}: must be {allowed}")
+    if not any(one.row("cmd_reserve") for one in maps):
+        for key in ("reserve_min_pct", "reserve_max_pct"):
+            if key in limits:
+                text = f"= {limits[key]!r}: must be left out: no map of this site has cmd_reserve"
+                document.fault("limits", key, text)
 
 
 def _read_keys(document: Document, folder: str, reader: _Reader) -> dict[str, bytes]:

@@ -103,6 +103,7 @@ class Announcer:
             id_=refusal.id,
             state="rejected",
             reason=refusal.reason,
+            text=refusal.text,
             unix_ms=event.at.unix_ms,
         )
         fields = {"ASSET": asset, "COMMAND_ID": refusal.id or ""}

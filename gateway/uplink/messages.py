@@ -244,6 +244,7 @@ def ack(
     id_: str | None,
     state: str,
     reason: str | None,
+    text: str = "",
     unix_ms: int,
 ) -> bytes:
     """``bess.ack/1``: the receipt of a command, within a second of its arrival.
@@ -255,9 +256,10 @@ def ack(
         id_: of the command; None where it cannot be read.
         state: received or rejected.
         reason: why it was rejected, else None.
+        text: as that, for people; "": nothing is said.
         unix_ms: now, Unix ms.
     """
-    fields = {"id": id_, "state": state, "reason": reason}
+    fields = {"id": id_, "state": state, "reason": reason, **({"text": text} if text else {})}
     return _unnumbered("bess.ack/1", gateway, asset, epoch, unix_ms, fields)
 
 

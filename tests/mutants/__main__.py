@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.mutants import control, field, safety, watchdog
+from tests.mutants import control, field, kinds, safety, watchdog
 
 if TYPE_CHECKING:
     from tests.mutants.mutant import Mutant
@@ -27,6 +27,7 @@ ALL: tuple[Mutant, ...] = (
     *control.MUTANTS,
     *field.MUTANTS,
     *safety.MUTANTS,
+    *kinds.MUTANTS,
 )
 _LIMIT_S = 300  # of one run: a mutant that never ends is caught, too
 
@@ -57,15 +58,19 @@ def main() -> int:
 
 
 def _try(tree: Path, mutant: Mutant) -> str:
-    path = tree / mutant.file
-    text = path.read_text()
-    if text.count(mutant.old) != 1:
-        return "NOT FOUND"
-    path.write_text(text.replace(mutant.old, mutant.new))
+    before = {file: (tree / file).read_text() for file, _, _ in mutant.edits}
+    after = dict(before)
+    for file, old, new in mutant.edits:
+        if before[file].count(old) != 1:
+            return "NOT FOUND"
+        after[file] = after[file].replace(old, new)
     try:
+        for file, text in after.items():
+            (tree / file).write_text(text)
         return "caught" if _run(tree, [mutant.test]) else "SURVIVED"
     finally:
-        path.write_text(text)
+        for file, text in before.items():
+            (tree / file).write_text(text)
 
 
 def _run(tree: Path, tests: list[str]) -> str:

@@ -24,6 +24,8 @@ class _Maker:
 
 _outputs = _in("execution/outputs")
 _controller = _in("controller")
+_carrying = _in("carrying", "controller")
+_recorded = _in("force_record", "obligation")
 _kept_by = _in("controller", "obligation")
 _force = _in("watchdog/force", "obligation")
 _moves = _in("watchdog/moves", "obligation")
@@ -45,12 +47,78 @@ _intake = _in("intake")
 _intake_of_asset = _in("intake", "asset_control")
 _fleet = _in("fleet")
 _view = _in("rules/field_view")
+_least = _in("rules/least", "rules/field_view")
+_measured = _in("sight", "sight")
+_base = _in("rules/percent_base")
+_restating = _in("execution/restating", "percent")
 _operator = _in("operator")
 _trial = _in("trial", "asset_control")
 _procedure = _in("commissioning/procedure", "commissioning/procedure")
 _shared = _in("rules/shared")
 _sharing = _in("sharing")
 _commitment = _in("commitment", "sharing")
+
+_TOLD = (
+    Mutant(
+        "zero that is refused shows at once",
+        "gateway/control/troubles.py",
+        "return bool(controller.refused_with) and controller.state.demand is not None",
+        "return False",
+        _TESTS.format(
+            "test_troubles", "test_zero_that_is_refused_shows_at_once_and_until_it_is_verified"
+        ),
+    ),
+    Mutant(
+        "since when LATCHED or ESTOP lasts is kept",
+        "gateway/control/ground.py",
+        "lasting = None if kept is None else self._lasting(kept)",
+        "lasting = None",
+        _TESTS.format(
+            "test_troubles",
+            "test_since_when_stays_the_same_as_long_as_it_lasts_and_over_a_restart",
+        ),
+    ),
+    Mutant(
+        "who stopped first is who is named",
+        "gateway/control/controller.py",
+        "        if self.state.phase is not Phase.ESTOP:\n            self._stopped_by = actor\n",
+        '        self._stopped_by = "somebody"\n',
+        _TESTS.format("test_troubles", "test_who_ordered_the_first_stop_of_the_cloud_is_said"),
+    ),
+)
+
+_LISTED = (
+    Mutant(
+        "a mode or a reserve of which the site lists nothing is not offered",
+        "gateway/control/commands/permit.py",
+        "return frozenset(Verb) - lacking - _unlisted(site)",
+        "return frozenset(Verb) - lacking",
+        _TESTS.format(
+            "commands/test_permit",
+            "test_modes_and_reserves_are_offered_only_where_the_site_lists_them",
+        ),
+    ),
+    Mutant(
+        "a mode that the site does not list is refused",
+        "gateway/control/commands/permit.py",
+        "if command.mode is not None and command.mode not in site.modes:",
+        "if False:",
+        _TESTS.format(
+            "commands/test_permit",
+            "test_a_reserve_outside_and_a_mode_that_is_not_listed_are_rejected",
+        ),
+    ),
+    Mutant(
+        "a reserve outside the site's limits is refused",
+        "gateway/control/commands/permit.py",
+        "if not least <= command.percent <= most:",
+        "if False:",
+        _TESTS.format(
+            "commands/test_permit",
+            "test_a_reserve_outside_and_a_mode_that_is_not_listed_are_rejected",
+        ),
+    ),
+)
 
 _WAY_OUT = (
     Mutant(
@@ -188,7 +256,7 @@ _LEAVING = (
 )
 
 _AGREEING = (
-    _kept_by(
+    _recorded(
         "a group that is forgotten is not sent",
         "self._grouping = token if used else 0",
         "self._grouping = token",
@@ -263,18 +331,18 @@ _AGREEING = (
     ),
     _controller(
         "an orphan dispatch idles",
-        "if held is not None and self.dispatch is None:",
+        "if held is not None and self.jobs.dispatch is None:",
         "if False:",
         "test_a_dispatch_without_an_executor_is_idled",
     ),
-    _controller(
+    _carrying(
         "a dispatch that prepares ends with its phase",
-        "        for id_ in self._executions:\n            self._end(",
-        "        for id_ in [key for key, one in self._executions.items() if not one.power]:\n"
-        "            self._end(",
+        "        for id_ in self._under:\n            self.end(",
+        "        for id_ in [key for key, one in self._under.items() if not one.power]:\n"
+        "            self.end(",
         "test_a_dispatch_that_prepares_does_not_go_on_after_an_idle_and_a_new_arm",
     ),
-    _controller(
+    _carrying(
         "a command that waits for the disk ends with its phase",
         "waiting, self._accepted = self._accepted, {}",
         "waiting: dict[int, Accepted] = {}",
@@ -289,7 +357,7 @@ _AGREEING = (
 )
 
 _DURABLE = (
-    _controller(
+    _carrying(
         "durable before the first output",
         "        if not event.ok:\n",
         "        if False:\n",
@@ -309,8 +377,8 @@ _DURABLE = (
     ),
     Mutant(
         "LATCHED and ESTOP are durable",
-        "gateway/control/controller.py",
-        "words.kept_phase(phase, stop_owed=stop_owed)",
+        "gateway/control/force_record.py",
+        "words.kept_phase(self.lasting, stop_owed=stop_owed)",
         "None",
         "tests/unit/control/test_asset_control.py::"
         "test_latched_and_estop_survive_a_restart_and_end_with_an_operators_reset",
@@ -440,6 +508,93 @@ _OFF = (
     ),
 )
 
+_PERCENT = (
+    _base(
+        "the least base permits",
+        "return Base(charge[0], discharge[0]), Base(",
+        "return Base(charge[1], discharge[1]), Base(",
+        "test_of_all_that_it_may_be_the_least_permits_and_the_largest_is_written",
+    ),
+    _base(
+        "the largest base is written",
+        "Base(charge[1], discharge[1])\n",
+        "Base(charge[0], discharge[0])\n",
+        "test_of_all_that_it_may_be_the_least_permits_and_the_largest_is_written",
+    ),
+    _base(
+        "a base that is not more than 0 is unknown",
+        "sides.append(span if span is not None and span[0] > 0 else (None, None))",
+        "sides.append(span or (None, None))",
+        "test_of_all_that_it_may_be_the_least_permits_and_the_largest_is_written",
+    ),
+    _base(
+        "a base that fell counts for 10 s more",
+        "BASE_S = 10.0",
+        "BASE_S = 0.0",
+        "test_the_largest_base_counts_for_two_critical_polls",
+    ),
+    _in("rules/interlocks", "rules/percent_base")(
+        "an unknown base is an interlock",
+        "if base_w is None or (base_w <= 0 and power_w * way > 0):",
+        "if base_w is None:",
+        "test_an_unknown_base_is_an_interlock_of_its_own",
+    ),
+    _in("rules/interlocks", "percent")(
+        "an unknown base ends a dispatch and says so",
+        "    yield from _base(facts, power_w)\n",
+        "",
+        "test_an_unknown_base_leads_to_idle_and_says_so",
+    ),
+    _restating(
+        "what a base makes more than the limit is said anew at once",
+        "return means_w is not None and abs(means_w) > now.ceiling.side_w(means_w) + 1e-6",
+        "return False",
+        "test_a_base_that_rises_above_the_limit_is_answered_with_a_first_reduction",
+    ),
+    _restating(
+        "the watts that were asked for stay",
+        "return replace(now, restate_at=now.written_at + max(STEP_S, gap_s))",
+        "return now",
+        "test_a_base_that_falls_is_followed_by_the_watts_that_were_asked_for",
+    ),
+    _restating(
+        "within the tolerance nothing is said anew",
+        "<= _slack_w(now):",
+        "<= 0:",
+        "test_a_base_within_the_tolerance_changes_nothing",
+    ),
+    _in("carrying", "percent")(
+        "it is a first reduction",
+        "or (order.anew and is_beyond(now))",
+        "or False",
+        "test_a_base_that_rises_above_the_limit_is_answered_with_a_first_reduction",
+    ),
+    _in("carrying", "percent")(
+        "a setpoint that waits is planned anew",
+        "waits = None if of == one.executor.now.of else self._outputs.waiting(id_)",
+        "waits = None",
+        "test_a_setpoint_that_waits_is_planned_anew_when_the_base_moves",
+    ),
+    _in("carrying", "percent")(
+        "the watchdog waits for the echo of what is said anew",
+        "ours.setpoint_w == order.power_w and not order.anew",
+        "ours.setpoint_w == order.power_w",
+        "test_what_is_read_before_the_new_percent_are_answered_accuses_nobody",
+    ),
+    _in("sight", "percent")(
+        "an echo is in percent of what it was when it was written",
+        "if self._ours is None or not self.view.in_percent:",
+        "if True:",
+        "test_our_own_echo_is_ours_whatever_the_base_is_by_then",
+    ),
+    _in("sight", "percent")(
+        "what flaps moves a setpoint down once",
+        "return self._bases.largest()",
+        "return self.view.base(now)",
+        "test_a_base_that_flaps_moves_the_setpoint_down_once",
+    ),
+)
+
 _FIELD = (
     _present(
         "an event verifies nothing",
@@ -451,7 +606,83 @@ _FIELD = (
         "an event gives no authority back",
         "watchdog_events.LocalSeen) or not old & view.authority_points:",
         "watchdog_events.LocalSeen) or True:",
-        "test_an_event_of_any_age_takes_the_authority_away_and_none_gives_it_back",
+        "test_an_event_gives_no_authority_back_that_the_answer_to_a_write_denied",
+    ),
+    Mutant(
+        "an event is undone by a read that was asked for after it came",
+        "gateway/asset/possible.py",
+        "for key, one in said.items() if one[1] > asked}:",
+        "for key, one in said.items() if False}:",
+        "tests/unit/asset/test_possible.py::"
+        "test_an_event_is_possible_until_a_read_that_was_asked_for_after_it",
+    ),
+    Mutant(
+        "what nobody asked for is as an event",
+        "gateway/asset/possible.py",
+        "if raw.event or math.isinf(asked):",
+        "if raw.event:",
+        "tests/unit/asset/test_possible.py::"
+        "test_a_static_value_that_nobody_asked_for_is_as_an_event",
+    ),
+    _view(
+        "an event that takes power away stays until a read",
+        "return events if static is None else (static, *events)",
+        "return (events or (static,))[-1:] if static else events",
+        "test_no_event_undoes_what_an_event_took_away",
+    ),
+    _view(
+        "what was not read for 15 s is not known",
+        "if now.mono_s - read_at < CRITICAL_STALE_S:",
+        "if True:",
+        "test_what_was_not_read_for_15_s_is_stale_whatever_events_said_meanwhile",
+    ),
+    _view(
+        "what no read ever said is not known",
+        "quality=max(events[-1].quality, Quality.STALE))",
+        "quality=events[-1].quality)",
+        "test_what_no_read_ever_said_is_not_known_whatever_events_say",
+    ),
+    _view(
+        "a fault bit stays until its word is read",
+        "for raw in (*read, *possible.events(row.point)):",
+        "for raw in ():",
+        "test_a_fault_bit_of_a_word_stays_until_the_word_is_read",
+    ),
+    _view(
+        "a meter's event leaves no more room than what was read",
+        "return read.within(heard)",
+        "return heard",
+        "test_an_event_of_a_transformers_meter_leaves_no_more_room_than_what_was_read",
+    ),
+    _least(
+        "of a limit's values the least counts",
+        "return min(found, key=lambda one: trusted(one) or 0.0)",
+        "return found[0]",
+        "test_a_limit_is_the_least_of_its_read_and_its_events",
+    ),
+    _least(
+        "one value that is not good makes a point unknown",
+        "    if doubtful:\n        return doubtful[0]\n",
+        "",
+        "test_no_event_undoes_what_an_event_took_away",
+    ),
+    _measured(
+        "power that follows was asked for since the write's answer",
+        "self.view.power_read_w(now) if read else None",
+        "self.view.power_read_w(now)",
+        "test_an_event_shows_no_power_that_followed",
+    ),
+    _measured(
+        "an event shows no power that followed",
+        "self.view.power_read_w(now) if read else None",
+        "self.view.power_w(now)",
+        "test_an_event_shows_no_power_that_followed",
+    ),
+    _measured(
+        "an event that comes while a read is awaited is read, too",
+        "self._owes_read = self._owes_read or",
+        "self._owes_read = now.mono_s >= self._asked_at + ASK_S and",
+        "test_an_event_that_comes_while_a_read_is_awaited_is_read_a_second_later",
     ),
     _in("controller", "obligation")(
         "while something is in force the larger w holds",
@@ -479,7 +710,7 @@ _FIELD = (
     ),
     _view(
         "one point that says local is enough",
-        "if known and measured is not None and measured.value not in ours:",
+        "if known and measured is not None and not permits(role, measured.value):",
         "if False:",
         "test_one_that_says_local_is_enough_and_what_is_not_known_gives_no_authority",
     ),
@@ -841,13 +1072,13 @@ _OWED = (
         "        if False:\n",
         "test_a_reload_that_puts_the_endpoint_back_brings_the_zero",
     ),
-    _in("controller", "obligation")(
+    _recorded(
         "a command without power forgets no setpoint",
-        "job.power_w or (None if self.owed is None else self.owed.setpoint_w)",
-        "job.power_w",
+        "setpoint_w or (None if self.owed is None else self.owed.setpoint_w)",
+        "setpoint_w",
         "test_a_command_without_power_leaves_the_last_signed_setpoint_in_the_fact",
     ),
-    _in("controller", "obligation")(
+    _recorded(
         "a group goes when it is kept, not when it is over",
         "self._grouping = token if used else 0",
         "self._grouping = token",
@@ -855,9 +1086,33 @@ _OWED = (
     ),
     _in("commands/permit", "obligation")(
         "with control off the cloud may take away what is in force",
-        "not (admitted.command.verb.withdraws and terms.in_force)",
+        "not (verb.withdraws and terms.in_force)",
         "True",
         "test_the_cloud_may_take_power_away_with_control_off_while_something_is_in_force",
+    ),
+    _in("commands/permit", "commands/permit")(
+        "what takes power away that is in force needs no approval",
+        "    if found is None and not takes_away:\n",
+        "    if found is None:\n",
+        "test_while_something_is_in_force_what_takes_it_away_needs_neither_approval_nor_phase",
+    ),
+    _in("commands/permit", "obligation")(
+        "while something is in force the cloud's idle is taken in every phase",
+        "if verb.withdraws and terms.in_force:",
+        "if verb.withdraws and phase is Phase.MONITOR and terms.in_force:",
+        "test_the_clouds_idle_is_taken_where_none_may_be_written_yet_and_waits",
+    ),
+    _in("execution/powerless", "obligation")(
+        "an idle that waits is not told as done",
+        "(self._waiting if phase in _SILENT else self._idling)[id_] = actor",
+        "self._idling[id_] = actor",
+        "test_the_clouds_idle_is_taken_where_none_may_be_written_yet_and_waits",
+    ),
+    _in("execution/powerless", "obligation")(
+        "an idle that waited and of which nothing was written is no success",
+        "if state.phase not in _SILENT and state.demand is None:",
+        "if False:",
+        "test_an_idle_that_waits_does_not_succeed_where_nothing_was_written",
     ),
     _in("operator", "obligation")(
         "who orders estop in LOCAL is told",
@@ -870,6 +1125,8 @@ _OWED = (
 MUTANTS = (
     *_TOGETHER,
     *_OWED,
+    *_TOLD,
+    *_LISTED,
     *_PROVED,
     *_WAY_OUT,
     *_LEAVING,
@@ -877,6 +1134,7 @@ MUTANTS = (
     *_DURABLE,
     *_OFF,
     *_FIELD,
+    *_PERCENT,
     *_ALL_ASSETS,
     *_ASKING,
 )

@@ -17,6 +17,30 @@ MUTANTS = (
         _PURE + "test_power_that_can_still_be_stopped_is_stopped_when_zero_is_demanded",
     ),
     Mutant(
+        "what waits does not leave once the site has the authority",
+        f"{_ROOM}/session.py",
+        "            self._take_back(lambda one: one.purpose is not Purpose.BEAT, LOCAL)\n",
+        "            pass\n",
+        _REAL
+        + "test_a_stop_that_waits_behind_a_read_does_not_leave_once_the_site_has_the_authority",
+    ),
+    Mutant(
+        "no control follows the one that was on the wire when the site took the authority",
+        f"{_ROOM}/operation.py",
+        "elif self.purpose is not Purpose.BEAT and self._licence.local():",
+        "elif False:",
+        _REAL
+        + "test_a_request_of_two_controls_ends_where_the_site_takes_the_authority_between_them",
+    ),
+    Mutant(
+        "the field is told that the site has the authority",
+        "gateway/control/fleet.py",
+        "out[:0] = [HandsOff(name, name in self._local) for name in changed]",
+        "pass",
+        "tests/unit/control/test_fleet.py::"
+        "test_that_the_site_has_the_authority_is_published_before_anything_else_of_that_instant",
+    ),
+    Mutant(
         "power under way is stopped when its time is over",
         f"{_ROOM}/operation.py",
         "return math.inf if self.started and heard else self.by",
@@ -45,6 +69,13 @@ MUTANTS = (
         _PURE + "test_two_drops_a_demand_are_all_and_then_waiting_goes_on_and_is_told",
     ),
     Mutant(
+        "a drop that stopped power is none of a zero's",
+        "gateway/field/dnp3/connection.py",
+        "demand_drops=state.demand_drops + waited,",
+        "demand_drops=state.demand_drops + 1,",
+        _PURE + "test_a_drop_that_stopped_power_leaves_the_zero_both_of_its_own",
+    ),
+    Mutant(
         "three drops in ten minutes",
         f"{_ROOM}/precedence.py",
         "LATE_DROPS, LATE_S = 3, 600.0",
@@ -68,8 +99,8 @@ MUTANTS = (
     Mutant(
         "commissioning takes none of zero's drops",
         f"{_ROOM}/connection.py",
-        "return replace(fresh, drops=state.drops, demand_drops=state.demand_drops)",
-        "return fresh",
+        "return drop(state, now, orders, cause, waited=False)",
+        "return drop(state, now, orders, cause, waited=True)",
         _PURE + "test_a_renewed_connection_is_timed_until_its_first_request_is_answered",
     ),
     Mutant(
@@ -172,9 +203,33 @@ MUTANTS = (
     Mutant(
         "the demand is published before any output",
         "gateway/control/fleet.py",
-        "out[:0] = [",
-        "out += [",
+        "out[:0] = [self._hurry(",
+        "out += [self._hurry(",
         "tests/unit/control/test_fleet.py"
         "::test_a_demand_for_zero_is_published_before_the_zero_and_for_its_battery_alone",
+    ),
+    Mutant(
+        "a heartbeat that waits gives way to less power",
+        "gateway/field/dnp3/session.py",
+        "        if self._giving:\n",
+        "        if False:\n",
+        "tests/integration/field/test_zero_first.py"
+        "::test_a_heartbeat_that_waits_behind_a_read_gives_way_and_less_power_is_next",
+    ),
+    Mutant(
+        "a heartbeat gives way to less power alone",
+        "gateway/control/execution/outputs.py",
+        "if self._gave == self._token or not any(one.reduces for one in self._waiting):",
+        "if self._gave == self._token or not self._waiting:",
+        "tests/unit/control/execution/test_outputs.py"
+        "::test_a_heartbeat_that_is_out_gives_way_to_less_power_once_and_to_nothing_else",
+    ),
+    Mutant(
+        "power that is only selected is stopped once the site has the authority",
+        "gateway/field/dnp3/operation.py",
+        "if self._licence.demanded() or self._licence.local():",
+        "if self._licence.demanded():",
+        "tests/integration/field/test_zero_first.py::"
+        "test_power_whose_select_is_not_answered_never_operates_once_the_site_has_the_authority",
     ),
 )

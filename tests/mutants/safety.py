@@ -1,4 +1,4 @@
-"""The rules of safety.toml."""
+"""The rules of safety.toml, and those by which the package stays while power may be in force."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from tests.mutants.mutant import Mutant
 _RULES = "gateway/config/safety_rules.py"
 _SAFETY = "gateway/config/safety.py"
 _READER = "gateway/config/safety_reader.py"
+_IN_FORCE = "gateway/cli/in_force.py"
 _FAULT = "test_a_fault_says_what_was_found_what_is_allowed_and_which_bound_breaks"
 
 
@@ -16,6 +17,10 @@ def _rule(rule: str, old: str, new: str, test: str = _FAULT, *, file: str = _RUL
 
 def _checked(rule: str, old: str, new: str, test: str, *, file: str = _RULES) -> Mutant:
     return Mutant(rule, file, old, new, f"tests/integration/cli/test_safety_check.py::{test}")
+
+
+def _stays(rule: str, old: str, new: str, test: str, *, file: str = _IN_FORCE) -> Mutant:
+    return Mutant(rule, file, old, new, f"tests/integration/cli/test_in_force.py::{test}")
 
 
 MUTANTS = (
@@ -144,5 +149,31 @@ MUTANTS = (
         "if not min_soc_pct + 2 <= max_soc_pct and",
         "if False and",
         file=_READER,
+    ),
+    Mutant(
+        "what an older version left open keeps the package",
+        _IN_FORCE,
+        "sorted(begun | assets_in_force(facts))",
+        "sorted(assets_in_force(facts))",
+        "tests/unit/cli/test_in_force.py",
+    ),
+    _stays(
+        "a log that is gone keeps the package",
+        'if has_kept(path.with_name("control.lock")):',
+        "if False:",
+        "test_a_log_that_is_gone_is_not_nothing",
+    ),
+    _stays(
+        "a log that was begun anew keeps the package",
+        "if not found and TROUBLE in facts:",
+        "if False:",
+        "test_a_log_that_was_begun_anew_says_so_until_an_operator_has_judged",
+    ),
+    _stays(
+        "facts that were changed keep the package",
+        'if self._mark("facts") != f"{seal_of(found):x}":',
+        "if False:",
+        "test_facts_that_were_changed_or_are_of_another_version_are_not_nothing",
+        file="gateway/audit/reader.py",
     ),
 )

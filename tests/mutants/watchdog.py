@@ -519,10 +519,17 @@ _FIELDS = (
         "test_status_7_or_13_means_local",
     ),
     _phase(
+        "a slow zero leaves the reads their turn",
+        _FIELD,
+        "max(demand.write_at, at + terms.idle_pause_s) if",
+        "demand.write_at if",
+        "test_a_zero_that_takes_longer_than_its_repetition_leaves_the_reads_their_turn",
+    ),
+    _phase(
         "a refused zero is retried at once",
         _FIELD,
-        "write_at = demand.write_at if demand.retried else at",
-        "write_at = demand.write_at",
+        "max(demand.write_at, at + terms.idle_pause_s) if demand.retried else at",
+        "max(demand.write_at, at + terms.idle_pause_s)",
         "test_a_refused_idle_is_repeated_at_once_and_then_every_2_s_without_limit",
     ),
     _phase(

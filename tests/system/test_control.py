@@ -14,8 +14,8 @@ from gateway import clock
 from gateway.cloud.dispatcher.client import BrokerAccess, Dispatcher
 from tests.fixtures.control_rig import DEADMAN_S, who, write_safety
 from tests.system.conftest import NEXT
-from tests.system.machines import DEADLINE_S, ETC, UNIT, Machine
-from tests.system.sites import ASSET, GATEWAY, Site, ask, start
+from tests.system.machines import DEADLINE_S, ETC, STATE, UNIT, Machine
+from tests.system.sites import ASSET, GATEWAY, Site, ask, main_pid, start
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -94,6 +94,54 @@ def test_a_reboot_idles_the_battery_first_and_resumes_nothing(
     assert site.rtac.state()["setpoint_w"] == 0.0
 
 
+def test_a_latch_survives_restart_reboot_and_another_version(
+    box: Machine, site: Site, dispatcher: Dispatcher
+) -> None:
+    _discharge(box, site, dispatcher)
+    site.rtac.fault("refuse_zero=10")
+    dispatcher.send(ASSET, "idle")
+    box.until(lambda: _control(box)["state"] == "LATCHED", "zero is not verified: it latches")
+    box.run("systemctl", "restart", UNIT)
+    _still_latched(box)
+    box.reboot()
+    _still_latched(box)
+    box.apt("install", "bess-gateway")  # an upgrade is not refused, whatever is in force
+    box.until(lambda: ask(box, "status").get("version") == NEXT, "the new version runs")
+    _still_latched(box)
+
+
+def test_while_in_force_neither_a_removal_nor_an_older_version_is_taken(
+    box: Machine, version: str
+) -> None:
+    """The battery is latched, and the RTAC refuses zero still."""
+    for act in (("remove", "bess-gateway"), ("purge", "bess-gateway"), _older(version)):
+        before = main_pid(box)
+        told = box.try_("apt-get", "-y", *act)
+        assert told.returncode != 0
+        said = told.stdout + told.stderr  # apt passes on what dpkg says
+        assert f"\n{ASSET}: {POWER_W} W at 127.0.0.1:" in said.replace("\r", "")
+        assert "declare-zero ASSET" in said
+        box.until(lambda: ask(box, "status").get("version") == NEXT, "it runs again")
+        assert main_pid(box) != before
+        _still_latched(box)
+    assert box.run("dpkg-query", "-W", "-f", "${Status} ${Version}", "bess-gateway") == (
+        f"install ok installed {NEXT}"
+    )
+    box.run("bess-gateway", "audit", "verify")
+
+
+def test_a_verified_zero_lets_an_older_version_be_taken(
+    box: Machine, site: Site, version: str
+) -> None:
+    site.rtac.clear()
+    _operator(box, f"reset {ASSET}")
+    box.until(lambda: _control(box)["state"] == "IDLE", "an operator leads out of it")
+    box.run("apt-get", "-y", *_older(version))  # its stop waits for the measured power, too
+    box.until(lambda: ask(box, "status").get("version") == version, "the older version runs")
+    box.until(lambda: _control(box)["state"] == "IDLE", "control is on again")
+    box.run("bess-gateway", "audit", "verify")
+
+
 def test_an_upgrade_idles_the_battery_first(
     box: Machine, site: Site, dispatcher: Dispatcher
 ) -> None:
@@ -104,24 +152,11 @@ def test_an_upgrade_idles_the_battery_first(
     box.until(lambda: _control(box)["state"] == "IDLE", "control is on again, and not armed")
 
 
-def test_a_latch_survives_restart_reboot_and_another_version(
-    box: Machine, site: Site, dispatcher: Dispatcher, version: str
-) -> None:
-    _discharge(box, site, dispatcher)
-    site.rtac.fault("refuse_zero=10")
-    dispatcher.send(ASSET, "idle")
-    box.until(lambda: _control(box)["state"] == "LATCHED", "zero is not verified: it latches")
-    box.run("systemctl", "restart", UNIT)
-    _still_latched(box)
-    box.reboot()
-    _still_latched(box)
-    box.apt("install", "--allow-downgrades", f"bess-gateway={version}")
-    box.until(lambda: ask(box, "status").get("version") == version, "the other version runs")
-    _still_latched(box)
-    site.rtac.clear()
-    _operator(box, f"reset {ASSET}")
-    box.until(lambda: _control(box)["state"] == "IDLE", "an operator leads out of it")
-    box.run("bess-gateway", "audit", "verify")
+def test_a_removal_goes_where_zero_is_verified(box: Machine) -> None:
+    box.apt("remove", "bess-gateway")
+    assert not box.has("/usr/bin/bess-gateway")
+    assert not box.has("/run/bess-gateway.upgrading")
+    assert box.has(f"{STATE}/control.db")
 
 
 def _discharge(box: Machine, site: Site, dispatcher: Dispatcher) -> int:
@@ -174,6 +209,10 @@ def _still_latched(box: Machine) -> None:
     found = box.until(lambda: _control(box).get("state"), "it says how control is")
     assert found == "LATCHED"
     box.until(lambda: "LATCHED" in box.show("StatusText"), "the status line says so")
+
+
+def _older(version: str) -> tuple[str, ...]:
+    return ("install", "--allow-downgrades", f"bess-gateway={version}")
 
 
 def _control(box: Machine) -> dict[str, Any]:

@@ -102,6 +102,20 @@ def test_remove_keeps_data_and_an_installation_after_it_goes_on(
     site.quiet(gateway)
 
 
+def test_where_its_record_cannot_be_read_no_box_with_a_safety_file_is_removed(
+    gateway: Machine,
+) -> None:
+    """What was in force is not known there. Who stopped the service finds it stopped."""
+    gateway.run("systemctl", "stop", UNIT)
+    gateway.sh(f"touch {ETC}/safety.toml; mv {STATE}/control.db {STATE}/elsewhere")
+    told = gateway.try_("apt-get", "-y", "remove", "bess-gateway")
+    assert told.returncode != 0
+    assert "control.db: is gone" in told.stdout + told.stderr
+    assert gateway.run("bess-gateway", "--version")
+    assert gateway.show("ActiveState") == "inactive"
+    gateway.sh(f"rm {ETC}/safety.toml")  # the purge goes
+
+
 def test_purge_leaves_nothing(gateway: Machine) -> None:
     gateway.apt("purge", "bess-gateway")
     found = gateway.sh(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import logging
+import time
 
 import pytest
 
@@ -62,12 +63,31 @@ def test_a_command_is_refused_with_the_first_reason_that_holds(
     payload: bytes, retained: bool, reason: str, found: str | None
 ) -> None:
     refusal = refuse(payload, retained=retained)
-    assert (refusal.reason, refusal.id) == (reason, found)
+    assert (refusal.reason, refusal.id, refusal.text) == (reason, found, "")
+
+
+def test_who_orders_a_stop_while_there_is_no_control_is_told_what_stops_the_battery() -> None:
+    stop = command({"id": "01JABC", "type": "estop"})
+    assert refuse(stop, retained=False).text.endswith("use the hard-wired stop")
+    assert refuse(stop, retained=True).text == ""
+    assert refuse(command({"id": "01JABC", "type": "idle"}), retained=False).text == ""
 
 
 def test_times_on_the_wire_have_milliseconds_and_a_zone() -> None:
     assert clock.rfc3339(1_795_324_200_250) == "2026-11-22T05:10:00.250Z"
     assert clock.rfc3339(-1) == "1969-12-31T23:59:59.999Z"
+
+
+def test_a_time_for_people_has_this_boxs_zone_and_no_fraction(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("TZ", "Europe/Berlin")
+    time.tzset()
+    try:
+        assert clock.local_time(1_795_324_200_250) == "2026-11-22T06:10:00+01:00"
+    finally:
+        monkeypatch.undo()
+        time.tzset()
 
 
 def test_a_time_that_no_calendar_holds_is_still_written() -> None:

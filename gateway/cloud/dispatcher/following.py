@@ -58,7 +58,8 @@ class Following:
             state = str(heard.body.get("state"))
             reason = heard.body.get("reason")
             if state in BAD_ENDS:
-                return End(ok=False, text=f"{state}: {reason or 'no reason given'}")
+                more = f": {heard.body['text']}" if heard.body.get("text") else ""
+                return End(ok=False, text=f"{state}: {reason or 'no reason given'}{more}")
             if _RANKS.get(state, -1) >= _RANKS.get(self._state, -1):
                 self._state = state
             if self._began_s is None and _RANKS.get(self._state, -1) >= _RANKS["executing"]:

@@ -66,7 +66,8 @@ _HEADER = ("schema", "gateway", "epoch", "seq", "observedAt", "publishedAt", "qu
 
 def _why(body: Mapping[str, Any]) -> str:
     reason = body.get("reason")
-    return "" if reason is None else f" ({reason})"
+    text = f": {body['text']}" if body.get("text") else ""
+    return "" if reason is None else f" ({reason}{text})"
 
 
 def _powers(body: Mapping[str, Any]) -> str:

@@ -48,7 +48,7 @@ from enum import Enum, StrEnum, auto
 from typing import TYPE_CHECKING
 
 from gateway.config.safety import slow
-from gateway.control.watchdog.words import Phase
+from gateway.control.phases import Phase
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -11,6 +11,8 @@
 | STEPPING | 2 s since the last step, and the echo shows it | WRITING, the next step of the ramp |
 | ECHO | every echo agrees | POWER; without power: succeeded |
 | POWER | measured power follows | HOLDING, succeeded |
+| quiet | what percent are of makes the setpoint too much | WRITING, said anew, smaller, at once |
+| POWER, HOLDING | or makes it other W than ordered | WRITING, said anew, 2 s after the last |
 | HOLDING | the duration ends | OVER, idle |
 | any | refused, too late, echo gone for 3 s, ended by others | OVER |
 
@@ -42,6 +44,7 @@ from gateway.control.execution.job import (
     Unsent,
 )
 from gateway.control.execution.progress import JobPhase, Progress, Step
+from gateway.control.execution.restating import CALM
 from gateway.control.execution.watching import looked, moved
 from gateway.control.execution.writing import answered, begin, feedback_read, unsent
 
@@ -76,7 +79,9 @@ class Executor:
     @property
     def wake_at(self) -> float:
         """Monotonic s by which ``handle`` must be called with ``Looked``; inf when over."""
-        return min(self.now.due_at, self.now.ends_at)
+        now = self.now
+        restate_at = now.restate_at if now.phase in CALM else math.inf
+        return min(now.due_at, now.ends_at, restate_at)
 
     def handle(self, event: Event, now_s: float) -> tuple[Executor, tuple[Order, ...]]:
         """Return the next state and the orders, in order; ``now_s`` is monotonic."""
@@ -101,7 +106,7 @@ def _handle(now: Progress, event: Event, now_s: float) -> Step:
         case FeedbackRead() if now.phase is JobPhase.READING:
             found = feedback_read(now, event, now_s)
         case LimitsMoved():
-            found = moved(now, event.ceiling, now_s)
+            found = moved(now, event, now_s)
         case Looked():
             found = looked(replace(now, measured_w=event.power_w), event, now_s)
         case _:

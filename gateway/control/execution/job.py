@@ -136,10 +136,8 @@ def other_job(command: Command, *, expires_at: float, points_map: PointsMap, of:
     if command.percent is not None:
         write = reserve_write(points_map, float(command.percent))
     elif command.mode is not None:
-        row = points_map.row("cmd_mode_enable")
-        known = () if row is None else (row.name, row.feedback)
-        if command.mode not in known:
-            message = f"mode {command.mode!r}: must be one of {known}"
+        if command.mode not in points_map.modes:
+            message = f"mode {command.mode!r}: must be one of {points_map.modes}"
             raise PlanError(message)
         write = switch_write(points_map, "cmd_mode_enable", on=True)
     else:
@@ -202,9 +200,10 @@ class Looked:
 
 @dataclass(frozen=True, slots=True)
 class LimitsMoved:
-    """The ceiling is now this."""
+    """The ceiling is now this, and percent are of that; None: of the same."""
 
     ceiling: Ceiling
+    of: Base | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,6 +242,7 @@ class SendControl:
     control: Control
     sbo: bool
     power_w: float | None  # setpoint that it makes, W; None: it is no setpoint
+    anew: bool = False  # the setpoint in force said again: what percent are of has moved
 
 
 @dataclass(frozen=True, slots=True)

@@ -83,6 +83,8 @@ class Outputs:
         self._lost_at = math.inf
         self._beaten = False  # of heartbeat and power, which take turns, it was the last to go
         self._in_vain = False  # and it was not accepted
+        self._gave = 0  # token of the heartbeat that was asked to give way
+        self._first = False  # what is out goes before any read
 
     @property
     def wake_at(self) -> float:
@@ -121,6 +123,23 @@ class Outputs:
             return Rank.HEARTBEAT + 2 * self._beaten
         return Rank.STOP_AGAIN + 0.6 if one.reduces else float(one.rank)
 
+    def gives_way(self) -> bool:
+        """Whether a heartbeat that is out, and not overdue, keeps less power waiting; told once.
+
+        It may still wait for a read: the less power behind it would wait for both.
+        """
+        out = self._out
+        if out is None or out.rank is not Rank.HEARTBEAT or self._first:
+            return False
+        if self._gave == self._token or not any(one.reduces for one in self._waiting):
+            return False
+        self._gave = self._token
+        return True
+
+    def waiting(self, owner: str) -> Output | None:
+        """What waits of ``owner``; None: nothing, or only what is on its way."""
+        return next((one for one in self._waiting if one.owner == owner), None)
+
     @property
     def powering(self) -> bool:
         """Whether a power output waits, or is on its way."""
@@ -145,6 +164,7 @@ class Outputs:
         if output.rank in (Rank.HEARTBEAT, Rank.POWER):
             self._beaten, self._in_vain = output.rank is Rank.HEARTBEAT, False
         self._token, self._lost_at = next(self._tokens), at + ANSWER_S
+        self._first = first
         control, sbo = output.controls[0]
         purpose = _PURPOSE[output.rank]
         return effects.Operate(self._asset, self._token, control, sbo, by, purpose, first=first)

@@ -45,6 +45,7 @@ class Write:
     verify_s: float
     gap_s: float  # between two writes of this output
     pulse: bool = False  # goes once
+    in_percent: bool = False  # of a base that may move
 
     def agrees(self, measured: Measured | None) -> bool:
         """Whether the echo shows what was written."""
@@ -180,7 +181,8 @@ def _analog(points_map: PointsMap, role: str, value: float, base_w: float | None
 
 
 def _number(points_map: PointsMap, row: MapPoint, value: float, base_w: float | None) -> Write:
-    if row.canonical_unit == "%" and row.role != "cmd_reserve":
+    in_percent = row.canonical_unit == "%" and row.role != "cmd_reserve"
+    if in_percent:
         if base_w is None and value != 0:
             message = f"{row.name} ({row.point}) is in percent, and of what is not known now"
             raise PlanError(message)
@@ -196,6 +198,7 @@ def _number(points_map: PointsMap, row: MapPoint, value: float, base_w: float | 
         tolerance=max(row.step, echo.step) if row.tolerance is None else row.tolerance,
         verify_s=row.verify_s,
         gap_s=row.min_interval_s,
+        in_percent=in_percent,
     )
 
 

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from gateway.control.commands.reasons import ResultState
 from gateway.control.execution.job import TellCloud
-from gateway.control.watchdog.words import Cause, Phase
+from gateway.control.phases import Phase
+from gateway.control.watchdog.words import Cause
 
 if TYPE_CHECKING:
     from gateway.control.watchdog.effects import Carried, Refuse
@@ -22,6 +23,7 @@ class PowerlessOrders:
     def __init__(self) -> None:
         self._given: dict[str, str] = {}  # id -> actor: the watchdog has not said yet
         self._idling: dict[str, str] = {}  # id -> actor: over when zero is verified
+        self._waiting: dict[str, str] = {}  # as those, ordered where no zero may be written yet
 
     def give(self, id_: str, actor: str) -> None:
         """Somebody ordered ``id_``."""
@@ -43,24 +45,39 @@ class PowerlessOrders:
             return ()
         state = ResultState.SUCCEEDED
         if phase is not Phase.ARMED:
-            state, self._idling[id_] = ResultState.EXECUTING, actor
+            state = ResultState.EXECUTING
+            (self._waiting if phase in _SILENT else self._idling)[id_] = actor
         warnings = (carried.warning,) if carried.warning else ()
         return ((id_, actor, TellCloud(state, None, None, None, warnings)),)
 
     def settle(self, state: WatchdogState, power_w: float | None) -> tuple[Told, ...]:
-        """Those that are over now: an idle succeeds when zero is verified."""
+        """Those that are over now: an idle succeeds when zero is verified.
+
+        One whose zero was being written ends with the session or the authority; one that was
+        ordered without them waits for them.
+        """
+        over: tuple[Told, ...] = ()
+        if state.phase not in _SILENT and state.demand is None:
+            over = _told(self._waiting, ResultState.ABORTED, Cause.DISABLED.value, power_w)
+        elif state.phase not in _SILENT:
+            self._idling |= self._waiting
+            self._waiting.clear()
         if not self._idling:
-            return ()
-        reason = None
+            return over
         if state.phase in _SILENT:
-            told, reason = ResultState.ABORTED, state.phase.name.lower()
-        elif state.demand is None:
-            told = ResultState.SUCCEEDED
-        elif state.phase is Phase.LATCHED:
-            told, reason = ResultState.FAILED, Cause.UNVERIFIED.value
-        else:
-            return ()
-        report = TellCloud(told, reason, None, power_w, ())
-        over = tuple((id_, actor, report) for id_, actor in self._idling.items())
-        self._idling.clear()
-        return over
+            return _told(self._idling, ResultState.ABORTED, state.phase.name.lower(), power_w)
+        if state.demand is None:
+            return over + _told(self._idling, ResultState.SUCCEEDED, None, power_w)
+        if state.phase is Phase.LATCHED:
+            return _told(self._idling, ResultState.FAILED, Cause.UNVERIFIED.value, power_w)
+        return ()
+
+
+def _told(
+    orders: dict[str, str], state: ResultState, reason: str | None, power_w: float | None
+) -> tuple[Told, ...]:
+    """``orders`` are over, and nobody's any more."""
+    report = TellCloud(state, reason, None, power_w, ())
+    over = tuple((id_, actor, report) for id_, actor in orders.items())
+    orders.clear()
+    return over

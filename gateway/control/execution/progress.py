@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
     from gateway.control.execution.plan import Write
     from gateway.control.rules.limits import Ceiling
+    from gateway.control.rules.percent_base import Base
+
+STEP_S = 2.0  # between two setpoints, at least
 
 
 class JobPhase(Enum):
@@ -55,6 +58,13 @@ class Progress:
     deviates: bool = False  # and that was told
     measured_w: float | None = None
     token: int = 0
+    moved_of: Base | None = None  # what percent are of now, where that has moved
+    restate_at: float = math.inf  # when the setpoint in force may be said anew, if it is quiet
+
+    @property
+    def of(self) -> Base:
+        """What percent are of."""
+        return self.moved_of or self.job.base
 
     def report(self, state: ResultState, reason: str | None = None) -> TellCloud:
         """What the cloud is told now."""

@@ -6,13 +6,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from gateway.control.commands.reasons import ResultState
-from gateway.control.execution.job import FeedbackDiffered, Looked, PowerDeviated
+from gateway.control.execution.job import FeedbackDiffered, LimitsMoved, Looked, PowerDeviated
 from gateway.control.execution.progress import JobPhase, Progress, Step, failed
+from gateway.control.execution.restating import CALM, is_beyond, scheduled
 from gateway.control.execution.writing import read_back, step
 
 if TYPE_CHECKING:
     from gateway.control.execution.plan import Write
-    from gateway.control.rules.limits import Ceiling
 
 POWER_SHARE = 0.05  # of the setpoint: how far the measured power may be off
 DEAD_BANDS = 2.0
@@ -28,25 +28,32 @@ _QUIET = frozenset(
 )  # nothing is out
 
 
-def moved(now: Progress, ceiling: Ceiling, now_s: float) -> Step:
-    """Take a new ceiling: a smaller one re-clamps at once, a larger one gives nothing back."""
+def moved(now: Progress, event: LimitsMoved, now_s: float) -> Step:
+    """Take a new ceiling: a smaller one re-clamps at once, a larger one gives nothing back.
+
+    What percent are of may have moved, too: what that makes too much is said anew at once.
+    """
+    ceiling = event.ceiling
     target_w = ceiling.clamp(now.target_w)
     shrunk = target_w != now.target_w
-    now = replace(now, ceiling=ceiling, target_w=target_w)
-    if not shrunk or now.phase is JobPhase.WAITING:
+    now = replace(now, ceiling=ceiling, target_w=target_w, moved_of=event.of or now.moved_of)
+    if now.job.power_w is None or now.phase is JobPhase.WAITING:
         return now, ()
-    if target_w == 0.0:
+    now = scheduled(now)
+    if shrunk and target_w == 0.0:
         return failed(now, "limit")
     state = ResultState.SUCCEEDED if now.verified else ResultState.EXECUTING
-    report = now.report(state, "limit")
-    if now.phase not in _QUIET:
-        return now, (report,)
+    reports = (now.report(state, "limit"),) if shrunk else ()
+    if now.phase not in _QUIET or not (shrunk or is_beyond(now)):
+        return now, reports
     after, orders = step(now, now_s)
-    return after, (report, *orders)
+    return after, (*reports, *orders)
 
 
 def looked(now: Progress, event: Looked, now_s: float) -> Step:
     """Take a look at the field, and at the time."""
+    if now.phase in CALM and now_s >= now.restate_at:
+        return step(now, now_s)
     late = now_s >= now.due_at
     found: Step = (now, ())
     match now.phase:
@@ -75,7 +82,7 @@ def _stepping(now: Progress, event: Looked, now_s: float) -> Step:
     differing = tuple(
         write for write in _setpoints(now) if not write.agrees(event.echoes.get(write.echo))
     )
-    if not differing or not now.is_within(now.written_w):
+    if not differing or not now.is_within(now.written_w) or is_beyond(now):
         return step(now, now_s)
     by = now.written_at + max(write.verify_s for write in differing)
     if now_s < by or (not _seen(differing, event) and now_s < by + UNREAD_S):

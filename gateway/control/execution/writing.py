@@ -10,13 +10,13 @@ from gateway.control.commands.reasons import ResultState
 from gateway.control.execution.job import Aftermath, ControlAnswered, ReadFeedback, SendControl
 from gateway.control.execution.outcomes import PowerNext, after_power
 from gateway.control.execution.plan import PlanError, Write, power_writes
-from gateway.control.execution.progress import JobPhase, Progress, Step, failed
+from gateway.control.execution.progress import STEP_S, JobPhase, Progress, Step, failed
+from gateway.control.execution.restating import is_beyond, scheduled
 from gateway.ports import OutcomeKind
 
 if TYPE_CHECKING:
     from gateway.control.execution.job import FeedbackRead
 
-STEP_S = 2.0  # between two steps of a ramp, at least
 READ_S = 5.0  # for the one read after an unknown outcome
 OUTCOME_S = 60.0  # the pathway always answers; if it does not, the outcome is unknown
 _AFTERMATH = {
@@ -47,8 +47,10 @@ def go_on(now: Progress, queue: tuple[Write, ...], now_s: float) -> Step:
         # The mode is enabled behind the first setpoint, and only if that is still allowed.
         if not now.entered and now.is_within(now.written_w):
             return go_on(replace(now, entered=True), now.job.after, now_s)
-    if now.job.power_w is not None and (not now.entered or now.written_w != now.target_w):
-        return step(now, now_s)
+    if now.job.power_w is not None:
+        now = scheduled(now)
+        if not now.entered or now.written_w != now.target_w or is_beyond(now):
+            return step(now, now_s)
     longest_s = max((write.verify_s for write in now.made.values()), default=0.0)
     due_at = now_s + longest_s
     return replace(now, phase=JobPhase.ECHO, due_at=due_at, unread_until=math.inf), ()
@@ -57,10 +59,10 @@ def go_on(now: Progress, queue: tuple[Write, ...], now_s: float) -> Step:
 def step(now: Progress, now_s: float) -> Step:
     """Write the next setpoint, or wait until it may be written."""
     try:
-        gap_s = max(STEP_S, *(write.gap_s for write in _writes(now, 0.0)))
-        if now_s < now.written_at + gap_s:
+        gap_s, beyond = max(STEP_S, *(one.gap_s for one in _writes(now, 0.0))), is_beyond(now)
+        if now_s < now.written_at + gap_s and not beyond:
             return replace(now, phase=JobPhase.STEPPING, due_at=now.written_at + gap_s), ()
-        wanted_w = _next_w(now, gap_s)
+        wanted_w = now.ceiling.clamp(now.written_w) if beyond else _next_w(now, gap_s)
         writes = _writes(now, wanted_w)
     except PlanError as error:
         return failed(now, f"unsupported: {error}", doubt=now.written_w != 0)
@@ -68,7 +70,7 @@ def step(now: Progress, now_s: float) -> Step:
 
 
 def _writes(now: Progress, power_w: float) -> tuple[Write, ...]:
-    return power_writes(now.job.points_map, power_w, now.job.base, carries_w=now.written_w)
+    return power_writes(now.job.points_map, power_w, now.of, carries_w=now.written_w)
 
 
 def _next_w(now: Progress, gap_s: float) -> float:
@@ -89,7 +91,9 @@ def _send(now: Progress, now_s: float) -> Step:
         due_at=now_s + OUTCOME_S,
         written_at=now.written_at if now.sending_w is None else now_s,
     )
-    order = SendControl(sent.token, write.control, write.sbo or sent.retried, sent.sending_w)
+    anew = sent.sending_w is not None and sent.sending_w == sent.written_w
+    sbo = write.sbo or sent.retried
+    order = SendControl(sent.token, write.control, sbo, sent.sending_w, anew=anew)
     return sent, (order,)
 
 

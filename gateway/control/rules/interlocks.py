@@ -10,19 +10,19 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from gateway.control.rules.limits import SocWindow, trusted
+from gateway.control.rules.least import permits
+from gateway.control.rules.limits import trusted
 from gateway.measured import Quality
 from gateway.points.roles import BINARY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from gateway.control.rules.limits import Read
+    from gateway.control.rules.limits import Read, SocWindow, Span
     from gateway.measured import Measured
     from gateway.points.pointmap import PointsMap
 
 MIN_DISK_FREE_PCT = 5.0
-OURS = "remote"  # name in a map's enum of the authority that we have
 # IEEE 1815 internal indications, as gateway.field.dnp3.iin names them.
 IIN_LOCAL, IIN_TROUBLE, IIN_CORRUPT = "LOCAL_CONTROL", "DEVICE_TROUBLE", "CONFIG_CORRUPT"
 
@@ -44,6 +44,7 @@ class Interlock(StrEnum):
     CONFIG_CORRUPT = "CONFIG_CORRUPT"  # IIN2.5
     DISK = "DISK"
     SOC = "SOC"
+    BASE = "BASE"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +66,8 @@ class Facts:
     disk_free_pct: float
     faults: tuple[str, ...]  # codes of active faults that are bits of a word
     points_map: PointsMap
-    read: Read  # latest value of a row with staleness applied, None if never received
+    read: Read  # of what a row may say now the least, with staleness applied; None if never read
+    soc: Span | None  # state of charge that may be, %; None: not known
     window: SocWindow  # with its hysteresis so far
 
 
@@ -92,14 +94,26 @@ def _blocks(facts: Facts, power_w: float) -> Iterator[Block]:
         free = f"{facts.disk_free_pct:.1f} % of the disk is free"
         text = f"{free}: must be above {MIN_DISK_FREE_PCT:g} %"
         yield Block(Interlock.DISK, text)
-    row = facts.points_map.row("soc")
-    soc_pct = trusted(facts.read(row)) if row is not None else None
-    if refusal := facts.window.refusal(power_w, soc_pct):
+    if refusal := facts.window.refusal(power_w, facts.soc):
         yield Block(Interlock.SOC, refusal)
+    yield from _base(facts, power_w)
+
+
+def _base(facts: Facts, power_w: float) -> Iterator[Block]:
+    """What percent are of must be known, and more than 0 in the direction of the power."""
+    for role, way in (("max_charge", -1.0), ("max_discharge", 1.0)):
+        row = facts.points_map.row(role)
+        if row is None or row.point not in facts.points_map.base_points:
+            continue
+        measured = facts.read(row)
+        base_w = trusted(measured)
+        if base_w is None or (base_w <= 0 and power_w * way > 0):
+            text = f"{row.name} ({row.point}) {_says(measured)}: percent of power are of it"
+            yield Block(Interlock.BASE, text)
 
 
 def _critical(facts: Facts) -> Iterator[Block]:
-    for point in sorted(facts.points_map.critical_points):
+    for point in sorted(facts.points_map.critical_points - facts.points_map.base_points):
         row = facts.points_map.by_point[point]
         measured = facts.read(row)
         if _is_trusted(measured):
@@ -118,23 +132,23 @@ def _authority(facts: Facts) -> Iterator[Block]:
     if authority is not None:
         measured = facts.read(authority)
         value = measured.value if measured is not None and _is_trusted(measured) else None
-        if value is not True and value != OURS:
+        if not permits("control_authority", value):
             yield Block(Interlock.AUTHORITY, f"{authority.name} ({authority.point}) is not ours")
     if local is None and authority is None:
         yield Block(Interlock.AUTHORITY, "the points map does not say who has the authority")
 
 
 _UNSAFE = {
-    "lockout": (Interlock.LOCKOUT, False),
-    "estop_status": (Interlock.ESTOP, False),
-    "breaker": (Interlock.BREAKER, True),
+    "lockout": Interlock.LOCKOUT,
+    "estop_status": Interlock.ESTOP,
+    "breaker": Interlock.BREAKER,
 }
 
 
 def _unsafe(facts: Facts) -> Iterator[Block]:
-    for role, (interlock, wanted) in _UNSAFE.items():
+    for role, interlock in _UNSAFE.items():
         row = facts.points_map.row(role)
-        if row is not None and _is(facts.read(row)) is not wanted:
+        if row is not None and not permits(role, _is(facts.read(row))):
             yield Block(interlock, f"{row.name} ({row.point}) {_says(facts.read(row))}")
     for row in facts.points_map.by_role.get("fault", ()):
         measured = facts.read(row)

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
     Read = Callable[[MapPoint], Measured | None]
 
+Span = tuple[float, float]  # the least and the most that a number may be now
+
 HYSTERESIS_PCT = 1.0  # of state of charge, on the way back into the window
 RATE_SPAN_S = 300.0
 RATE_MOST = 150  # in that span; no site may set more
@@ -40,6 +42,8 @@ class SiteLimits:
     max_soc_pct: float
     ramp_w_per_s: float  # > 0
     max_dispatch_s: float  # 1..86400
+    modes: tuple[str, ...] = ()  # that may be commanded
+    reserve_pct: tuple[float, float] | None = None  # from, to; None: none may be commanded
 
     def contract_w(self, power_w: float) -> float:
         """Largest magnitude that may be asked for in the direction of ``power_w``."""
@@ -58,6 +62,8 @@ def site_limits(asset: AssetSettings, safety: SafetySettings) -> SiteLimits:
         max_soc_pct=limits.max_soc_pct,
         ramp_w_per_s=limits.ramp_w_per_s,
         max_dispatch_s=safety.watchdog.max_dispatch_s,
+        modes=limits.modes,
+        reserve_pct=limits.reserve_pct,
     )
 
 
@@ -162,16 +168,17 @@ class SocWindow:
     empty: bool = False  # reached the lower end and has not come back by 1 %
     full: bool = False
 
-    def handle(self, soc_pct: float) -> SocWindow:
-        """Take the latest state of charge (%); returns the next state."""
-        if math.isnan(soc_pct):
+    def handle(self, soc: Span) -> SocWindow:
+        """Take what the state of charge (%) may be; returns the next state."""
+        least, most = soc
+        if math.isnan(least) or math.isnan(most):
             return self
         low = self.min_pct + (HYSTERESIS_PCT if self.empty else 0.0)
         high = self.max_pct - (HYSTERESIS_PCT if self.full else 0.0)
         return replace(
             self,
-            empty=soc_pct < low or soc_pct <= self.min_pct,
-            full=soc_pct > high or soc_pct >= self.max_pct,
+            empty=least < low or least <= self.min_pct,
+            full=most > high or most >= self.max_pct,
         )
 
     def narrowed(self, min_pct: float | None, max_pct: float | None) -> SocWindow:
@@ -182,17 +189,17 @@ class SocWindow:
             max_pct=min(self.max_pct, self.max_pct if max_pct is None else max_pct),
         )
 
-    def refusal(self, power_w: float, soc_pct: float | None) -> str:
+    def refusal(self, power_w: float, soc: Span | None) -> str:
         """Why power may not flow in the direction of ``power_w``; "" if it may."""
         if power_w == 0:
             return ""
-        if soc_pct is None or math.isnan(soc_pct):
+        if soc is None or math.isnan(sum(soc)):
             return "state of charge is unknown"
-        now = self.handle(soc_pct)
+        now = self.handle(soc)
         if power_w > 0 and now.empty:
-            return f"state of charge {soc_pct:g} %: discharging ends at {self.min_pct:g} %"
+            return f"state of charge {soc[0]:g} %: discharging ends at {self.min_pct:g} %"
         if power_w < 0 and now.full:
-            return f"state of charge {soc_pct:g} %: charging ends at {self.max_pct:g} %"
+            return f"state of charge {soc[1]:g} %: charging ends at {self.max_pct:g} %"
         return ""
 
 

@@ -1,4 +1,8 @@
-"""What the percent of a power command are of, and how much power a map can say at all. Pure."""
+"""What the percent of a power command are of, and how much power a map can say at all. Pure.
+
+Where a point says it, it may move. What is written is of the largest base that may be the one of
+now, or was within the last seconds; what is permitted, of the smallest.
+"""
 
 from __future__ import annotations
 
@@ -6,14 +10,17 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from gateway.control.rules.limits import Ceiling, trusted
+from gateway.control.rules.limits import Ceiling
 
 if TYPE_CHECKING:
-    from gateway.control.rules.limits import Read
+    from collections.abc import Callable
+
+    from gateway.control.rules.limits import Span
     from gateway.points.mappoint import MapPoint
     from gateway.points.pointmap import PointsMap
 
 FULL_PCT = 100.0
+BASE_S = 10.0  # so long the largest base counts: two critical polls
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,35 +35,59 @@ class Base:
         return self.charge_w if power_w < 0 else self.discharge_w
 
 
-def base(
+@dataclass(frozen=True, slots=True)
+class RecentBase:
+    """The bases of the last seconds: one that flaps moves no setpoint up, and down only once."""
+
+    samples: tuple[tuple[float, Base], ...] = ()  # (monotonic s, from then on), oldest first
+
+    def note(self, at: float, found: Base) -> RecentBase:
+        """Take the base that counts from ``at`` (monotonic s) on."""
+        old = sum(1 for since, _ in self.samples[1:] if since <= at - BASE_S)
+        kept = self.samples[old:]
+        return RecentBase(kept if kept and kept[-1][1] == found else (*kept, (at, found)))
+
+    def largest(self) -> Base:
+        """The largest of them, side by side; None where the newest is not known."""
+        newest = self.samples[-1][1] if self.samples else Base(None, None)
+        return Base(
+            self._most(newest.charge_w, [one.charge_w for _, one in self.samples]),
+            self._most(newest.discharge_w, [one.discharge_w for _, one in self.samples]),
+        )
+
+    def _most(self, newest_w: float | None, all_w: list[float | None]) -> float | None:
+        return None if newest_w is None else max(one_w for one_w in all_w if one_w is not None)
+
+
+def bases(
     points_map: PointsMap,
-    read: Read,
+    read: Callable[[MapPoint], Span | None],
     *,
     nameplate_w: float,
     max_charge_w: float,
     max_discharge_w: float,
-) -> Base:
-    """What percent are of, by the map's ``power_base``.
+) -> tuple[Base, Base]:
+    """What percent are of at least, and at most, by the map's ``power_base``.
 
     Args:
         points_map: its max_charge and max_discharge points are ``max_power``, where it has them.
-        read: latest value of a row with staleness applied, None if never received.
+        read: what a row may say now; None where that is not known.
         nameplate_w: of the site.
         max_charge_w: of the site; ``max_power`` where the map has no point for it.
         max_discharge_w: likewise.
     """
     control = points_map.control
     found = control.power_base if control is not None else None
-    if isinstance(found, int | float):
-        return Base(float(found), float(found))
     if found != "max_power":
-        return Base(nameplate_w, nameplate_w)
+        fixed_w = float(found) if isinstance(found, int | float) else nameplate_w
+        return (Base(fixed_w, fixed_w),) * 2
     sides = []
     for role, site_w in (("max_charge", max_charge_w), ("max_discharge", max_discharge_w)):
         row = points_map.row(role)
-        side_w = site_w if row is None else trusted(read(row))
-        sides.append(side_w if side_w is not None and side_w > 0 else None)
-    return Base(sides[0], sides[1])
+        span = (site_w, site_w) if row is None else read(row)
+        sides.append(span if span is not None and span[0] > 0 else (None, None))
+    charge, discharge = sides
+    return Base(charge[0], discharge[0]), Base(charge[1], discharge[1])
 
 
 def writable(points_map: PointsMap, of: Base) -> Ceiling:

@@ -9,6 +9,7 @@ import math
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from gateway.control.phases import Phase
 from gateway.control.watchdog import force
 from gateway.control.watchdog.effects import (
     IssueChallenge,
@@ -21,7 +22,6 @@ from gateway.control.watchdog.effects import (
     WriteStop,
 )
 from gateway.control.watchdog.state import LOSABLE, POWERED
-from gateway.control.watchdog.words import Phase
 
 if TYPE_CHECKING:
     from gateway.control.watchdog.moves import Effects
@@ -93,7 +93,9 @@ def _idle(state: WatchdogState, at: float, effects: Effects) -> WatchdogState:
     effects.append(WriteIdle(token))
     terms = state.terms
     demand = replace(
-        demand, write_at=at + terms.idle_repeat_s, busy_until=at + 2 * terms.response_s
+        demand,
+        write_at=at + terms.idle_repeat_s,
+        busy_until=at + force.LONGEST_ZERO * terms.response_s,
     )
     return replace(state, demand=demand, token=token)
 

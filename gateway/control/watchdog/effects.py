@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from gateway.control.watchdog.words import Cause, Phase
+    from gateway.control.phases import Phase
+    from gateway.control.watchdog.words import Cause
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,10 +6,11 @@ import math
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from gateway.control.phases import Phase
 from gateway.control.watchdog import force, moves
 from gateway.control.watchdog.effects import KeepGroup, KeepPhase, ReadEcho, StopUnknown
 from gateway.control.watchdog.state import LASTING, LOSABLE, OWING, RESTING
-from gateway.control.watchdog.words import Cause, Phase, WriteKind, WriteResult
+from gateway.control.watchdog.words import Cause, WriteKind, WriteResult
 
 if TYPE_CHECKING:
     from gateway.control.watchdog.events import EchoRead, WriteDone
@@ -159,13 +160,17 @@ def written(state: WatchdogState, event: WriteDone, at: float, effects: Effects)
 def _zeroed(
     state: WatchdogState, demand: Demand, event: WriteDone, at: float, effects: Effects
 ) -> WatchdogState:
-    demand, result = replace(demand, busy_until=-math.inf), event.result
+    # A zero may take longer than its repetition: reads, and the one that verifies it, go between.
+    result, terms = event.result, state.terms
+    demand = replace(demand, busy_until=-math.inf)
     if result is WriteResult.ACCEPTED:
         effects.append(ReadEcho())
         # The read right behind it may have begun before this was told.
         accepted_at = at if event.at_s is None else event.at_s
-        return replace(state, silent=False, demand=replace(demand, accepted_at=accepted_at))
-    write_at = demand.write_at if demand.retried else at
+        again_at = max(demand.write_at, at + terms.idle_repeat_s)
+        demand = replace(demand, accepted_at=accepted_at, write_at=again_at)
+        return replace(state, silent=False, demand=demand)
+    write_at = max(demand.write_at, at + terms.idle_pause_s) if demand.retried else at
     state = replace(state, demand=replace(demand, write_at=write_at, retried=True))
     return force.refused(state, effects) if result is WriteResult.REFUSED else state
 

@@ -10,6 +10,7 @@ import math
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from gateway.control.phases import Phase
 from gateway.control.watchdog import moves
 from gateway.control.watchdog.effects import (
     ForgetForce,
@@ -21,7 +22,7 @@ from gateway.control.watchdog.effects import (
     WriteIdle,
 )
 from gateway.control.watchdog.state import LASTING, Settling
-from gateway.control.watchdog.words import Cause, HeartbeatForm, Phase
+from gateway.control.watchdog.words import Cause, HeartbeatForm
 
 if TYPE_CHECKING:
     from gateway.control.watchdog.events import ForceBegun, PowerRead
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
     from gateway.control.watchdog.state import WatchdogState
 
 GROUPING = frozenset({Phase.IDLING, Phase.ESTOP})
+# In response timeouts: a read that is dropped for it and the new connection, two points of power
+# and a mode, each selected first. A zero behind one that is under way would go before its read.
+LONGEST_ZERO = 8
 
 
 def begun(state: WatchdogState, event: ForceBegun) -> WatchdogState:
@@ -174,7 +178,7 @@ def group(state: WatchdogState, at: float, effects: Effects) -> WatchdogState:
     token, terms = state.token + 1, state.terms
     effects.append(WriteIdle(token, beat=value))
     demand = replace(
-        demand, write_at=at + terms.idle_repeat_s, busy_until=at + 3 * terms.response_s
+        demand, write_at=at + terms.idle_repeat_s, busy_until=at + LONGEST_ZERO * terms.response_s
     )
     return replace(state, demand=demand, token=token, beat=value, beat_at=at + terms.heartbeat_s)
 

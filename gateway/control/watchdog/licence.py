@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from gateway.control.watchdog.words import Cause, Phase, WriteKind
+from gateway.control.phases import Phase
+from gateway.control.watchdog.words import Cause, WriteKind
 
 if TYPE_CHECKING:
     from gateway.control.watchdog.state import WatchdogState

@@ -42,6 +42,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from gateway.control.phases import Phase
 from gateway.control.watchdog import due, field_events, force, moves, orders
 from gateway.control.watchdog.events import (
     ArmOrdered,
@@ -80,7 +81,7 @@ from gateway.control.watchdog.events import (
 )
 from gateway.control.watchdog.lease import Lease
 from gateway.control.watchdog.state import LOSABLE, OWING, POWERED, RESTING, Held, WatchdogState
-from gateway.control.watchdog.words import Cause, Phase, Terms
+from gateway.control.watchdog.words import Cause, Terms
 
 if TYPE_CHECKING:
     from gateway.clock import Now

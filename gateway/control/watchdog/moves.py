@@ -6,9 +6,10 @@ import math
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from gateway.control.phases import Phase
 from gateway.control.watchdog.effects import Abort, Effect, KeepPhase, PhaseChanged
 from gateway.control.watchdog.state import LASTING, Demand
-from gateway.control.watchdog.words import Cause, Phase
+from gateway.control.watchdog.words import Cause
 
 if TYPE_CHECKING:
     from gateway.control.watchdog.state import WatchdogState

@@ -6,10 +6,11 @@ import math
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from gateway.control.phases import NO_STOP, Phase
 from gateway.control.watchdog import force, moves
 from gateway.control.watchdog.effects import Abort, Carried, KeepPhase, Refuse, WriteSetpoint
 from gateway.control.watchdog.state import LASTING, ActiveDispatch
-from gateway.control.watchdog.words import Cause, Phase
+from gateway.control.watchdog.words import Cause
 
 if TYPE_CHECKING:
     from gateway.control.watchdog.events import DispatchAccepted, SetpointWanted
@@ -154,8 +155,7 @@ def _write(state: WatchdogState, setpoint_w: float, effects: Effects) -> Watchdo
 def estop(state: WatchdogState, command_id: str, at: float, effects: Effects) -> WatchdogState:
     """Stop, and stay stopped; needs neither lease nor arming, but control."""
     if state.phase is Phase.MONITOR and not state.in_force:
-        text = "control is off and nothing is in force: use the hard-wired stop"
-        effects.append(Refuse(command_id, Cause.STATE, text))
+        effects.append(Refuse(command_id, Cause.STATE, NO_STOP))
         return state
     effects.append(Carried(command_id, warning=LOCAL_STOP if state.local else ""))
     if state.phase is Phase.ESTOP:

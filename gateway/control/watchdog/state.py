@@ -6,7 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from gateway.control.watchdog.words import Cause, HeartbeatForm, Phase, Terms
+from gateway.control.phases import Phase
+from gateway.control.watchdog.words import Cause, HeartbeatForm, Terms
 
 if TYPE_CHECKING:
     from gateway.control.watchdog.lease import Lease

@@ -1,4 +1,4 @@
-"""Phases, causes, kinds of writes, and what the watchdog is held to. Words only.
+"""Causes, kinds of writes, and what the watchdog is held to. Words only.
 
 Times named ``_at`` or ``_at_s`` are monotonic seconds (CLOCK_BOOTTIME). No wall-clock time is
 among them: a jump of it cannot move a lease or a duration.
@@ -9,21 +9,6 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from enum import Enum, StrEnum, auto
-
-
-class Phase(Enum):
-    """Where the watchdog stands, and what is true there."""
-
-    MONITOR = auto()  # control is off, no zero is owed; no output is written, not even idle
-    STARTUP = auto()  # control is on, or zero is owed; no session yet: what is in force?
-    IDLING = auto()  # zero was demanded and is not verified: assume that power flows
-    IDLE = auto()  # a zero of ours was accepted and the echo reads zero; nobody may dispatch
-    ARMED = auto()  # as IDLE, and lease and interlocks hold: a dispatch may begin
-    ACTIVE = auto()  # a dispatch is in force, and lease and interlocks hold
-    BLIND = auto()  # the session is lost; only the RTAC's own timers can act
-    LOCAL = auto()  # the site has the authority; we may write nothing but the heartbeat
-    LATCHED = auto()  # zero could not be verified; the RTAC's dead-man is let trip
-    ESTOP = auto()  # stop was ordered; only an operator on the box leads out
 
 
 class Cause(StrEnum):
@@ -110,6 +95,7 @@ class Terms:
     arm_after_s: float = 30.0  # of unbroken lease
     blind_after_s: float = 10.0
     idle_repeat_s: float = 2.0
+    idle_pause_s: float = 0.5  # behind a zero that was answered: reads have their turn
     stop_repeat_s: float = 30.0  # of a stop that did not operate for V
     astray_s: float = 3.0
     silence_s: float = 5.0  # beyond W: how long a dead-man may take

@@ -63,8 +63,12 @@ def lose(state: SessionState, now: Instant, orders: list[Order], cause: str) -> 
     )
 
 
-def drop(state: SessionState, now: Instant, orders: list[Order], cause: str) -> SessionState:
+def drop(
+    state: SessionState, now: Instant, orders: list[Order], cause: str, *, waited: bool
+) -> SessionState:
     """Drop the connection for a zero's sake, and make it again at once.
+
+    Only a drop for a zero that ``waited`` counts: power that must not leave is stopped each time.
 
     The core is not told that the session is down: it goes on as it was, and hears of it only if
     the new connection is not made.
@@ -81,8 +85,8 @@ def drop(state: SessionState, now: Instant, orders: list[Order], cause: str) -> 
         attributes=again.get(state.attributes, state.attributes),
         counting=uncounted.get(state.counting, state.counting),
         dropped=True,
-        drops=(*state.drops, now.s),
-        demand_drops=state.demand_drops + 1,
+        drops=(*state.drops, now.s) if waited else state.drops,
+        demand_drops=state.demand_drops + waited,
         dropped_s=now.s,
         # The startup poll reads the rest.
         wanted=frozenset({"critical"} if critical else ()),
@@ -91,8 +95,8 @@ def drop(state: SessionState, now: Instant, orders: list[Order], cause: str) -> 
 
 def renew(state: SessionState, now: Instant, orders: list[Order]) -> SessionState:
     """Drop the connection to see how long a new one takes: none of the drops that zero may have."""
-    fresh = drop(state, now, orders, "commissioning measures how long a new connection takes")
-    return replace(fresh, drops=state.drops, demand_drops=state.demand_drops)
+    cause = "commissioning measures how long a new connection takes"
+    return drop(state, now, orders, cause, waited=False)
 
 
 def used(state: SessionState, now: Instant, orders: list[Order]) -> SessionState:

@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+LOCAL = "not sent: the site has the authority"
 ZERO_DEMANDED = "not sent: zero is demanded"
+LESS_POWER = "not sent: less power goes before it"
 
 
 class Licence(NamedTuple):
@@ -31,6 +33,7 @@ class Licence(NamedTuple):
 
     now: Callable[[], Now]
     demanded: Callable[[], bool]  # zero is owed to the battery
+    local: Callable[[], bool]  # the site has the authority
 
 
 class Operation:
@@ -89,17 +92,19 @@ class Operation:
         """
         if self.purpose is not Purpose.POWER or self.over or (self.started and not self._sbo):
             return math.inf
-        if self._licence.demanded():
+        if self._licence.demanded() or self._licence.local():
             return -math.inf
         return math.inf if self.started and heard else self.by
 
     def judge(self) -> None:
-        """Find it faulty where it waited too long, or moves power while zero is demanded."""
+        """Find it faulty where it waited too long, or may not leave any more."""
         late_s = self._licence.now().mono_s - self.by
         if self._fault:
             return
         if late_s > 0:
             self._fault = f"not sent: {late_s:.1f} s too late"
+        elif self.purpose is not Purpose.BEAT and self._licence.local():
+            self._fault = LOCAL
         elif self.purpose is Purpose.POWER and self._licence.demanded():
             self._fault = ZERO_DEMANDED
 

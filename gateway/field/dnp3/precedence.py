@@ -31,8 +31,9 @@ def press(
     """Drop the connection where power must not leave over it, or zero cannot."""
     if now.s >= now.stop_s:
         demanded = math.isinf(now.stop_s)
-        why = "zero is demanded" if demanded else "its time is over"
-        return connection.drop(state, now, orders, f"power was being written, and {why}")
+        why = "it may not leave any more" if demanded else "its time is over"
+        cause = f"power was being written, and {why}"
+        return connection.drop(state, now, orders, cause, waited=False)
     if math.isinf(now.urgent_s) and state.held:
         orders.append(w.TellHeld(""))
         return replace(state, held=False)
@@ -40,7 +41,7 @@ def press(
         return state
     waited = f"zero waited {plan.response_timeout_s:g} s behind another request"
     if now.s >= _free_at(state):
-        return connection.drop(state, now, orders, waited)
+        return connection.drop(state, now, orders, waited, waited=True)
     if state.held:
         return state
     many = f"{waited}, and the connection was dropped for it {len(state.drops)} times"

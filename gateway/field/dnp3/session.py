@@ -19,7 +19,7 @@ from gateway.field.dnp3 import headers, reads, supervise
 from gateway.field.dnp3 import words as w
 from gateway.field.dnp3.fragments import SKEW_MS, AttributeHandler, FragmentHandler
 from gateway.field.dnp3.iin import EVENTS_WAIT, names, refusal
-from gateway.field.dnp3.operation import ZERO_DEMANDED, Licence, Operation
+from gateway.field.dnp3.operation import LESS_POWER, LOCAL, ZERO_DEMANDED, Licence, Operation
 from gateway.field.dnp3.stack import EndedTask, Stack
 from gateway.field.dnp3.time_sync import TimeSync
 from gateway.field.dnp3.waiting import WaitingOperations
@@ -95,7 +95,9 @@ class Dnp3Session:
         self._operations = WaitingOperations()
         self._operation: Operation | None = None  # the last one that was handed to opendnp3
         self._demanded = False  # zero is owed to the battery; written by whoever publishes it
-        self._licence = Licence(now, lambda: self._demanded)
+        self._local = False  # the site has the authority; as that
+        self._licence = Licence(now, lambda: self._demanded, lambda: self._local)
+        self._giving = False  # a heartbeat that waits gives way
         self._stack: Stack | None = None
         self._stacks = 0
         self._range = 0  # of the critical points' requests, the one that goes next
@@ -173,6 +175,16 @@ class Dnp3Session:
         """Drop the connection and make it again, unless zero is owed: ``ConnectionRemade``."""
         self._tell(None, w.RenewAsked())
 
+    def hands_off(self, *, on: bool) -> None:
+        """The site has the authority, or no more; holds from this instant on."""
+        self._local = on
+        self._tell(None, w.OperateAsked())
+
+    def give_way(self) -> None:
+        """A heartbeat that waits for its turn is not sent: less power goes before it."""
+        self._giving = True
+        self._tell(None, w.OperateAsked())
+
     def close(self, *, within_s: float) -> None:
         """Disconnect for good; return when done or after ``within_s`` seconds."""
         if not self._started:
@@ -211,14 +223,21 @@ class Dnp3Session:
             # that are ordered later wait for their turn.
             news = isinstance(event, w.ZeroDemanded)
             gone = (Purpose.POWER, Purpose.BEAT) if news else (Purpose.POWER,)
-            for operation in self._operations.take(lambda one: one.purpose in gone):
-                outcome = Outcome(OutcomeKind.FAILED, (), ZERO_DEMANDED)
-                operation.finish(outcome, self._engine)
+            self._take_back(lambda one: one.purpose in gone, ZERO_DEMANDED)
+        if self._local:
+            self._take_back(lambda one: one.purpose is not Purpose.BEAT, LOCAL)
+        if self._giving:
+            self._giving = False
+            self._take_back(lambda one: one.purpose is Purpose.BEAT and not one.first, LESS_POWER)
         self._state, orders = supervise.handle(self._state, event, self._instant(), self._plan)
         for order in orders:
             self._carry_out(order)
         if isinstance(event, w.Stopped):
             self._closed.set()
+
+    def _take_back(self, which: Callable[[Operation], bool], why: str) -> None:
+        for operation in self._operations.take(which):
+            operation.finish(Outcome(OutcomeKind.FAILED, (), why), self._engine)
 
     def _instant(self) -> w.Instant:
         operation = self._operation

@@ -308,7 +308,7 @@ class SessionState:
     wanted: frozenset[str] = frozenset()
     told: bool = False  # the core believes that the session is up
     dropped: bool = False  # CONNECTING: again and at once, so that zero and stop wait for it
-    drops: tuple[float, ...] = ()  # when the connection was dropped on purpose, of late
+    drops: tuple[float, ...] = ()  # when the connection was dropped for a zero that waited, of late
     demand_drops: int = 0  # of them, since zero was demanded
     dropped_s: float | None = None  # when it was dropped last; None: it was used since
     demanded: bool = False  # zero is owed

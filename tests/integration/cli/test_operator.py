@@ -45,7 +45,13 @@ SHOWN = {
         "zeroNeedsBeat": None,
         "idleW": -20.0,
     },
-    "limits": {"maxChargeW": 1_500_000, "minSocPct": 10, "rampWPerS": 100_000},
+    "limits": {
+        "maxChargeW": 1_500_000,
+        "minSocPct": 10,
+        "rampWPerS": 100_000,
+        "modes": ["enable", "peak"],
+        "reserveMinPct": None,
+    },
     "watchdog": {"leaseS": 30, "rtacDeadmanS": 15, "idleVerifyS": 30},
 }
 PENDING = {
@@ -316,6 +322,8 @@ def test_acknowledging_shows_everything_and_asks_for_yes(
     shown = capsys.readouterr().out
     for text in ("1,500,000 W", "100,000 W/s", "lease L", "dual", "C 79.25 s", DIGEST, "Type yes"):
         assert text in shown
+    assert "modes that may be ordered enable, peak\n" in shown
+    assert "reserve" not in shown, "none may be ordered"
     act = {"asset": "bess-1", "act": "acknowledge", "digest": DIGEST}
     assert desk.asked[-1] == ("commission acknowledge", act)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING
 
 import pytest
@@ -171,10 +172,15 @@ def test_a_stop_that_comes_while_a_reload_hangs_idles_the_battery_and_ends_the_g
 
 def test_another_map_must_be_tested_anew(site: ControlSite) -> None:
     site.until_phase({"IDLE", "MONITOR"})
+    path = site.daemon.site.with_name("safety.toml")
+    good = path.read_text()
     site.daemon.configure(site.assets(map="an2018-storage@1.0.0"))
+    reloaded(site, "[limits] modes names 'enable': must be mode_enable_cmd, mode_enabled")
+    site.rewrite_safety(lambda text: re.sub(r"modes = .*\n|reserve_.*\n", "", text))
     reloaded(site, "settings reloaded")
     site.until_control(lambda found: "SIGN_TEST_MISSING" in found["reasons"], "untested")
     site.daemon.configure(site.assets())
+    path.write_text(good)
     reloaded(site, "settings reloaded")
     site.until_control(lambda found: found["reasons"] == [], "on again")
 

@@ -174,9 +174,9 @@ def test_a_mode_is_enabled_by_select_and_operate_and_verified_by_its_feedback(
     ]
 
 
-def test_an_unknown_mode_is_refused(site: ControlSite) -> None:
+def test_a_mode_that_the_site_does_not_list_is_rejected(site: ControlSite) -> None:
     began = now().mono_s
-    assert site.told(site.send("mode", name="frenzy"), {"rejected"}).reason == "UNSUPPORTED"
+    assert site.told(site.send("mode", name="frenzy"), {"rejected"}).reason == "LIMIT"
     assert site.writes(after=began) == []
 
 

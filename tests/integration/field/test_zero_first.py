@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import queue
 import struct
+import time
 from typing import TYPE_CHECKING
 
 import pytest
 
 from gateway import clock
-from gateway.events import ConnectionDropped, OutputHeld, SessionDown, SessionUp
+from gateway.events import ConnectionDropped, OutputHeld, PollDone, SessionDown, SessionUp
 from gateway.ports import Control, Outcome, OutcomeKind, Purpose, Stage
 from tests.fixtures.field import DEADLINE_S, Recorder
 from tests.fixtures.raw_rtac import Asked, Function, RawRtac
@@ -93,6 +94,21 @@ def test_power_whose_select_is_not_answered_never_operates_after_zero_is_demande
     core.wait(ConnectionDropped)
 
 
+def test_power_whose_select_is_not_answered_never_operates_once_the_site_has_the_authority(
+    rtac: RawRtac, session_to: Sessions, core: Recorder
+) -> None:
+    session = session_to(rtac.port, response_timeout_s=5, **QUIET)
+    core.wait(SessionUp)
+    rtac.mute = {Function.SELECT}
+    power = order(session, POWER_W, Purpose.POWER, sbo=True)
+    rtac.wait(writes(300_000))
+    session.hands_off(on=True)
+    assert power.next().stage is Stage.SELECT
+    core.wait(ConnectionDropped)
+    functions = [one.function for one in rtac.asked if writes(300_000)(one)]
+    assert functions == [Function.SELECT]
+
+
 def test_power_that_waits_behind_a_read_does_not_leave_after_zero_is_demanded(
     rtac: RawRtac, session_to: Sessions, core: Recorder
 ) -> None:
@@ -106,12 +122,73 @@ def test_power_that_waits_behind_a_read_does_not_leave_after_zero_is_demanded(
     assert power.next() == Outcome(OutcomeKind.FAILED, (), "not sent: zero is demanded")
     later = order(session, POWER_W, Purpose.POWER)
     assert later.next().kind is OutcomeKind.FAILED
+    time.sleep(0.5)  # the read is half over: it ends well before the zero has waited too long
     zero = order(session, ZERO, Purpose.ZERO)
     assert zero.next().kind is OutcomeKind.SUCCESS  # behind the read's response timeout
     session.demand(on=False)
     assert order(session, POWER_W, Purpose.POWER).next().kind is OutcomeKind.SUCCESS
     assert len([one for one in rtac.asked if writes(300_000)(one)]) == 1
     assert {one.connection for one in rtac.asked} == {1}
+
+
+def test_a_stop_that_waits_behind_a_read_does_not_leave_once_the_site_has_the_authority(
+    rtac: RawRtac, session_to: Sessions, core: Recorder
+) -> None:
+    session = session_to(rtac.port, response_timeout_s=1, **QUIET)
+    core.wait(SessionUp)
+    rtac.mute = {Function.READ}
+    session.poll("integrity")
+    rtac.wait(lambda one: one.function == Function.READ and reads_everything(one.objects), after=3)
+    waiting = [
+        order(session, Control("AO3", 7), purpose) for purpose in (Purpose.ZERO, Purpose.POWER)
+    ]
+    beat = order(session, BEAT, Purpose.BEAT)
+    session.hands_off(on=True)
+    for one in waiting:
+        assert one.next() == Outcome(OutcomeKind.FAILED, (), "not sent: the site has the authority")
+    later = order(session, ZERO, Purpose.ZERO)
+    assert later.next().kind is OutcomeKind.FAILED
+    ended = [one for one in core.all(PollDone) if one.kind == "integrity" and not one.ok]
+    assert ended == [], "the read is still under way"
+    assert beat.next().kind is OutcomeKind.SUCCESS, "the heartbeat goes on"
+    session.hands_off(on=False)
+    assert order(session, ZERO, Purpose.ZERO).next().kind is OutcomeKind.SUCCESS
+    assert [one for one in rtac.asked if writes(0)(one)][1:] == []
+    assert {one.connection for one in rtac.asked} == {1}
+
+
+def test_a_request_of_two_controls_ends_where_the_site_takes_the_authority_between_them(
+    rtac: RawRtac, session_to: Sessions, core: Recorder
+) -> None:
+    session = session_to(rtac.port, response_timeout_s=5, **QUIET)
+    core.wait(SessionUp)
+    rtac.delay_s = {Function.DIRECT_OPERATE: 0.5}
+    both, answers = [Control("AO3", 0), Control("AO4", 1)], Answers()
+    session.operate(both, sbo=False, done=answers.put.put, purpose=Purpose.ZERO)
+    rtac.wait(writes(0))
+    session.hands_off(on=True)
+    ended = answers.next()
+    assert (ended.kind, ended.cause) == (
+        OutcomeKind.FAILED,
+        "not sent: the site has the authority",
+    )
+    assert not [one for one in rtac.asked if writes(1)(one)]
+
+
+def test_a_heartbeat_that_waits_behind_a_read_gives_way_and_less_power_is_next(
+    rtac: RawRtac, session_to: Sessions, core: Recorder
+) -> None:
+    session = session_to(rtac.port, response_timeout_s=1, **QUIET)
+    core.wait(SessionUp)
+    rtac.mute = {Function.READ}
+    session.poll("integrity")
+    rtac.wait(lambda one: one.function == Function.READ and reads_everything(one.objects), after=3)
+    beat = order(session, BEAT, Purpose.BEAT)
+    session.give_way()
+    assert beat.next() == Outcome(OutcomeKind.FAILED, (), "not sent: less power goes before it")
+    assert order(session, POWER_W, Purpose.POWER).next().kind is OutcomeKind.SUCCESS
+    assert not any(writes(7)(one) for one in rtac.asked)
+    assert order(session, BEAT, Purpose.BEAT).next().kind is OutcomeKind.SUCCESS
 
 
 def test_a_direct_operate_that_is_on_the_wire_is_left_alone_when_zero_is_demanded(

@@ -19,12 +19,14 @@ from gateway.site.safety_files import load_safety
 from tests.fixtures.commands import signer
 from tests.fixtures.daemon import ROOT
 from tests.fixtures.safetyfiles import GOOD, write_safety, write_site
+from tests.fixtures.shippedmaps import shipped
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
     from gateway.checked import Safety
+    from gateway.points.pointmap import PointsMap
 
 PEM = ser.Encoding.PEM
 NOBODY = 65_534
@@ -42,9 +44,15 @@ def site(tmp_path: Path, pki: Pki) -> Path:
     return write_site(tmp_path, pki, ROOT / "etc" / "site.toml.example")
 
 
-def load(path: Path, *, uid: int | None = None, r: float = 3.0) -> tuple[Safety | None, list[str]]:
+def load(
+    path: Path, *, uid: int | None = None, r: float = 3.0, maps: tuple[PointsMap, ...] = ()
+) -> tuple[Safety | None, list[str]]:
     safety, faults = load_safety(
-        path, response_timeouts_s={"bess-1": r}, nameplates_w={"bess-1": 2e6}, daemon_uid=uid
+        path,
+        response_timeouts_s={"bess-1": r},
+        nameplates_w={"bess-1": 2e6},
+        maps=maps,
+        daemon_uid=uid,
     )
     return safety, [str(fault).replace(f"{path.parent}/", "") for fault in faults]
 
@@ -60,6 +68,25 @@ def test_a_good_file_comes_with_its_keys_and_a_digest(tmp_path: Path) -> None:
     assert safety.trust.kids() == ("boss-1", "ops-1", "pulse-1")
     assert safety.digest.startswith("sha256:")
     assert (safety.settings.approval, safety.settings.watchdog.lease_s) == ("dual", 30)
+
+
+def test_a_mode_or_a_reserve_that_no_map_of_the_site_has_is_a_fault(tmp_path: Path) -> None:
+    line = "ramp_w_per_s = 100000\n"
+    listed = line + 'modes = ["enable", "other"]\nreserve_min_pct = 0\nreserve_max_pct = 9\n'
+    path = write_safety(tmp_path, GOOD.replace(line, listed))
+    poor = shipped("example-bess-a@A")
+    maps = (poor, shipped("generic-rtac@1.0.0"))  # the second has them
+    at = "safety.toml:16: [limits] modes names 'other': must be "
+    assert load(path, maps=maps)[1] == [f"{at}enable"]
+    assert load(path)[1] == [], "where a map is not known nothing is held against it"
+    path.write_text(path.read_text().replace(', "other"', ""))
+    assert load(path, maps=maps)[1] == []
+    none = "left out: no map of this site has cmd_"
+    assert load(path, maps=(poor,))[1] == [
+        f"{at.replace('other', 'enable')}{none}mode_enable",
+        f"safety.toml:17: [limits] reserve_min_pct = 0: must be {none}reserve",
+        f"safety.toml:18: [limits] reserve_max_pct = 9: must be {none}reserve",
+    ]
 
 
 def test_the_digest_changes_with_every_byte_of_a_key_file(tmp_path: Path) -> None:

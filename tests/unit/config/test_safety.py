@@ -188,6 +188,29 @@ def test_the_rate_of_power_commands_has_a_range() -> None:
         assert allowed in found
 
 
+def test_no_mode_and_no_reserve_is_allowed_where_none_is_listed() -> None:
+    limits = load(GOOD).limits
+    assert (limits.modes, limits.reserve_pct) == ((), None)
+    line = "ramp_w_per_s = 100000\n"
+    listed = line + 'modes = ["peak", "enable"]\nreserve_min_pct = 10\nreserve_max_pct = 80\n'
+    limits = load(GOOD.replace(line, listed)).limits
+    assert (limits.modes, limits.reserve_pct) == (("enable", "peak"), (10, 80))
+    other = listed.replace('"peak", "enable"', '"enable", "peak"')
+    digest = load(GOOD.replace(line, listed)).digest(KEYS)
+    assert load(GOOD.replace(line, other)).digest(KEYS) == digest, "their order says nothing"
+    assert load(GOOD).digest(KEYS) != digest
+    for old, new, said in (
+        ('"peak"', '"enable"', "[limits] modes = ['enable', 'enable']: must be an array of names"),
+        ('["peak", "enable"]', '"peak"', "modes = 'peak': must be an array of strings"),
+        ("reserve_max_pct = 80\n", "", "reserve_max_pct is missing: must be there where"),
+        ("reserve_min_pct = 10\n", "", "reserve_min_pct is missing: must be there where"),
+        ("pct = 80", "pct = 101", "reserve_max_pct = 101: must be 10..100 %"),
+        ("pct = 80", "pct = 9", "reserve_max_pct = 9: must be 10..100 %"),
+    ):
+        (found,) = faults(GOOD.replace(line, listed.replace(old, new)))
+        assert said in found
+
+
 def test_approval_and_the_watchdogs_three_times_have_no_default() -> None:
     found = faults('schema = "bess.safety/1"\n[watchdog]\n[limits]\n')
     missing = [line.split(": must")[0] for line in found if "is missing" in line]

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from gateway import effects, events
 from gateway.checked import Past
 from gateway.control.commissioning.proofs import Findings
-from gateway.control.watchdog.words import Phase
+from gateway.control.phases import Phase
 from gateway.core import Core
 from tests.fixtures.commands import GUARD, OPS
 from tests.fixtures.control_site import WATCHDOG, ControlSite, commissioned, site

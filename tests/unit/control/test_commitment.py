@@ -9,10 +9,11 @@ import pytest
 
 from gateway.clock import Now
 from gateway.control.commitment import InForceMark
+from gateway.control.phases import Phase
 from gateway.control.rules.shared import NOTHING, Burden
 from gateway.control.watchdog import machine
 from gateway.control.watchdog.state import ActiveDispatch
-from gateway.control.watchdog.words import Phase, Terms
+from gateway.control.watchdog.words import Terms
 
 if TYPE_CHECKING:
     from gateway.control.watchdog.state import WatchdogState

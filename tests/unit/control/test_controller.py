@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from gateway import effects, events
-from gateway.control.watchdog.words import Phase
+from gateway.control.phases import Phase
 from gateway.measured import TimeQuality
 from gateway.points.parse import parse_map
 from gateway.points.raw import RawPoint
 from gateway.ports import CrobOp, Outcome, OutcomeKind, Purpose
 from tests.fixtures.control_site import MAP, WATCHDOG, ControlSite, site
-from tests.fixtures.execution import refused
+from tests.fixtures.execution import NOT_SENT, refused
 from tests.fixtures.shippedmaps import FOLDER, shipped
 
 if TYPE_CHECKING:
@@ -262,7 +262,7 @@ def test_a_command_that_supersedes_takes_over_without_a_zero_between() -> None:
 def test_a_dispatch_without_an_executor_is_idled() -> None:
     made = ControlSite()
     made.activate()
-    made.control().controller._executions.clear()
+    made.control().controller.jobs._under.clear()
     made.run(10)
     assert made.phase() is Phase.IDLE
     assert made.rtac.remote_w == 0
@@ -556,6 +556,22 @@ def test_sigterm_idles_and_verifies_before_the_process_ends() -> None:
     assert not made.stopped
     made.until(lambda: made.stopped)
     assert made.rtac.remote_w == 0
+
+
+def test_a_heartbeat_that_the_session_holds_gives_way_to_less_power() -> None:
+    made = ControlSite()
+    made.activate()
+    made.plant.latency_s = 2.0
+    before = made.operates[-1]
+    made.until(lambda: made.operates[-1] is not before)
+    beat = made.operates[-1]
+    assert beat.purpose is Purpose.BEAT
+    made.plant.avail_w = 300_000.0
+    event_of(made, "AI6", 300.0)
+    made.run(0.25)
+    assert made.to_field[-1] == effects.GiveWay("bess-1")
+    made.post(events.Operated("bess-1", beat.token, NOT_SENT, made.now()))
+    assert made.operates[-1].control.value == 300
 
 
 # --- only the present counts -------------------------------------------------------------------

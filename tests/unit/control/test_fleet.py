@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from gateway import effects, events
-from gateway.control.watchdog.words import Phase
+from gateway.control.phases import Phase
 from gateway.errors import Fault, Where
 from tests.fixtures.commands import STRANGER, heartbeat
 from tests.fixtures.control_site import PREFIX, ControlSite, commissioned, site
@@ -315,6 +315,41 @@ def test_each_battery_that_zero_is_owed_to_is_hurried_until_it_is_verified() -> 
     on, off = made.hurried[:2], made.hurried[2:]
     assert sorted(on) == [("bess-1", True), ("bess-2", True)]
     assert sorted(off) == [("bess-1", False), ("bess-2", False)]
+
+
+def test_that_the_site_has_the_authority_is_published_before_anything_else_of_that_instant() -> (
+    None
+):
+    made = ControlSite(site("bess-1", "bess-2"))
+    made.activate(asset="bess-1")
+    made.activate(asset="bess-2")
+    made.to_field.clear()
+    made.plants["bess-1"].rtac.local = True
+    made.until(lambda: made.phase("bess-1") is Phase.LOCAL)
+    made.plants["bess-1"].rtac.local = False
+    made.until(lambda: made.phase("bess-1") is Phase.IDLE)
+    mine = [one for one in made.to_field if one.asset == "bess-1"]
+    on, off = (mine.index(effects.HandsOff("bess-1", on=on)) for on in (True, False))
+    beats = {one.purpose == "beat" for one in mine[on:off] if isinstance(one, effects.Operate)}
+    assert beats <= {True}, "nothing but heartbeats between them"
+    zeros = [
+        at
+        for at, one in enumerate(mine)
+        if isinstance(one, effects.Operate) and one.purpose == "zero"
+    ]
+    assert off < zeros[0]
+    assert {one.asset for one in made.to_field if isinstance(one, effects.HandsOff)} == {"bess-1"}
+    assert made.phase("bess-2") is Phase.ACTIVE
+
+
+def test_a_battery_that_another_master_has_is_ceded_to_it() -> None:
+    made = ControlSite()
+    made.activate()
+    made.rtac.remote_w = -300_000.0
+    made.until(lambda: made.phase() is Phase.LOCAL)
+    assert made.ceded == {"bess-1"}
+    made.act("reset", asset="bess-1")
+    assert made.ceded == set()
 
 
 def test_a_demand_for_zero_is_published_before_the_zero_and_for_its_battery_alone() -> None:

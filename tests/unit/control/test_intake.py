@@ -6,7 +6,9 @@ import dataclasses
 import json
 
 from gateway import effects
-from gateway.control.watchdog.words import Phase
+from gateway.control import telling
+from gateway.control.commands.command import Verb
+from gateway.control.phases import Phase
 from tests.fixtures.commands import CHIEF, GUARD, OPS
 from tests.fixtures.control_site import LIMITS, PREFIX, ControlSite, site
 
@@ -64,6 +66,16 @@ def test_one_command_without_power_at_a_time() -> None:
     assert made.acks[made.command("reserve", percent=40)] == "STATE"
     made.until(lambda: made.ends(first) == "succeeded")
     assert made.acks[made.command("reserve", percent=40)] == "received"
+
+
+def test_a_reload_changes_which_modes_and_reserves_are_taken() -> None:
+    made = ControlSite().arm()
+    listed = made.control().intake.verbs
+    assert {Verb.MODE, Verb.RESERVE} < listed
+    none = dataclasses.replace(LIMITS, modes=(), reserve_min_pct=None, reserve_max_pct=None)
+    made.reload(site(limits=none))
+    offered = telling.description(made.control())["verbs"]
+    assert offered == sorted(listed - {Verb.MODE, Verb.RESERVE}), "what birth says"
 
 
 def test_the_same_command_twice_is_a_duplicate_and_an_older_number_out_of_sequence() -> None:

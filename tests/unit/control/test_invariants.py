@@ -1,7 +1,8 @@
-"""I1 to I15 of SPECIFICATION.md, section 7, on a whole core, every output judged.
+"""I1 to I17 of SPECIFICATION.md, section 7, on a whole core, every output judged.
 
-The judge is in tests/fixtures/control_site.py: it keeps its own books and raises ``ViolationError``
-with the number of what broke. What each rule may do is written once, in tests/control_soak.py.
+The judge is in tests/fixtures/control_judge.py and rude_judge.py: it keeps its own books and raises
+``ViolationError`` with the number of what broke. What each rule may do is written once, in
+tests/control_soak.py.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
 from gateway import events
-from gateway.control.watchdog.words import Phase
+from gateway.control.phases import Phase
 from tests.control_soak import ACTS, OTHER, POWERS, VERBS, WORDS, soak
 from tests.fixtures.commands import CHIEF, GUARD, OPS, STRANGER, heartbeat
 from tests.fixtures.control_site import PREFIX, ControlSite, site, ulid

@@ -12,6 +12,7 @@ import pytest
 from gateway import events
 from gateway.control.execution import frames
 from gateway.control.execution.outputs import Outputs
+from gateway.control.phases import NO_STOP, Phase
 from gateway.control.rules.percent_base import Base
 from gateway.control.watchdog.effects import WriteIdle, WriteStop
 from gateway.control.watchdog.obligation import (
@@ -21,8 +22,7 @@ from gateway.control.watchdog.obligation import (
     needs_beat,
     obligation,
 )
-from gateway.control.watchdog.words import Phase
-from gateway.ports import CrobOp
+from gateway.ports import CrobOp, Purpose
 from tests.fixtures.control_site import WATCHDOG, ControlSite, commissioned, site
 from tests.fixtures.execution import refused
 
@@ -348,10 +348,12 @@ def test_after_a_reset_no_heartbeat_goes_before_a_zero_that_nobody_refused() -> 
     made.run(5)
     made.rtac.refuses_zero = False
     made.plant.latency_s, made.disk.delay_s = 0.5, 0.01  # the disk answers first
-    at = made.at
+    made.operates = []
     made.act("reset", asset="bess-1")
     made.until(lambda: phase(made) is Phase.IDLE)
-    assert made.written("AO1", since=at) == []
+    zeros = [one.control.point for one in made.operates if one.purpose is Purpose.ZERO]
+    assert zeros
+    assert "AO1" not in zeros
 
 
 @pytest.mark.parametrize(("verb", "point"), [("estop", "BO1"), ("idle", "AO0")])
@@ -384,7 +386,99 @@ def test_with_control_off_and_nothing_in_force_the_cloud_orders_nothing() -> Non
     made.act("disable-control", asset="bess-1")
     made.run(3)
     for verb in ("idle", "estop"):
-        assert made.acks[made.command(verb)] == "CONTROL_DISABLED"
+        id_ = made.command(verb)
+        assert made.acks[id_] == "CONTROL_DISABLED"
+        told = NO_STOP in json.loads(made.published[-1].payload)["text"]
+        assert told is (verb == "estop"), "who orders a stop is told what stops the battery"
+
+
+def silent(wanted: Phase) -> ControlSite:
+    """Something is in force, and no zero may be written yet."""
+    made = active()
+    if wanted is Phase.LOCAL:
+        made.rtac.local = True
+    else:
+        made.cut()
+    if wanted is Phase.STARTUP:
+        made.power_on()
+        made.run(1)
+    made.until(lambda: phase(made) is wanted)
+    return made
+
+
+def restore(made: ControlSite) -> None:
+    """The session, and the authority."""
+    made.rtac.local = False
+    made.mend()
+
+
+@pytest.mark.parametrize("where", [Phase.LOCAL, Phase.BLIND, Phase.STARTUP])
+@pytest.mark.parametrize("verb", ["idle", "disarm", "release"])
+def test_the_clouds_idle_is_taken_where_none_may_be_written_yet_and_waits(
+    verb: str, where: Phase
+) -> None:
+    made = silent(where)
+    at, id_ = made.at, made.command(verb)
+    assert made.acks[id_] == "received"
+    made.run(5)
+    assert made.results[id_][-1] == "executing"
+    rows = [json.loads(row.payload) for row in made.disk.rows if row.event == "result"]
+    (warned,) = [row["warnings"] for row in rows if row["id"] == id_]
+    assert warned == [f"{where.name} writes nothing: zero is written as soon as it may be"]
+    assert made.written("AO0", since=at) == [], "I7"
+    assert phase(made) is where
+    restore(made)
+    made.until(lambda: made.ends(id_) == "succeeded")
+    assert made.written("AO0", since=at) == [0]
+    assert made.rtac.remote_w == 0
+
+
+def test_an_idle_that_waits_ends_where_the_site_takes_the_authority_again() -> None:
+    made = silent(Phase.BLIND)
+    id_ = made.command("idle")
+    made.rtac.refuses_zero, made.plant.refused = True, refused(8)
+    made.mend()
+    made.until(lambda: phase(made) is Phase.IDLING)
+    assert made.results[id_][-1] == "executing"
+    made.rtac.local = True
+    made.until(lambda: made.ends(id_) == "aborted")
+
+
+def test_an_idle_that_waits_does_not_succeed_where_nothing_was_written() -> None:
+    made = silent(Phase.STARTUP)
+    id_ = made.command("idle")
+    said: dict[str, Any] = {
+        "asset": "bess-1",
+        "name": "J. Doe",
+        "reason": "breaker open",
+        "visited": True,
+    }
+    assert "done" in made.act("declare-zero", **said)
+    made.act("disable-control", asset="bess-1")
+    assert phase(made) is Phase.MONITOR
+    assert made.ends(id_) == "aborted"
+
+
+def test_in_estop_the_cloud_may_order_zero_while_something_is_in_force() -> None:
+    made = active()
+    made.rtac.refuses_zero, made.plant.refused = True, refused(8)
+    made.command("estop")
+    made.run(1)
+    assert phase(made) is Phase.ESTOP
+    at, id_ = made.at, made.command("idle")
+    assert made.acks[id_] == "received"
+    made.run(3)
+    assert made.written("AO0", since=at)
+    made.rtac.refuses_zero, made.plant.refused = False, None
+    made.until(lambda: made.ends(id_) == "succeeded")
+    assert phase(made) is Phase.ESTOP
+
+
+def test_without_arming_and_with_nothing_in_force_the_clouds_idle_is_refused_in_local() -> None:
+    made = ControlSite().ready()
+    made.rtac.local = True
+    made.until(lambda: phase(made) is Phase.LOCAL)
+    assert made.acks[made.command("idle")] == "STATE"
 
 
 def test_who_orders_estop_in_local_is_told_that_the_stop_is_owed() -> None:
@@ -841,6 +935,24 @@ def test_a_stop_that_waits_for_the_disk_does_not_leave_in_local() -> None:
     assert "the stop is owed" in reasons(made)
     made.rtac.local = False
     made.until(lambda: made.written("BO1") == [CrobOp.PULSE_ON])
+
+
+def test_a_stop_that_the_session_holds_does_not_leave_in_local_and_stays_owed() -> None:
+    made = ControlSite().ready()
+    made.plant.latency_s = 8.0  # behind a request
+    made.ask("estop")
+    made.until(lambda: made.written("BO1") == [CrobOp.PULSE_ON])
+    made.rtac.local = True
+    made.until(lambda: made.control().controller.state.local)
+    assert made.rtac.stopped == 0
+    made.run(10)
+    assert made.rtac.stopped == 0
+    assert "the stop is owed" in reasons(made)
+    made.power_on()
+    made.run(5)
+    assert "the stop is owed" in reasons(made), "also over a restart"
+    made.rtac.local = False
+    made.until(lambda: made.rtac.stopped == 1)
 
 
 def test_a_stop_that_was_owed_is_not_sent_twice_over_a_kill() -> None:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from gateway.control import operator
 from gateway.control.answers import DURABLE_S
 from gateway.control.commands.command import Command
-from gateway.control.watchdog.words import Phase
+from gateway.control.phases import Phase
 from gateway.local.server import ANSWER_S
 from tests.fixtures.control_site import MAP, ControlSite, site
 from tests.fixtures.shippedmaps import shipped

@@ -11,7 +11,7 @@ import pytest
 from gateway import effects
 from gateway.cli import views
 from gateway.config.safety import SharedLimitSettings
-from gateway.control.watchdog.words import Phase
+from gateway.control.phases import Phase
 from tests.fixtures.control_site import LIMITS, ControlSite, site
 from tests.fixtures.shippedmaps import metered_map
 from tests.fixtures.watchdog_site import broken

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from gateway.errors import ConfigError, Fault
@@ -195,6 +197,15 @@ def test_critical_points_are_the_critical_roles_and_what_commands_are_verified_b
     points = shipped("generic-rtac@1.0.0").critical_points
     assert {"AI0", "AI1", "AI7", "AI8", "AI9", "AI10", "BI0"} <= points
     assert not points & {"AI2", "AI12", "CTR0", "BI2"}
+
+
+def test_what_takes_power_away_is_read_with_the_critical_points_where_there_is_control() -> None:
+    points_map = shipped("generic-rtac@1.0.0")
+    assert points_map.critical_points < points_map.polled_points
+    limits, unsafe = {"AI5", "AI6", "AI14", "AI15"}, {"BI3", "BI4", "DBI0"}
+    assert points_map.polled_points - points_map.critical_points == {"AI2"} | limits | unsafe
+    watched = replace(points_map, control=None)
+    assert watched.polled_points == watched.critical_points
 
 
 def test_split_control_needs_both_commands() -> None:

@@ -64,7 +64,7 @@ class Site:
         assert row is not None
         asked = write.control.value
         raw = float(asked in ON) if isinstance(asked, CrobOp) else float(asked)
-        value = self.wiring.engineering(row, raw)
+        value = self.wiring.engineering(row, raw, self.rtac)
         role, point = row.role or "", row.point
         limit = self.wiring.limit(row)
         self.rtac, status = self.rtac.order(role, value, self.now, point=point, limit=limit)

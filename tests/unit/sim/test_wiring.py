@@ -85,17 +85,36 @@ def test_a_percent_setpoint_means_watts_of_its_direction_and_echoes_as_percent()
                    variation="int32", feedback="fb")  # fmt: skip
     back = MapPoint("AI154", "fb", scale=0.1, unit="%")
     wiring = wire_up(points_map(back, out, method="percent", base="max_power"), RATINGS)
-    assert wiring.engineering(out, 500) == pytest.approx(1_000_000.0)
-    assert wiring.engineering(out, -500) == pytest.approx(-500_000.0)
+    assert wiring.engineering(out, 500, rtac()) == pytest.approx(1_000_000.0)
+    assert wiring.engineering(out, -500, rtac()) == pytest.approx(-500_000.0)
     after, _ = rtac().order("cmd_power", -500_000.0, 0.0, point="AO93")
     found = served(wiring, after)
     assert (found["AI154"].value, found["AO93"].value) == (-500.0, -500.0)
 
 
+def test_a_setpoint_in_percent_of_the_largest_power_moves_with_it() -> None:
+    out = MapPoint("AO93", "cmd", "cmd_power", scale=0.1, unit="%", sign="discharge_positive",
+                   variation="int32", feedback="fb")  # fmt: skip
+    back = MapPoint("AI154", "fb", scale=0.1, unit="%")
+    most = MapPoint("AI32", "most", "max_discharge", unit="W")
+    wiring = wire_up(points_map(back, out, most, method="percent", base="max_power"), RATINGS)
+    logic = Rtac(habits=Habits(nameplate_w=2e6, of_max_power=True), started_at=0.0)
+    logic, _ = logic.order("cmd_power", 500_000.0, 0.0, point="AO93")
+    logic = logic.with_faults(Faults({"max_power": "1000000"}), 0.0)
+    assert logic.setpoint_w(0.0) == 250_000.0
+    assert wiring.engineering(out, 500, logic) == pytest.approx(500_000.0)
+    found = served(wiring, logic)
+    assert (found["AI154"].value, found["AI32"].value) == (250.0, 1_000_000.0)
+    assert logic.with_faults(Faults({}), 0.0).setpoint_w(0.0) == 500_000.0
+
+
 def test_an_inverted_output_means_its_opposite() -> None:
     row = MapPoint("BO0", "x", "cmd_lockout", unit="bool", invert=True)
     wiring = wire_up(points_map(row), RATINGS)
-    assert (wiring.engineering(row, 1.0), wiring.engineering(row, 0.0)) == (0.0, 1.0)
+    assert (wiring.engineering(row, 1.0, rtac()), wiring.engineering(row, 0.0, rtac())) == (
+        0.0,
+        1.0,
+    )
 
 
 def test_alarm_bits_show_what_is_active() -> None:

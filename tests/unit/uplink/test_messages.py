@@ -110,6 +110,7 @@ def every_unnumbered_message() -> list[bytes]:
         id_=None,
         state="rejected",
         reason="MALFORMED",
+        text="reserve 4 %: must be 5..80 %",
         unix_ms=T0,
     )
     return [status, birth, table, asked, ack]

@@ -59,6 +59,9 @@ def test_a_bad_end_carries_its_reason(state: str) -> None:
     heard = said(state, reason="INTERLOCK")
     end = following("received").take(heard, phase="", now=at(1))
     assert end == End(ok=False, text=f"{state}: INTERLOCK")
+    heard = said(state, reason="INTERLOCK", text="LOCAL: the site has the authority")
+    end = following("received").take(heard, phase="", now=at(1))
+    assert end == End(ok=False, text=f"{state}: INTERLOCK: LOCAL: the site has the authority")
 
 
 def test_another_command_is_none_of_ours() -> None:
@@ -118,6 +121,12 @@ def test_holding_does_not_last_for_ever(phase: str, *, ok: bool) -> None:
 
 
 # --- lines ------------------------------------------------------------------------------------
+
+
+def test_an_ack_that_refuses_says_why_for_people_too() -> None:
+    line = lines.of_message(said("received", reason="LIMIT", text="reserve 4 %: must be 5..80 %"))
+    assert line is not None
+    assert line.text == f"{ID} received (LIMIT: reserve 4 %: must be 5..80 %)"
 
 
 def test_a_result_is_one_line_with_its_powers_and_reason() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,14 +12,14 @@ from gateway.control.commands.command import Verb
 from gateway.control.commands.permit import Permitted, offered, permit
 from gateway.control.commands.reasons import Reason, Rejected
 from gateway.control.commands.verify import Admitted
+from gateway.control.phases import Phase
 from gateway.control.rules.limits import Ceiling, RateWindow
 from tests.fixtures.commands import ID, NOW
-from tests.fixtures.control import admitted, command, conditions, facts
+from tests.fixtures.control import SITE, admitted, command, conditions, facts
 from tests.fixtures.shippedmaps import shipped
 
-_PHASES = (
-    "MONITOR STARTUP IDLING IDLE ARMED ACTIVE BLIND LOCAL LATCHED ESTOP".split()  # noqa: SIM905 - a table of words
-)
+_SILENT = [Phase.MONITOR, Phase.LOCAL, Phase.BLIND, Phase.ESTOP]
+_CALM = [phase for phase in Phase if phase not in _SILENT]
 
 
 def ask(
@@ -56,11 +57,43 @@ def test_a_verb_that_the_map_lacks_is_unsupported() -> None:
 
 
 def test_a_map_offers_the_verbs_that_it_has_points_for() -> None:
-    rtac = offered(shipped("generic-rtac@1.0.0"))
+    rtac = offered(shipped("generic-rtac@1.0.0"), SITE)
     assert rtac == frozenset(Verb) - {Verb.ALARM_RESET}
-    assert offered(shipped("an2018-storage@1.0.0")) == rtac
-    assert offered(shipped("example-bess-a@A")) == frozenset()
-    assert offered(shipped("raw@1.0.0")) == frozenset()
+    assert offered(shipped("an2018-storage@1.0.0"), SITE) == rtac
+    assert offered(shipped("example-bess-a@A"), SITE) == frozenset()
+    assert offered(shipped("raw@1.0.0"), SITE) == frozenset()
+
+
+def test_modes_and_reserves_are_offered_only_where_the_site_lists_them() -> None:
+    rtac = shipped("generic-rtac@1.0.0")
+    everything = offered(rtac, SITE)
+    no_mode, no_reserve = replace(SITE, modes=()), replace(SITE, reserve_pct=None)
+    assert offered(rtac, no_mode) == everything - {Verb.MODE}
+    assert offered(rtac, no_reserve) == everything - {Verb.RESERVE}
+    for verb, site in ((Verb.MODE, no_mode), (Verb.RESERVE, no_reserve)):
+        asked = admitted(command(verb, **_params(verb)))
+        found = ask(asked, verbs=offered(rtac, site), site=site)
+        assert reason(found) is Reason.UNSUPPORTED
+        assert isinstance(found, Rejected)
+        assert found.text.endswith(f"; [limits] of safety.toml allows no {verb}")
+
+
+@pytest.mark.parametrize("percent", [5, 80])
+def test_a_reserve_inside_the_sites_limits_and_a_listed_mode_are_permitted(percent: int) -> None:
+    assert isinstance(ask(admitted(command("reserve", percent=percent))), Permitted)
+    assert isinstance(ask(admitted(command("mode", name="x"))), Permitted)
+
+
+@pytest.mark.parametrize("percent", [4, 81])
+def test_a_reserve_outside_and_a_mode_that_is_not_listed_are_rejected(percent: int) -> None:
+    found = ask(admitted(command("reserve", percent=percent)))
+    assert reason(found) is Reason.LIMIT
+    assert isinstance(found, Rejected)
+    assert found.text == f"reserve {percent} %: must be 5..80 %"
+    found = ask(admitted(command("mode", name="y")))
+    assert reason(found) is Reason.LIMIT
+    assert isinstance(found, Rejected)
+    assert found.text == "mode 'y': must be one of x"
 
 
 # --- approval --------------------------------------------------------------------------------
@@ -104,7 +137,7 @@ def test_dual_and_local_apply_above_the_threshold(power_w: int) -> None:
 
 def test_what_is_not_power_has_no_threshold() -> None:
     asked = admitted(command("arm"))
-    terms: dict[str, Any] = {"phase": "IDLE", "threshold_w": 1e9}
+    terms: dict[str, Any] = {"phase": Phase.IDLE, "threshold_w": 1e9}
     assert reason(ask(asked, policy=Approval.DUAL, **terms)) is Reason.APPROVAL
 
 
@@ -128,7 +161,7 @@ def test_idle_disarm_and_release_need_neither_approval_nor_arming(
 ) -> None:
     asked = admitted(command(verb))
     bad = facts({"BI1": True, "AI0": None}, lease=False)
-    for phase in ("IDLING", "IDLE", "ARMED", "ACTIVE", "LATCHED", "STARTUP"):
+    for phase in _CALM:
         found = ask(asked, policy=policy, phase=phase, facts=bad)
         assert isinstance(found, Permitted), (phase, found)
         assert not found.waits
@@ -136,7 +169,7 @@ def test_idle_disarm_and_release_need_neither_approval_nor_arming(
 
 def test_estop_needs_no_approval_no_arming_and_no_interlock() -> None:
     asked = admitted(command("estop"), "guard-1")
-    for phase in _PHASES[1:]:
+    for phase in list(Phase)[1:]:
         found = ask(asked, policy=Approval.DUAL, phase=phase, facts=facts(lease=False))
         assert isinstance(found, Permitted), phase
 
@@ -144,7 +177,7 @@ def test_estop_needs_no_approval_no_arming_and_no_interlock() -> None:
 def test_what_waits_is_checked_again_when_it_is_approved() -> None:
     terms: dict[str, Any] = {"policy": Approval.LOCAL, "approved": True}
     assert reason(ask(facts=facts(lease=False), **terms)) is Reason.INTERLOCK
-    assert reason(ask(phase="IDLE", **terms)) is Reason.STATE
+    assert reason(ask(phase=Phase.IDLE, **terms)) is Reason.STATE
     assert reason(ask(disabled=("x",), **terms)) is Reason.CONTROL_DISABLED
     assert reason(ask(now_s=NOW.mono_s + 59.1, **terms)) is Reason.EXPIRED
 
@@ -174,10 +207,10 @@ def test_only_so_many_wait() -> None:
 # --- state -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("phase", _PHASES)
-def test_power_needs_arming(phase: str) -> None:
+@pytest.mark.parametrize("phase", list(Phase))
+def test_power_needs_arming(phase: Phase) -> None:
     found = ask(phase=phase)
-    if phase in ("ARMED", "ACTIVE"):
+    if phase in (Phase.ARMED, Phase.ACTIVE):
         assert isinstance(found, Permitted)
     else:
         assert reason(found) is Reason.STATE
@@ -187,25 +220,37 @@ def test_power_needs_arming(phase: str) -> None:
 def test_other_outputs_need_arming_too(verb: str) -> None:
     asked = admitted(command(verb, **_params(Verb(verb))))
     assert isinstance(ask(asked), Permitted)
-    assert reason(ask(asked, phase="IDLE")) is Reason.STATE
+    assert reason(ask(asked, phase=Phase.IDLE)) is Reason.STATE
 
 
 def test_arm_begins_in_idle_only_and_when_the_watchdog_would() -> None:
     asked = admitted(command("arm"))
-    for phase in _PHASES:
+    for phase in Phase:
         found = ask(asked, phase=phase)
-        if phase == "IDLE":
+        if phase is Phase.IDLE:
             assert isinstance(found, Permitted)
         else:
             assert reason(found) is Reason.STATE
-    assert reason(ask(asked, phase="IDLE", arm_refusal="lease too young")) is Reason.STATE
+    assert reason(ask(asked, phase=Phase.IDLE, arm_refusal="lease too young")) is Reason.STATE
 
 
-@pytest.mark.parametrize("phase", ["MONITOR", "LOCAL", "BLIND", "ESTOP"])
-def test_nothing_is_written_where_the_phase_forbids_it(phase: str) -> None:
+@pytest.mark.parametrize("phase", _SILENT)
+def test_nothing_is_written_where_the_phase_forbids_it(phase: Phase) -> None:
     for verb in (Verb.IDLE, Verb.SETPOINT, Verb.RESERVE):
         asked = admitted(command(verb, **_params(verb)))
         assert reason(ask(asked, phase=phase)) is Reason.STATE
+
+
+@pytest.mark.parametrize("phase", list(Phase))
+@pytest.mark.parametrize("verb", ["idle", "disarm", "release", "estop"])
+def test_while_something_is_in_force_what_takes_it_away_needs_neither_approval_nor_phase(
+    verb: str, phase: Phase
+) -> None:
+    asked = admitted(command(verb), "guard-1" if verb == "estop" else "ops-1")
+    terms: dict[str, Any] = {"phase": phase, "policy": Approval.MONITOR, "disabled": ("x",)}
+    assert isinstance(ask(asked, in_force=True, **terms), Permitted)
+    assert reason(ask(asked, in_force=False, **terms)) is Reason.CONTROL_DISABLED
+    assert reason(ask(in_force=True, **terms)) is Reason.CONTROL_DISABLED, "power"
 
 
 # --- interlocks and limits -------------------------------------------------------------------
@@ -221,7 +266,7 @@ def test_an_interlock_rejects_and_names_every_reason() -> None:
 
 def test_arming_needs_every_interlock() -> None:
     asked = admitted(command("arm"))
-    assert reason(ask(asked, phase="IDLE", facts=facts({"BI1": True}))) is Reason.INTERLOCK
+    assert reason(ask(asked, phase=Phase.IDLE, facts=facts({"BI1": True}))) is Reason.INTERLOCK
 
 
 def test_a_commands_own_window_of_charge_counts() -> None:
@@ -264,7 +309,7 @@ def test_the_checks_come_in_the_order_of_the_contract() -> None:
     wrong: list[tuple[Reason, dict[str, Any]]] = [
         (Reason.CONTROL_DISABLED, {"disabled": ("x",)}),
         (Reason.APPROVAL, {"policy": Approval.DUAL}),
-        (Reason.STATE, {"phase": "IDLE"}),
+        (Reason.STATE, {"phase": Phase.IDLE}),
         (Reason.INTERLOCK, {"facts": facts(lease=False)}),
         (Reason.LIMIT, {}),
         (Reason.RATE, {"rate": RateWindow().take(NOW.mono_s)}),

@@ -30,9 +30,10 @@ from gateway.control.commissioning.procedure import (
     TrialPlan,
     TrialView,
 )
+from gateway.control.phases import Phase
 from gateway.control.watchdog import effects, events, machine
 from gateway.control.watchdog.orders import unsettled
-from gateway.control.watchdog.words import Cause, Phase, Terms, WriteKind, WriteResult
+from gateway.control.watchdog.words import Cause, Terms, WriteKind, WriteResult
 
 TICK_S = 0.25
 NAMEPLATE_W = 2_000_000.0

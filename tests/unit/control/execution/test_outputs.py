@@ -270,3 +270,31 @@ def test_heartbeats_that_nobody_accepts_keep_no_reduction_waiting() -> None:
         way.out = way.outputs.send(output, 0.0, 5.0)
         way.answer(refused(8))
     assert sent == ["HEARTBEAT", "c2"]
+
+
+def test_a_heartbeat_that_is_out_gives_way_to_less_power_once_and_to_nothing_else() -> None:
+    way = Way()
+    way.put(Rank.HEARTBEAT, "HEARTBEAT", BEAT)
+    way.send()
+    assert not way.outputs.gives_way()
+    way.put(Rank.POWER, "c1", POWER)
+    assert not way.outputs.gives_way(), "more power waits"
+    less = Output(rank=Rank.POWER, owner="c1", token=90, controls=(POWER,), reduces=True)
+    way.outputs.put(less)
+    assert way.outputs.gives_way()
+    assert not way.outputs.gives_way()
+    way.answer(NOT_SENT)
+    assert way.outputs.next() is less
+    way.outputs.send(less, 0.0, 5.0)
+    way.outputs.put(less)
+    assert not way.outputs.gives_way(), "power gives way to none"
+
+
+def test_a_heartbeat_that_is_overdue_gives_way_to_nothing() -> None:
+    way = Way()
+    way.put(Rank.HEARTBEAT, "HEARTBEAT", BEAT)
+    beat = way.outputs.next()
+    assert beat is not None
+    way.outputs.send(beat, 0.0, 5.0, first=True)
+    way.outputs.put(Output(rank=Rank.POWER, owner="c1", token=90, controls=(POWER,), reduces=True))
+    assert not way.outputs.gives_way()

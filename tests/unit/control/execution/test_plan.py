@@ -21,7 +21,7 @@ from gateway.control.execution.plan import (
     toward_zero,
 )
 from gateway.control.rules.limits import Ceiling
-from gateway.control.rules.percent_base import Base, base, writable
+from gateway.control.rules.percent_base import Base, writable
 from gateway.control.rules.readiness import heartbeat_range
 from gateway.measured import Quality
 from gateway.points.encode import round_trip
@@ -40,7 +40,6 @@ from tests.fixtures.control import (
     STOP,
     control_map,
     measured,
-    read,
 )
 from tests.fixtures.shippedmaps import shipped
 
@@ -73,19 +72,6 @@ def test_percent_of_an_unknown_base_cannot_be_written_but_zero_can() -> None:
         power_writes(mapped, 1.0, nothing)
     (write,) = power_writes(mapped, 0.0, nothing)
     assert write.control.value == 0
-
-
-def test_the_base_is_the_maps_point_the_nameplate_or_a_number() -> None:
-    site = {"nameplate_w": 2e6, "max_charge_w": 1e6, "max_discharge_w": 1.1e6}
-    asked = control_map(PERCENT, method="percent", base="max_power")
-    assert base(asked, read({"AI2": 9e5}), **site) == Base(9e5, 2e6)
-    stale = read({"AI2": measured(9e5, Quality.STALE), "AI3": 0.0})
-    assert base(asked, stale, **site) == Base(None, None)
-    assert base(control_map(PERCENT, base="max_power", inputs=()), read(), **site) == Base(
-        1e6, 1.1e6
-    )
-    assert base(control_map(PERCENT, base="nameplate"), read(), **site) == Base(2e6, 2e6)
-    assert base(control_map(PERCENT, base=5e5), read(), **site) == Base(5e5, 5e5)
 
 
 @pytest.mark.parametrize(

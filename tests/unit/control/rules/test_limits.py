@@ -135,29 +135,29 @@ def test_without_a_reading_there_is_no_headroom() -> None:
 
 def test_the_window_closes_at_its_end_and_opens_one_percent_inside() -> None:
     window = SocWindow(10.0, 95.0)
-    assert window.refusal(1.0, 10.1) == ""
-    assert "ends at 10 %" in window.refusal(1.0, 10.0)
-    window = window.handle(10.0)
-    assert window.refusal(1.0, 10.9)
-    assert window.handle(10.9).empty
-    assert not window.handle(11.0).empty
-    window = SocWindow(10.0, 95.0).handle(95.0)
-    assert window.refusal(-1.0, 94.1)
-    assert window.refusal(-1.0, 94.0) == ""
+    assert window.refusal(1.0, (10.1, 10.1)) == ""
+    assert "ends at 10 %" in window.refusal(1.0, (10.0, 10.0))
+    window = window.handle((10.0, 10.0))
+    assert window.refusal(1.0, (10.9, 10.9))
+    assert window.handle((10.9, 10.9)).empty
+    assert not window.handle((11.0, 11.0)).empty
+    window = SocWindow(10.0, 95.0).handle((95.0, 95.0))
+    assert window.refusal(-1.0, (94.1, 94.1))
+    assert window.refusal(-1.0, (94.0, 94.0)) == ""
 
 
 def test_an_empty_battery_may_charge_and_a_full_one_discharge() -> None:
-    assert SocWindow(10.0, 95.0).refusal(-1.0, 5.0) == ""
-    assert SocWindow(10.0, 95.0).refusal(1.0, 99.0) == ""
+    assert SocWindow(10.0, 95.0).refusal(-1.0, (5.0, 5.0)) == ""
+    assert SocWindow(10.0, 95.0).refusal(1.0, (99.0, 99.0)) == ""
     assert SocWindow(10.0, 95.0).refusal(0.0, None) == ""
 
 
 def test_an_unknown_state_of_charge_refuses_both_directions() -> None:
-    for soc_pct in (None, math.nan):
-        assert SocWindow(10.0, 95.0).refusal(1.0, soc_pct)
-        assert SocWindow(10.0, 95.0).refusal(-1.0, soc_pct)
-    window = SocWindow(10.0, 95.0).handle(9.0)
-    assert window.handle(math.nan) == window
+    for soc in (None, (math.nan, math.nan)):
+        assert SocWindow(10.0, 95.0).refusal(1.0, soc)
+        assert SocWindow(10.0, 95.0).refusal(-1.0, soc)
+    window = SocWindow(10.0, 95.0).handle((9.0, 9.0))
+    assert window.handle((math.nan, math.nan)) == window
 
 
 def test_a_commands_window_may_only_be_narrower() -> None:
@@ -210,9 +210,13 @@ def test_no_span_of_5_min_ever_holds_more_than_30(gaps: list[float]) -> None:
 
 
 def test_the_contract_is_the_smaller_of_site_toml_and_safety_toml() -> None:
-    limits = LimitSettings(1.2e6, 1.9e6, 10.0, 95.0, 1e5)
+    limits = LimitSettings(1.2e6, 1.9e6, 10.0, 95.0, 1e5, modes=("x",), reserve_min_pct=5.0)
     watchdog = WatchdogSettings(30, 5, 2, 15, 30, 60, 20, 3600, "yield")
     safety = SafetySettings("safety.toml", "dual", 0.0, watchdog, limits, (), None)
     found = site_limits(ASSET, safety)
     assert (found.max_charge_w, found.max_discharge_w) == (1.2e6, 1.8e6)
     assert (found.nameplate_w, found.max_dispatch_s) == (2e6, 3600)
+    assert (found.modes, found.reserve_pct) == (("x",), None)
+    limits = replace(limits, reserve_max_pct=80.0)
+    whole = replace(safety, limits=limits)
+    assert site_limits(ASSET, whole).reserve_pct == (5.0, 80.0)

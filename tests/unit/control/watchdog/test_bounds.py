@@ -6,9 +6,9 @@ from itertools import pairwise
 
 import pytest
 
+from gateway.control.phases import Phase
 from gateway.control.watchdog.effects import RefreshReversion, WriteHeartbeat, WriteIdle
 from gateway.control.watchdog.events import HeartbeatsHeld, ResetByOperator
-from gateway.control.watchdog.words import Phase
 from tests.fixtures.watchdog_site import Site, default_terms
 
 

@@ -7,6 +7,7 @@ from itertools import pairwise
 
 import pytest
 
+from gateway.control.phases import Phase
 from gateway.control.watchdog.effects import (
     Carried,
     ForgetForce,
@@ -36,7 +37,7 @@ from gateway.control.watchdog.events import (
     ZeroDeclared,
 )
 from gateway.control.watchdog.state import Held
-from gateway.control.watchdog.words import Phase, WriteKind, WriteResult
+from gateway.control.watchdog.words import WriteKind, WriteResult
 from tests.fixtures.watchdog_site import Site, default_terms
 from tests.unit.control.watchdog.test_phases import of
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 
 from gateway.clock import Now
+from gateway.control.phases import Phase
 from gateway.control.watchdog import machine
 from gateway.control.watchdog.effects import Effect, WriteHeartbeat, WriteSetpoint
 from gateway.control.watchdog.events import (
@@ -33,7 +34,7 @@ from gateway.control.watchdog.events import (
     StopOrdered,
     Tick,
 )
-from gateway.control.watchdog.words import Cause, HeartbeatForm, Phase
+from gateway.control.watchdog.words import Cause, HeartbeatForm
 from tests.fixtures.watchdog_site import POWER, Rtac, Site, default_terms
 from tests.fixtures.watchdog_small import active_world, explore
 from tests.watchdog_soak import soak

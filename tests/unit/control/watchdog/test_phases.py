@@ -9,6 +9,7 @@ from itertools import pairwise
 import pytest
 
 from gateway.clock import Now
+from gateway.control.phases import Phase
 from gateway.control.watchdog import machine
 from gateway.control.watchdog.effects import (
     Abort,
@@ -44,9 +45,11 @@ from gateway.control.watchdog.events import (
     SessionReady,
     SetpointWanted,
     StopOrdered,
+    Tick,
     WriteDone,
 )
-from gateway.control.watchdog.words import Cause, HeartbeatForm, Phase, WriteKind, WriteResult
+from gateway.control.watchdog.force import LONGEST_ZERO
+from gateway.control.watchdog.words import Cause, HeartbeatForm, WriteKind, WriteResult
 from tests.fixtures.watchdog_site import OUTPUTS, Site, default_terms
 
 
@@ -205,12 +208,46 @@ def test_a_refused_idle_is_repeated_at_once_and_then_every_2_s_without_limit(act
     assert len(times) > 290
 
 
+@pytest.mark.parametrize("refuses", [False, True])
+def test_a_zero_that_takes_longer_than_its_repetition_leaves_the_reads_their_turn(
+    active: Site, *, refuses: bool
+) -> None:
+    active.rtac.refuses_zero, active.rtac.echo_error_w = refuses, 50.0
+    active.state = replace(active.state, grouped=True)
+    active.latency_s = 2.5  # answered when the next one is due
+    active.tell(IdleOrdered("i"))
+    active.run(25)
+    assert active.log is not None
+    times = [at for at, effect in active.log if isinstance(effect, WriteIdle)]
+    gaps = [later - earlier for earlier, later in pairwise(times)]
+    assert min(gaps[1:]) >= active.latency_s + 0.5
+    assert max(gaps[1:]) <= 2 * active.latency_s + 1.25  # a heartbeat goes between
+
+
 def test_an_idle_that_is_never_answered_is_sent_again(idle: Site) -> None:
     idle.tell(IdleOrdered("i"))
     idle._queue.clear()
     idle.log = []
-    idle.run(7)
+    idle.run(LONGEST_ZERO * idle.state.terms.response_s - 0.5)
+    assert not of(idle, WriteIdle)  # behind one that is under way it would go before its read
+    idle.run(1.0)
     assert of(idle, WriteIdle)
+
+
+def test_the_read_that_verifies_goes_before_the_next_zero_however_long_that_one_took(
+    idle: Site,
+) -> None:
+    idle.tell(IdleOrdered("i"))
+    token = idle.state.token
+    idle._queue.clear()
+    idle.at += 9.0
+    effects = idle.tell(WriteDone(WriteKind.IDLE, token, WriteResult.ACCEPTED))
+    assert ReadEcho() in effects
+    assert not [one for one in effects if isinstance(one, WriteIdle)]
+    idle.at += 1.9
+    assert not [one for one in idle.tell(Tick()) if isinstance(one, WriteIdle)]
+    idle.at += 0.2
+    assert [one for one in idle.tell(Tick()) if isinstance(one, WriteIdle)]
 
 
 def test_an_accepted_zero_that_the_echo_does_not_show_is_repeated(active: Site) -> None:

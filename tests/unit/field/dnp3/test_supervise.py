@@ -801,7 +801,7 @@ def test_power_that_can_still_be_stopped_is_stopped_when_zero_is_demanded() -> N
     run = Script().up()
     run(1, w.OperateAsked())
     run.stop_s = -math.inf
-    cause = "power was being written, and zero is demanded"
+    cause = "power was being written, and it may not leave any more"
     assert run(1.1, w.ZeroDemanded(on=True)) == [
         w.TellDropped(cause),
         w.Disconnect(keep=True),
@@ -810,6 +810,14 @@ def test_power_that_can_still_be_stopped_is_stopped_when_zero_is_demanded() -> N
     run.stop_s = math.inf
     assert run.zero(1.2) == [w.FailOperations("not connected: connecting", keep=True)]
     assert again(run, 1.3) == [Request("operate")]
+
+
+def test_a_drop_that_stopped_power_leaves_the_zero_both_of_its_own() -> None:
+    run = Script().up()
+    run(1, w.OperateAsked())
+    run.stop_s = -math.inf
+    assert w.Connect() in run(1.1, w.ZeroDemanded(on=True))
+    assert (run.state.demand_drops, run.state.drops) == (0, ())
 
 
 def test_power_that_can_still_be_stopped_is_stopped_when_its_time_is_over() -> None:
