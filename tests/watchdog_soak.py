@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 LIFE_S = 3600.0
+OTHERS = ((False, False), (True, False), (False, True))  # holds, tells
 
 
 class Life:
@@ -207,6 +208,7 @@ class Life:
         rtac = self.site.rtac
         if self.chance.random() < 0.5:
             rtac.other_w = None if rtac.other_w is not None else 300.0
+            rtac.other_holds, rtac.other_tells = self.chance.choice(OTHERS)
         else:
             rtac.echo_error_w = 0.0 if rtac.echo_error_w else -50.0
         self.site.run(self.chance.choice((0.0, 10.0, 80.0)))
@@ -232,6 +234,7 @@ class Life:
         rtac.refuses_zero = rtac.refuses_power = False
         rtac.loses_requests = rtac.loses_answers = False
         rtac.other_w, rtac.echo_error_w = None, 0.0
+        rtac.hidden_w = 0.0
         rtac.flows_w, rtac.offset_w = None, 0.0
         rtac.wants_beat = rtac.blind = False
         site.set_interlocks()

@@ -20,7 +20,7 @@ from gateway.control.proving import TESTS, Proving
 from gateway.control.records import Records
 from gateway.control.rules import readiness
 from gateway.control.watchdog import events as watchdog_events
-from gateway.control.watchdog.obligation import fact_of_force, is_kept
+from gateway.control.watchdog.obligation import fact_of_force, fact_of_tries, is_kept
 from gateway.control.watchdog.words import Cause
 from gateway.effects import Effect, Record
 
@@ -58,6 +58,7 @@ class AssetControl:
             asset, ground.points_map, monitor, safety, self.records, tokens, start, now
         )
         self._unkept = bool(self._left) and not is_kept(ground.facts, asset.id)
+        self._uncounted = start.tries
         self._unsaid = self._is_other(start.owed, now)
         seen, self._old = seen_commands(ground.facts, asset.id, now)
         place = IntakePlace(ground.gateway, ground.session)
@@ -98,6 +99,9 @@ class AssetControl:
         if self._unsaid:
             self._unsaid = False
             out += self.records.blocked(self.controller.blocked_by, now)
+        if self._uncounted:
+            out.append(Record(0, (), fact_of_tries(self.name, self._uncounted)))
+            self._uncounted = 0
         if self._old:
             out.append(Record(0, (), self._old))
             self._old = {}

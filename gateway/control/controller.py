@@ -107,9 +107,7 @@ class Controller:
         self._sight = Sight(asset, points_map, monitor, safety.settings, now)
         self._outputs = Outputs(asset.id, tokens)
         self._turn = turn = Turn()
-        self._force = ForceRecord(
-            asset, points_map, start.owed, start.lasting, records, tokens, turn
-        )
+        self._force = ForceRecord(asset, points_map, start, records, tokens, turn)
         self.jobs = Carrying(monitor, records, self._sight, self._outputs, turn)
         self.safety = safety
         self._found = start.found
@@ -119,7 +117,6 @@ class Controller:
             session=start.session,
             enabled=start.enabled,
             kept=start.kept,
-            stop_owed=start.stop_owed,
             secret=start.secret,
             held=start.held,
         )
@@ -206,6 +203,11 @@ class Controller:
     def owed(self) -> Obligation | None:
         """What the disk says is in force, or was declared gone."""
         return self._force.owed
+
+    @property
+    def tries(self) -> int:
+        """Starts that found something in force, one after the other; 0: nothing was."""
+        return self._force.tries
 
     @property
     def phase(self) -> Phase:
@@ -480,7 +482,8 @@ class Controller:
         if output.owner in WriteKind.__members__:
             kind = WriteKind[output.owner]
             result = frames.result(kind, outcome)
-            if kind is WriteKind.IDLE:
+            yields = result is WriteResult.NOT_OURS and self.state.meets_another
+            if kind is WriteKind.IDLE and not yields:
                 self._alarm(outcome, now)
             if kind is WriteKind.HEARTBEAT and result is WriteResult.ACCEPTED:
                 self.beats, self.beat_at = self.beats + 1, now.mono_s
@@ -527,7 +530,12 @@ class Controller:
                 self._force.keep(replace(owed, declared=text))
             case watchdog_effects.ForgetForce():
                 self._force.forget()
-            case watchdog_effects.PowerStays() | watchdog_effects.StopUnknown():
+            case (
+                watchdog_effects.PowerStays()
+                | watchdog_effects.PowerDrifts()
+                | watchdog_effects.DeadmanFailed()
+                | watchdog_effects.StopUnknown()
+            ):
                 self._turn.order(*self._records.trouble(order, now))
             case watchdog_effects.WriteSetpoint(_, command_id, setpoint_w):
                 if not self.jobs.granted(command_id, setpoint_w):
@@ -542,8 +550,8 @@ class Controller:
                 self._turn.order(Poll(self._asset.id, "critical"))
             case watchdog_effects.IssueChallenge():
                 pass  # the fleet publishes each number once: see ``state.lease.newest``
-            case watchdog_effects.KeepPhase(phase, stop_owed):
-                self._keep(phase, now, stop_owed=stop_owed)
+            case watchdog_effects.KeepPhase():
+                self._keep(order, now)
             case watchdog_effects.PhaseChanged():
                 self._changed(order, now)
             case watchdog_effects.Abort(command_id, cause):
@@ -587,10 +595,10 @@ class Controller:
         if (stop := self._stop.take(now.mono_s)) is not None:
             self._write(stop, now)
 
-    def _keep(self, phase: Phase | None, now: Now, *, stop_owed: bool) -> None:
-        by = self._stopped_by if phase is Phase.ESTOP else ""
-        token = self._force.phase(phase, stop_owed=stop_owed, by=by, now=now)
-        if phase is Phase.ESTOP and not stop_owed:
+    def _keep(self, found: watchdog_effects.KeepPhase, now: Now) -> None:
+        by = self._stopped_by if found.phase is Phase.ESTOP else ""
+        token = self._force.phase(found, by=by, now=now)
+        if found.phase is Phase.ESTOP and not found.stop_owed:
             self._stop.keep(token)
 
     def _changed(self, change: watchdog_effects.PhaseChanged, now: Now) -> None:

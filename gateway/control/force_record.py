@@ -6,13 +6,19 @@ and nobody may arm before its removal is durable.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from gateway.control import records as words
 from gateway.control.execution.keeping import kept
 from gateway.control.phases import Lasting
 from gateway.control.watchdog import events as watchdog_events
-from gateway.control.watchdog.obligation import fact_of_force, fact_of_group
+from gateway.control.watchdog.obligation import (
+    fact_of_force,
+    fact_of_group,
+    fact_of_tries,
+    spanned,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -20,10 +26,11 @@ if TYPE_CHECKING:
     from gateway import events
     from gateway.clock import Now
     from gateway.config.site import AssetSettings
-    from gateway.control.phases import Phase
+    from gateway.control.inward import Start
     from gateway.control.records import Records
     from gateway.control.rules.percent_base import Base
     from gateway.control.turn import Turn
+    from gateway.control.watchdog.effects import KeepPhase
     from gateway.control.watchdog.obligation import Obligation
     from gateway.control.watchdog.words import Terms
     from gateway.points.pointmap import PointsMap
@@ -36,57 +43,73 @@ class ForceRecord:
         self,
         asset: AssetSettings,
         points_map: PointsMap,
-        owed: Obligation | None,
-        lasting: Lasting | None,
+        start: Start,
         records: Records,
         tokens: Iterator[int],
         turn: Turn,
     ) -> None:
         self._asset, self._map = asset, points_map
         self._records, self._tokens, self._turn = records, tokens, turn
-        self.owed = owed  # what the disk says
-        self.declared = "" if owed is None else owed.declared
-        self.lasting = lasting  # what else the disk says
-        self._forgetting: set[int] = set()  # tokens of records that nothing is in force
+        self.owed = start.owed  # what the disk says
+        self.declared = "" if start.owed is None else start.owed.declared
+        self.lasting = start.lasting  # what else the disk says
+        self.tries = start.tries  # starts that found something in force, one after the other
+        self._forgetting: dict[int, str] = {}  # token of a removal -> the number that it names
         self._grouping = 0  # of the record that zero, beat, zero waits for
 
     def zero(self, number: str, setpoint_w: float | None, of: Base, terms: Terms) -> Obligation:
         """How zero is written now, and to whom."""
-        return kept(self._asset, self._map, terms, number=number, of=of, setpoint_w=setpoint_w)
+        return kept(
+            self._asset, self._map, terms, number=number, of=of, setpoint_w=setpoint_w, span_w=None
+        )
 
     def begin(self, number: str, setpoint_w: float | None, of: Base, terms: Terms) -> Obligation:
         """What a command's record keeps; a setpoint that was in force stays in it."""
-        last_w = setpoint_w or (None if self.owed is None else self.owed.setpoint_w)
-        self.owed = self.zero(number, last_w, of, terms)
+        before = self.owed
+        last_w = setpoint_w or (None if before is None else before.setpoint_w)
+        span_w = (0.0, 0.0) if before is None else before.span_w
+        found = self.zero(number, last_w, of, terms)
+        self.owed = replace(found, span_w=spanned(span_w, setpoint_w))
         return self.owed
 
     def keep(self, found: Obligation) -> None:
-        """What was declared gone, or is not so any more."""
-        self.owed = found
-        self._record("declared", fact_of_force(self._asset.id, found))
+        """What was declared gone, or is not so any more.
+
+        A removal that is under way names the number of before, and so removes nothing of this.
+        """
+        again = f"{found.number}+" if found.number in self._forgetting.values() else found.number
+        self.owed = found = replace(found, number=again)
+        what = "declared" if found.declared else "in force again"
+        self._record(what, fact_of_force(self._asset.id, found))
 
     def forget(self) -> None:
         """Nothing is in force."""
-        fact = fact_of_force(self._asset.id, None)
-        self._forgetting.add(self._record("nothing in force", fact))
+        fact = fact_of_force(self._asset.id, None) | fact_of_tries(self._asset.id, 0)
+        number = self._number
+        self._forgetting[self._record("nothing in force", fact, number=number)] = number
 
     def group(self, *, used: bool) -> None:
         """Zero, beat, zero was used for this demand, or may be again."""
         token = self._record("group", fact_of_group(self._asset.id, used=used))
         self._grouping = token if used else 0  # for one that is forgotten nothing waits
 
-    def phase(self, phase: Phase | None, *, stop_owed: bool, by: str, now: Now) -> int:
+    @property
+    def _number(self) -> str:
+        return "" if self.owed is None else self.owed.number
+
+    def phase(self, found: KeepPhase, *, by: str, now: Now) -> int:
         """Keep what lasts, since when it has and who ordered it; returns the record's token."""
+        phase = found.phase
         if phase is None:
             self.lasting = None
         elif self.lasting is None or self.lasting.phase is not phase:
             self.lasting = Lasting(phase, now.unix_ms, by)
-        fact = {f"{self._asset.id}/phase": words.kept_phase(self.lasting, stop_owed=stop_owed)}
+        fact = {f"{self._asset.id}/phase": words.kept_phase(found, self.lasting)}
         return self._record(f"phase {'none' if phase is None else phase.name}", fact)
 
-    def _record(self, what: str, facts: Mapping[str, str | None]) -> int:
+    def _record(self, what: str, facts: Mapping[str, str | None], **said: str) -> int:
         token = next(self._tokens)
-        body: dict[str, object] = {"what": what}
+        body: dict[str, object] = {"what": what, **said}
         self._turn.order(
             self._records.audited(words.GATEWAY, "kept", body, token=token, facts=facts)
         )
@@ -103,11 +126,12 @@ class ForceRecord:
             Whether the disk now says that nothing is in force.
         """
         gone = False
-        if event.token in self._forgetting:
-            self._forgetting.discard(event.token)
+        removed = self._forgetting.pop(event.token, None)
+        if removed is not None and removed == self._number:  # else something began meanwhile
             self._turn.then(watchdog_events.ForceForgotten(event.ok))
             gone = event.ok and not awaited
             self.owed = None if gone else self.owed
+            self.tries = 0 if gone else self.tries
         if event.token == self._grouping:
             self._turn.then(watchdog_events.GroupKept(event.ok))
         return gone

@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING
 from gateway.control.commands.spent import open_commands
 from gateway.control.inward import Start
 from gateway.control.phases import Lasting, Phase
-from gateway.control.watchdog.obligation import is_in_force, obligation, was_grouped
+from gateway.control.watchdog.effects import KeepPhase
+from gateway.control.watchdog.obligation import (
+    is_in_force,
+    obligation,
+    tries,
+    was_grouped,
+)
 from gateway.control.watchdog.state import LASTING, Held
 
 if TYPE_CHECKING:
@@ -49,48 +55,52 @@ class Ground:
         """
         facts, name = self.facts, self.asset.id
         owed = obligation(facts, name)
-        kept, stop_owed = self._kept()
-        lasting = None if kept is None else self._lasting(kept)
+        in_force = is_in_force(facts, name) or bool(open_commands(facts, name))
+        kept = self._kept()
         return Start(
             session=self.session,
             secret=self.secret,
             enabled=enabled,
             kept=kept,
-            stop_owed=stop_owed,
             held=Held(
-                in_force=is_in_force(facts, name) or bool(open_commands(facts, name)),
+                in_force=in_force,
                 last_w=None if owed is None else owed.setpoint_w,
+                span_w=None if owed is None else owed.span_w,
                 grouped=was_grouped(facts, name),
                 declared=owed is not None and bool(owed.declared),
             ),
+            tries=tries(facts, name) + 1 if in_force else 0,
             found=found,
             owed=owed,
-            lasting=lasting,
+            lasting=self._lasting(kept),
             newest=self.newest,
             challenge_at=self.challenge_at,
         )
 
-    def _kept(self) -> tuple[Phase | None, bool]:
+    def _kept(self) -> KeepPhase | None:
         """LATCHED, ESTOP or the yield of the last run; a log that was lost may have held any."""
         found = self.facts.get(f"{self.asset.id}/phase")
+        latched = KeepPhase(Phase.LATCHED, stop_owed=False)
         if found is None:
             safety = self.safety  # in "monitor" nothing of ours is in force
             monitors = safety is not None and safety.settings.approval == "monitor"
-            return (Phase.LATCHED if self.log_lost and not monitors else None), False
+            return latched if self.log_lost and not monitors else None
         try:
             body = json.loads(found)
-            phase, stop_owed = Phase[body["phase"]], bool(body["stopOwed"])
-        except (ValueError, TypeError, KeyError):
-            return Phase.LATCHED, False
-        lasts = phase in LASTING or phase is Phase.LOCAL
-        return (phase, stop_owed) if lasts else (Phase.LATCHED, False)
+            unknown = bool(body.get("stopUnknown", False))  # an older store does not say
+            kept = KeepPhase(Phase[body["phase"]], bool(body["stopOwed"]), unknown)
+        except (ValueError, TypeError, KeyError, AttributeError):
+            return latched
+        return kept if kept.phase in LASTING or kept.phase is Phase.LOCAL else latched
 
-    def _lasting(self, kept: Phase) -> Lasting:
+    def _lasting(self, kept: KeepPhase | None) -> Lasting | None:
         """Since when, and by whom, as far as the disk says; nothing here is worth a doubt."""
+        if kept is None or kept.phase is None:
+            return None
         try:
             body = json.loads(self.facts[f"{self.asset.id}/phase"])
             since_ms, by = body["sinceMs"], body["by"]
         except (ValueError, TypeError, KeyError):
-            return Lasting(kept, None)
+            return Lasting(kept.phase, None)
         known = isinstance(since_ms, int) and not isinstance(since_ms, bool)
-        return Lasting(kept, since_ms if known else None, by if isinstance(by, str) else "")
+        return Lasting(kept.phase, since_ms if known else None, by if isinstance(by, str) else "")

@@ -10,7 +10,8 @@ if TYPE_CHECKING:
     from gateway.control.execution.job import Event as JobEvent
     from gateway.control.execution.job import SendControl
     from gateway.control.execution.underway import Accepted
-    from gateway.control.phases import Lasting, Phase
+    from gateway.control.phases import Lasting
+    from gateway.control.watchdog.effects import KeepPhase
     from gateway.control.watchdog.obligation import Obligation
     from gateway.control.watchdog.state import Held
 
@@ -22,9 +23,9 @@ class Start:
     session: str  # boot nonce
     secret: bytes = field(repr=False)  # of this boot: what the challenges are made from
     enabled: bool
-    kept: Phase | None
-    stop_owed: bool
+    kept: KeepPhase | None
     held: Held
+    tries: int  # starts, with this one, that found something in force; 0: it did not
     found: Findings  # what commissioning measured
     owed: Obligation | None  # what the disk says is in force, or was declared gone
     lasting: Lasting | None  # what the disk says of ``kept``

@@ -8,7 +8,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gateway.control.phases import Phase
-from gateway.control.watchdog.effects import StopUnknown
+from gateway.control.watchdog.effects import (
+    DeadmanFailed,
+    PowerDrifts,
+    PowerStays,
+    StopUnknown,
+)
 from gateway.effects import AuditEntry, Effect, Log, Publish, Record, StoreBatch
 from gateway.uplink import messages
 
@@ -19,9 +24,10 @@ if TYPE_CHECKING:
     from gateway.control.commands.reasons import Rejected
     from gateway.control.execution.job import TellCloud
     from gateway.control.phases import Lasting
-    from gateway.control.watchdog.effects import PhaseChanged, PowerStays
+    from gateway.control.watchdog.effects import KeepPhase, PhaseChanged
     from gateway.uplink.topics import Topics
 
+Trouble = PowerStays | PowerDrifts | DeadmanFailed | StopUnknown
 GATEWAY = "gateway"  # actor of the audit rows that nobody ordered
 _ALARMING = (Phase.LATCHED, Phase.ESTOP)
 _FALLEN = (Phase.IDLING, Phase.BLIND, Phase.LOCAL)
@@ -129,20 +135,14 @@ class Records:
             self.log(logging.ERROR, text, "watchdog"),
         ]
 
-    def trouble(self, found: PowerStays | StopUnknown, now: Now) -> list[Effect]:
-        """Something that a person must see to, now."""
-        if isinstance(found, StopUnknown):
-            code, text = "stop_unknown", "nobody knows whether the stop operated: look at the site"
-        else:
-            code = "power_unknown" if found.power_w is None else "power_stays"
-            power = "cannot be read" if found.power_w is None else f"is {found.power_w:.0f} W"
-            text = f"zero is in the echo, and measured power {power}: nobody may arm"
-            if found.withheld:
-                text += "; no heartbeat is written, so that the RTAC's dead-man acts"
+    def trouble(self, found: Trouble, now: Now) -> list[Effect]:
+        """Something that a person must see to."""
+        code, severity, text = _described(found)
+        level = logging.WARNING if severity == "warning" else logging.ERROR
         return [
-            self.event("alarm", "critical", text, now, code=code),
+            self.event("alarm", severity, text, now, code=code),
             self.audited(GATEWAY, "alarm", {"code": code, "text": text}),
-            self.log(logging.ERROR, text, "watchdog"),
+            self.log(level, text, "watchdog"),
         ]
 
     def act(self, user: str, act: str, text: str, now: Now, **facts: object) -> list[Effect]:
@@ -190,13 +190,39 @@ class Records:
         )
 
 
-def kept_phase(lasting: Lasting | None, *, stop_owed: bool) -> str | None:
+def kept_phase(found: KeepPhase, lasting: Lasting | None) -> str | None:
     """What is kept of LATCHED, ESTOP and a yield across restarts; None: nothing."""
-    if lasting is None:
+    if found.phase is None or lasting is None:
         return None
-    body = {"phase": lasting.phase.name, "stopOwed": stop_owed}
+    body = {"phase": found.phase.name, "stopOwed": found.stop_owed}
+    body |= {"stopUnknown": found.stop_unknown}
     return json.dumps(body | {"sinceMs": lasting.since_ms, "by": lasting.by})
 
 
 def _watts(power_w: float | None) -> int | None:
     return None if power_w is None else round(power_w)
+
+
+def _described(found: Trouble) -> tuple[str, str, str]:
+    """Its code, its severity, and a sentence."""
+    match found:
+        case StopUnknown():
+            text = "nobody knows whether the stop operated: look at the site"
+            return "stop_unknown", "critical", text
+        case PowerDrifts(power_w):
+            text = f"in IDLE measured power is {power_w:.0f} W: nobody may arm"
+            return "power_in_idle", "warning", text
+        case DeadmanFailed(silent_s, echo_w, power_w):
+            what = "measured power is" if echo_w is None else "the echo reads"
+            text = (
+                f"no heartbeat was written for {silent_s:.0f} s, and {what} "
+                f"{power_w if echo_w is None else echo_w:.0f} W: the RTAC's dead-man did not act"
+            )
+            return "deadman_failed", "critical", text
+        case PowerStays(power_w, withheld):
+            code = "power_unknown" if power_w is None else "power_stays"
+            power = "cannot be read" if power_w is None else f"is {power_w:.0f} W"
+            text = f"zero is in the echo, and measured power {power}: nobody may arm"
+            if withheld:
+                text += "; no heartbeat is written, so that the RTAC's dead-man acts"
+            return code, "critical", text

@@ -229,7 +229,9 @@ class Sight:
         ours = self.view.authority(facts)
         if ours is None:
             return ()
-        return (watchdog_events.RemoteSeen() if ours else watchdog_events.LocalSeen(),)
+        if ours:
+            return (watchdog_events.RemoteSeen(),)
+        return (watchdog_events.LocalSeen(elsewhere=self.view.elsewhere(facts)),)
 
     def indications(
         self, event: events.IinReceived, facts: Facts

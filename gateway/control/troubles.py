@@ -88,6 +88,11 @@ TROUBLES = (
         lambda one: f": {unsettled(one.controller.state)}",
     ),
     Trouble(
+        "a start without a verified zero before it: the gateway ends too early",
+        lambda one, _: one.controller.tries > 1 and one.controller.state.in_force,
+        lambda one: f"; {one.controller.tries} in a row",
+    ),
+    Trouble(
         "the stop is owed: it follows as soon as the site and the session let it",
         lambda one, _: (
             one.controller.state.stop_at is not None and one.controller.phase is Phase.ESTOP
@@ -96,6 +101,11 @@ TROUBLES = (
     Trouble(
         "nobody knows whether the stop operated: look at the site",
         lambda one, _: one.controller.state.stop_unknown,
+    ),
+    Trouble(
+        "the RTAC's dead-man did not act",
+        lambda one, _: one.controller.state.deadman_failed,
+        lambda _: ": no heartbeat was written for longer than it may take",
     ),
     Trouble(
         "zero was only declared, and is not verified",

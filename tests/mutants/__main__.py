@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.mutants import control, field, kinds, safety, watchdog
+from tests.mutants import control, field, kinds, safety, silence, watchdog
 
 if TYPE_CHECKING:
     from tests.mutants.mutant import Mutant
@@ -28,6 +28,7 @@ ALL: tuple[Mutant, ...] = (
     *field.MUTANTS,
     *safety.MUTANTS,
     *kinds.MUTANTS,
+    *silence.MUTANTS,
 )
 _LIMIT_S = 300  # of one run: a mutant that never ends is caught, too
 

@@ -71,8 +71,8 @@ _TOLD = (
     Mutant(
         "since when LATCHED or ESTOP lasts is kept",
         "gateway/control/ground.py",
-        "lasting = None if kept is None else self._lasting(kept)",
-        "lasting = None",
+        "lasting=self._lasting(kept)",
+        "lasting=None",
         _TESTS.format(
             "test_troubles",
             "test_since_when_stays_the_same_as_long_as_it_lasts_and_over_a_restart",
@@ -264,8 +264,8 @@ _AGREEING = (
     ),
     _echoes(
         "with control off our setpoint in the echo is zeroed while in force",
-        "if lets_go or (off and ours and not zero):",
-        "if lets_go:",
+        "if off and ours and not zero:",
+        "if False:",
         "test_with_control_off_our_setpoint_in_the_echo_while_in_force_is_zeroed",
     ),
     _machine(
@@ -378,7 +378,7 @@ _DURABLE = (
     Mutant(
         "LATCHED and ESTOP are durable",
         "gateway/control/force_record.py",
-        "words.kept_phase(self.lasting, stop_owed=stop_owed)",
+        "words.kept_phase(found, self.lasting)",
         "None",
         "tests/unit/control/test_asset_control.py::"
         "test_latched_and_estop_survive_a_restart_and_end_with_an_operators_reset",
@@ -403,14 +403,14 @@ _DURABLE = (
     ),
     _ground(
         "log lost is LATCHED",
-        "return (Phase.LATCHED if self.log_lost and not monitors else None), False",
-        "return None, False",
+        "return latched if self.log_lost and not monitors else None",
+        "return None",
         "test_a_log_that_was_lost_may_have_held_latched_or_estop",
     ),
     _ground(
         "a site that only monitors is written to never",
-        "return (Phase.LATCHED if self.log_lost and not monitors else None), False",
-        "return (Phase.LATCHED if self.log_lost else None), False",
+        "return latched if self.log_lost and not monitors else None",
+        "return latched if self.log_lost else None",
         "test_a_log_that_was_lost_where_nobody_commands_writes_nothing",
     ),
     _asset(
@@ -421,8 +421,8 @@ _DURABLE = (
     ),
     _ground(
         "a kept phase that is none is LATCHED",
-        "return (phase, stop_owed) if lasts else (Phase.LATCHED, False)",
-        "return phase, stop_owed",
+        "            return latched\n        return kept",
+        "            return None\n        return kept",
         "test_a_kept_phase_that_cannot_be_read_counts_as_latched",
     ),
     _fleet(
@@ -710,8 +710,8 @@ _FIELD = (
     ),
     _view(
         "one point that says local is enough",
-        "if known and measured is not None and not permits(role, measured.value):",
-        "if False:",
+        "return False if any(self._denies(role, facts) for role in _AUTHORITIES) else None",
+        "return None",
         "test_one_that_says_local_is_enough_and_what_is_not_known_gives_no_authority",
     ),
     _view(
@@ -1053,8 +1053,8 @@ _PROVED = (
     ),
     _in("watchdog/force", "watchdog/force")(
         "but at an operator's word it is tried with one",
-        "grouped=False, ended=False, worded=True)",
-        "grouped=False, ended=False, worded=False)",
+        "deadman_failed=False, worded=True",
+        "deadman_failed=False, worded=False",
         "test_a_zero_that_needs_no_heartbeat_is_grouped_at_an_operators_word_alone",
     ),
 )
@@ -1062,8 +1062,8 @@ _PROVED = (
 _OWED = (
     _in("ground", "obligation")(
         "a kept yield is one after a start",
-        "lasts = phase in LASTING or phase is Phase.LOCAL",
-        "lasts = phase in LASTING",
+        "return kept if kept.phase in LASTING or kept.phase is Phase.LOCAL else latched",
+        "return kept if kept.phase in LASTING else latched",
         "test_a_kept_yield_is_a_yield_after_the_start_and_not_latched",
     ),
     _in("asset_control", "obligation")(
@@ -1074,7 +1074,7 @@ _OWED = (
     ),
     _recorded(
         "a command without power forgets no setpoint",
-        "setpoint_w or (None if self.owed is None else self.owed.setpoint_w)",
+        "setpoint_w or (None if before is None else before.setpoint_w)",
         "setpoint_w",
         "test_a_command_without_power_leaves_the_last_signed_setpoint_in_the_fact",
     ),

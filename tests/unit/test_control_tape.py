@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from tests.bench.control import table
 from tests.bench.control.measure import Run
 from tests.bench.control.scenarios import BrokerKilled
+from tests.bench.control.sites import MAPS, MOST, TIMES, mixed
 from tests.bench.control.tape import Tape
 
 
@@ -98,5 +102,55 @@ def test_the_table_counts_violations_and_names_them(tmp_path: Path) -> None:
     table.keep(tmp_path / "runs.csv", runs)
     kept = table.read(tmp_path / "runs.csv")
     assert kept == runs
-    assert table.row(BrokerKilled, kept).endswith("| 9.50 | control | **1** |")
-    assert table.violations(kept) == ["- broker-killed, bess-2: zero never came"]
+    assert table.row(BrokerKilled, kept).endswith("| 9.50 | 4.75 | control | **1** |")
+    assert table.violations(kept) == ["- broker-killed, bess-2 (direct, at once): zero never came"]
+
+
+def test_zero_on_one_point_of_two_leaves_what_the_other_ordered() -> None:
+    found = tape(
+        control(1.0, 0.0, role="cmd_charge"),
+        control(2.0, 5e5, role="cmd_discharge"),
+        control(3.0, 0.0, role="cmd_charge"),
+        control(4.0, 0.0, role="cmd_discharge", status=8),
+        control(5.0, 0.0, role="cmd_discharge"),
+        control(6.0, 3e5, role="cmd_charge"),
+    )
+    assert [one.power_w for one in found.changes] == [0.0, 5e5, 5e5, 0.0, -3e5]
+    assert found.idles == [1.0, 4.0, 5.0]
+
+
+def test_an_answer_takes_from_select_to_operate() -> None:
+    found = tape(
+        control(1.0, 5e5, function="SELECT"),
+        control(1.2, 5e5, function="OPERATE"),
+        control(9.0, 5e5, function="SELECT"),
+        control(9.5, 0.0),  # it was never answered: no time of an answer
+        control(9.7, 5e5, function="OPERATE"),
+    )
+    assert found.answer_s(after_s=0.0) == pytest.approx(0.2)
+    assert found.answer_s(after_s=5.0) is None
+
+
+def test_a_run_past_the_bound_at_the_measured_answer_time_is_named_and_is_no_violation_at_r() -> (
+    None
+):
+    run = Run("k", "bess-1", 10.5, 16.25, "control", "", bound="A", seen_s=0.1, bound_at_a_s=10.45)
+    assert run.past_a
+    assert not replace(run, took_s=10.4).past_a
+    (row,) = table.bound_rows([run])
+    assert row.startswith("| A | direct | 10.50 of 16.25; 10.50 of 10.45 at 0.10; 1 runs, **1 past")
+    assert table.violations([run]) == ["- k, bess-1 (direct, at once): 10.500 s, and 10.450 s at a"]
+
+
+def test_each_kind_of_map_has_its_bounds_and_the_longest_answer_is_one_that_may_be() -> None:
+    found = {(one.kind, one.answers): one.times(TIMES) for one in mixed(16)}
+    assert len(found) == 16
+    bounds_a = {kind: found[kind, "1 s"].bounds.cloud_dead_s for kind in MAPS}
+    assert bounds_a == {"direct": 16.25, "SBO": 22.25, "split": 19.25, "percent": 16.25}
+    assert found["percent", MOST].bounds.gateway_dead_s is None
+    assert found["percent", MOST].bounds.reversion_s is not None
+    for times in found.values():
+        q = times.path.reads
+        assert (1 + q) * times.answer_s <= times.deadman_s / 3
+        assert (5 + q) * times.answer_s <= 15.0
+        assert times.at(0.1).bounds.cloud_dead_s < times.bounds.cloud_dead_s

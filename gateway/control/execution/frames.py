@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gateway.control.execution import plan
-from gateway.control.execution.outcomes import SITE_HAS_IT, IdleNext, after_idle
+from gateway.control.execution.outcomes import NOT_OURS, SITE_HAS_IT, IdleNext, after_idle
 from gateway.control.execution.outputs import Output, Rank
 from gateway.control.watchdog.effects import (
     RefreshReversion,
@@ -145,5 +145,7 @@ def result(kind: WriteKind, outcome: Outcome) -> WriteResult:
     if outcome.kind in _RESULTS:
         return _RESULTS[outcome.kind]
     number = outcome.statuses[-1].number if outcome.statuses else None
+    if kind is WriteKind.IDLE and number in NOT_OURS:
+        return WriteResult.NOT_OURS
     local = kind is WriteKind.SETPOINT and number in SITE_HAS_IT
     return WriteResult.LOCAL if local else WriteResult.REFUSED

@@ -23,6 +23,7 @@ def kept(
     number: str,
     of: Base,
     setpoint_w: float | None,
+    span_w: tuple[float, float] | None,
 ) -> Obligation:
     """Put together what zero needs, whatever the files say later.
 
@@ -33,6 +34,7 @@ def kept(
         number: whoever takes it away names it.
         of: what percent are of.
         setpoint_w: the last one that was signed; None: only a mode or a reserve.
+        span_w: least and most that was signed since nothing was in force; None: not known.
     """
     link = asset.dnp3
     return Obligation(
@@ -44,6 +46,7 @@ def kept(
         map_digest=points_map.digest,
         rows=_rows(points_map, of),
         setpoint_w=setpoint_w,
+        span_w=span_w,
         nameplate_w=asset.nameplate_w,
         lease_s=terms.lease_s,
         verify_s=terms.idle_verify_s,

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from gateway.points.pointmap import PointsMap
     from gateway.points.raw import RawPoint
 
+LOCAL = "local"  # name in a map's enum of the authority that the site has
+_AUTHORITIES = ("local", "control_authority")
 _AUTHORITY = frozenset({Interlock.LOCAL, Interlock.AUTHORITY})
 _TOLD = LIMIT_ROLES | {"lockout", "estop_status", "breaker", "fault"}
 _FAULT = "fault:"
@@ -237,13 +239,22 @@ class FieldView:
             return True
         if IIN_LOCAL in facts.iin:
             return False
-        for role in ("local", "control_authority"):  # one is enough, whatever the other says
-            row = self.map.row(role)
-            measured = None if row is None else facts.read(row)
-            known = measured is not None and measured.quality <= Quality.DERIVED
-            if known and measured is not None and not permits(role, measured.value):
-                return False
-        return None
+        # One that says so is enough, whatever the other says.
+        return False if any(self._denies(role, facts) for role in _AUTHORITIES) else None
+
+    def _denies(self, role: str, facts: Facts) -> bool:
+        row = self.map.row(role)
+        measured = None if row is None else facts.read(row)
+        known = measured is not None and measured.quality <= Quality.DERIVED
+        return known and measured is not None and not permits(role, measured.value)
+
+    def elsewhere(self, facts: Facts) -> bool:
+        """Whether another master has the authority: its point says so, and not the site."""
+        row = self.map.row("control_authority")
+        said = None if row is None else facts.read(row)
+        at_site = IIN_LOCAL in facts.iin or self._denies("local", facts)
+        at_site = at_site or (said is not None and said.value == LOCAL)
+        return self._denies("control_authority", facts) and not at_site
 
     def echo_w(self, now: Now, base: Base) -> float | None:
         """The setpoint's echo as read, W of ``base``; None unless all is good and fresh."""

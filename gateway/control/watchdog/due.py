@@ -78,8 +78,8 @@ def _stop(state: WatchdogState, at: float, effects: Effects) -> WatchdogState:
     token, again = state.token + 1, state.stop_first_at is not None
     if not again:
         # Kept before it is sent, also where it was owed until now: after a crash between the two
-        # the stop is lost, never sent twice.
-        effects.append(KeepPhase(Phase.ESTOP, stop_owed=False))
+        # nobody knows whether it operated, and it is never sent twice.
+        effects.append(KeepPhase(Phase.ESTOP, stop_owed=False, stop_unknown=True))
         state = replace(state, stop_kept=False)
     effects.append(WriteStop(token, again=again))
     return replace(state, stop_at=None, token=token, stop_first_at=state.stop_first_at or at)

@@ -69,6 +69,7 @@ class KeepPhase:
 
     phase: Phase | None
     stop_owed: bool  # the stop was not sent yet
+    stop_unknown: bool = False  # it was, and nobody knows yet whether it operated
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +100,22 @@ class PowerStays:
 
     power_w: float | None  # None: it cannot be read
     withheld: bool  # it looks like our setpoint: no heartbeat feeds it
+
+
+@dataclass(frozen=True, slots=True)
+class PowerDrifts:
+    """In IDLE measured power is not at zero for long; nobody may arm."""
+
+    power_w: float
+
+
+@dataclass(frozen=True, slots=True)
+class DeadmanFailed:
+    """No heartbeat was written for W and 5 s, and what may be ours has not gone."""
+
+    silent_s: float
+    echo_w: float | None  # None: it reads zero, and power does not
+    power_w: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +178,8 @@ Effect = (
     | KeepForce
     | ForgetForce
     | PowerStays
+    | PowerDrifts
+    | DeadmanFailed
     | StopUnknown
     | PhaseChanged
     | Abort

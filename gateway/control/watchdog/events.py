@@ -33,6 +33,8 @@ class Restarted:
 class LocalSeen:
     """The local switch, IIN1.5, or another authority: tell at every fresh read."""
 
+    elsewhere: bool = False  # only the authority's point says so: another master has it
+
 
 @dataclass(frozen=True, slots=True)
 class RemoteSeen:

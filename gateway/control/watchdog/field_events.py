@@ -15,7 +15,7 @@ from gateway.control.watchdog.words import Cause, WriteKind, WriteResult
 if TYPE_CHECKING:
     from gateway.control.watchdog.events import EchoRead, WriteDone
     from gateway.control.watchdog.moves import Effects
-    from gateway.control.watchdog.state import Demand, WatchdogState
+    from gateway.control.watchdog.state import ActiveDispatch, Demand, WatchdogState
 
 
 def session_up(state: WatchdogState, at: float, effects: Effects) -> WatchdogState:
@@ -39,10 +39,28 @@ def session_up(state: WatchdogState, at: float, effects: Effects) -> WatchdogSta
 
 
 def local(
-    state: WatchdogState, at: float, effects: Effects, *, told: bool = False
+    state: WatchdogState,
+    at: float,
+    effects: Effects,
+    *,
+    told: bool = False,
+    elsewhere: bool = False,
 ) -> WatchdogState:
-    """Give way to the site; ``told``: only the answer to a write says so, not the switch."""
-    state = replace(state, local=True)
+    """Give way to the site, or to another master.
+
+    Args:
+        state: of the watchdog.
+        at: monotonic s.
+        effects: are added.
+        told: only the answer to a write says so, not the switch.
+        elsewhere: another master has the authority, and the site has not.
+    """
+    state = replace(state, local=True, elsewhere=elsewhere)
+    yields = elsewhere and state.meets_another
+    if yields and state.phase in LOSABLE and not state.yielded:
+        return moves.to_local(state, at, Cause.PREEMPTED, effects, yielded=True)
+    if elsewhere and state.yielded:
+        return state
     if state.phase is Phase.LOCAL:
         if state.yielded:
             effects.append(KeepPhase(None, stop_owed=False))
@@ -55,8 +73,8 @@ def local(
 def remote(state: WatchdogState, at: float, effects: Effects) -> WatchdogState:
     """Take the authority back, with idle first."""
     was_local = state.local
-    state = replace(state, local=False)
-    if state.phase is Phase.LOCAL and not state.yielded:
+    state = replace(state, local=False, elsewhere=False)
+    if state.phase is Phase.LOCAL and (was_local or not state.yielded):
         # An RTAC may resume its last remote value when the switch goes back.
         state = replace(state, silent=True, silent_since=at)
         return moves.to_idling(state, at, Cause.REMOTE, effects)
@@ -76,12 +94,23 @@ def echo(state: WatchdogState, event: EchoRead, at: float, effects: Effects) -> 
         return force.belied(state, at, effects)
     if state.phase in OWING:
         return _verify(state, event, at, effects, zero=zero)
+    if state.phase is Phase.LOCAL:
+        return _given(state, at, effects, lets_go=zero or ours)
     off = state.phase is Phase.MONITOR and state.in_force and not state.local
-    lets_go = state.phase is Phase.LOCAL and state.yielded and (zero or ours)
-    if lets_go or (off and ours and not zero):
+    if off and ours and not zero:
         return moves.to_idling(state, at, Cause.RESUMED, effects)
-    if state.phase in RESTING:
-        return _judge(state, at, effects, zero=zero, ours=ours)
+    rests = state.phase in RESTING
+    return _judge(state, at, effects, zero=zero, ours=ours) if rests else state
+
+
+def _given(state: WatchdogState, at: float, effects: Effects, *, lets_go: bool) -> WatchdogState:
+    """The echo in LOCAL: begins a yield at a start, and ends any."""
+    if state.yielded and lets_go:
+        if state.local:  # the authority is another's still
+            return moves.to_local(state, at, Cause.LOCAL, effects)
+        return moves.to_idling(state, at, Cause.RESUMED, effects)
+    if state.elsewhere and not state.yielded and state.meets_another:
+        return moves.to_local(state, at, Cause.PREEMPTED, effects, yielded=True)
     return state
 
 
@@ -124,9 +153,8 @@ def _judge(
             return state
     elif zero:
         return replace(state, astray_since=None)
-    elif ours:  # out of the blue, or a beat of ours revived it: no beat until a person looked
-        state = moves.to_idling(state, at, Cause.RESUMED, effects)
-        return moves.to_latched(replace(state, ended=True), effects, Cause.RESUMED)
+    elif ours or force.is_revived(state, at):  # by a beat of ours, or out of the blue
+        return force.revived(state, at, effects)
     return state if state.astray_since is not None else replace(state, astray_since=at)
 
 
@@ -144,17 +172,25 @@ def written(state: WatchdogState, event: WriteDone, at: float, effects: Effects)
     if event.result is WriteResult.LOCAL:
         return local(state, at, effects, told=True)
     accepted, demand = event.result is WriteResult.ACCEPTED, state.demand
-    if event.kind is WriteKind.SETPOINT and (held := state.dispatch) is not None:
-        if accepted:
-            return answered(state, held.command_id, at if event.at_s is None else event.at_s)
-        unknown = event.result is WriteResult.UNKNOWN
-        cause = Cause.UNKNOWN_OUTCOME if unknown else Cause.REFUSED
-        return moves.to_idling(state, at, cause, effects)
+    if event.kind is WriteKind.SETPOINT and state.dispatch is not None:
+        return _dispatched(state, state.dispatch, event, at, effects)
     if event.kind is WriteKind.IDLE and demand is not None and event.token >= demand.first:
         return _zeroed(state, demand, event, at, effects)
+    if event.kind is WriteKind.HEARTBEAT and accepted:
+        return force.beaten(state, at)
     if event.kind is WriteKind.STOP and state.phase is Phase.ESTOP:
         return _stopped(state, event.result, at, effects)
     return state
+
+
+def _dispatched(
+    state: WatchdogState, held: ActiveDispatch, event: WriteDone, at: float, effects: Effects
+) -> WatchdogState:
+    if event.result is WriteResult.ACCEPTED:
+        return answered(state, held.command_id, at if event.at_s is None else event.at_s)
+    unknown = event.result is WriteResult.UNKNOWN
+    cause = Cause.UNKNOWN_OUTCOME if unknown else Cause.REFUSED
+    return moves.to_idling(state, at, cause, effects)
 
 
 def _zeroed(
@@ -169,22 +205,26 @@ def _zeroed(
         accepted_at = at if event.at_s is None else event.at_s
         again_at = max(demand.write_at, at + terms.idle_repeat_s)
         demand = replace(demand, accepted_at=accepted_at, write_at=again_at)
-        return replace(state, silent=False, demand=demand)
+        return replace(state, silent=False, fresh=False, demand=demand)
     write_at = max(demand.write_at, at + terms.idle_pause_s) if demand.retried else at
     state = replace(state, demand=replace(demand, write_at=write_at, retried=True))
-    return force.refused(state, effects) if result is WriteResult.REFUSED else state
+    if result is WriteResult.NOT_OURS and state.meets_another and state.phase is Phase.IDLING:
+        return moves.to_local(state, at, Cause.PREEMPTED, effects, yielded=True)
+    refused = result in (WriteResult.REFUSED, WriteResult.NOT_OURS)
+    return force.refused(state, effects) if refused else state
 
 
 def _stopped(
     state: WatchdogState, result: WriteResult, at: float, effects: Effects
 ) -> WatchdogState:
     """A stop that certainly did not operate is sent again; one that nobody knows of is not."""
-    if result in (WriteResult.ACCEPTED, WriteResult.UNKNOWN):
-        if state.stop_kept:
-            effects.append(KeepPhase(Phase.ESTOP, stop_owed=False))
-        if result is WriteResult.UNKNOWN:
+    unknown = result is WriteResult.UNKNOWN
+    if unknown or result is WriteResult.ACCEPTED:
+        if state.stop_kept or not unknown:  # else it was kept so before it was sent
+            effects.append(KeepPhase(Phase.ESTOP, stop_owed=False, stop_unknown=unknown))
+        if unknown:
             effects.append(StopUnknown())
-        return replace(state, stop_kept=False, stop_unknown=result is WriteResult.UNKNOWN)
+        return replace(state, stop_kept=False, stop_unknown=unknown)
     if not state.stop_kept:
         effects.append(KeepPhase(Phase.ESTOP, stop_owed=True))
     terms, first_at = state.terms, at if state.stop_first_at is None else state.stop_first_at

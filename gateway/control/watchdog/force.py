@@ -13,21 +13,25 @@ from typing import TYPE_CHECKING
 from gateway.control.phases import Phase
 from gateway.control.watchdog import moves
 from gateway.control.watchdog.effects import (
+    DeadmanFailed,
     ForgetForce,
     KeepForce,
     KeepGroup,
     KeepPhase,
+    PowerDrifts,
     PowerStays,
     ReadEcho,
     WriteIdle,
 )
-from gateway.control.watchdog.state import LASTING, Settling
+from gateway.control.watchdog.obligation import spanned
+from gateway.control.watchdog.state import LASTING, OWING, RESTING, Settling
 from gateway.control.watchdog.words import Cause, HeartbeatForm
 
 if TYPE_CHECKING:
     from gateway.control.watchdog.events import ForceBegun, PowerRead
     from gateway.control.watchdog.moves import Effects
     from gateway.control.watchdog.state import WatchdogState
+    from gateway.control.watchdog.words import Terms
 
 GROUPING = frozenset({Phase.IDLING, Phase.ESTOP})
 # In response timeouts: a read that is dropped for it and the new connection, two points of power
@@ -40,7 +44,10 @@ def begun(state: WatchdogState, event: ForceBegun) -> WatchdogState:
     last_w = event.setpoint_w or state.last_w
     if state.dispatch is not None:  # that one is in force until this one is written
         last_w = state.last_w
-    return replace(state, in_force=True, forgetting=False, last_w=last_w, declared=False)
+    span_w = spanned(state.span_w, event.setpoint_w)
+    return replace(
+        state, in_force=True, forgetting=False, last_w=last_w, span_w=span_w, declared=False
+    )
 
 
 def unused(state: WatchdogState, at: float, effects: Effects) -> WatchdogState:
@@ -55,21 +62,33 @@ def echoed(state: WatchdogState, at: float) -> WatchdogState:
     accepted_at = at if state.demand is None else state.demand.accepted_at or at
     terms = state.terms
     settling = Settling(max(accepted_at + terms.settle_s, at + 2 * terms.apart_s), read_at=at)
-    return replace(state, settling=settling, drifts_since=None)
+    return replace(state, settling=settling, drifts_since=None, deadman_failed=False)
 
 
 def power(state: WatchdogState, event: PowerRead, at: float, effects: Effects) -> WatchdogState:
     """Take a read of the measured power."""
     terms = state.terms
-    gone = abs(event.value_w - terms.idle_w) <= terms.zero_band_w
+    gone = _is_gone(event.value_w, terms)
+    left = state.power_w is not None and _is_gone(state.power_w, terms) and not gone
+    ours = is_ours(event.value_w, state.last_w)
     state = replace(state, power_w=event.value_w, power_at=event.at_s)
-    if state.declared and is_ours(event.value_w, state.last_w):
+    if state.declared and ours:
         return belied(state, at, effects)
+    if left and ours and _is_soon(state, at) and state.dispatch is None and state.phase in RESTING:
+        return revived(state, at, effects)
     settling = state.settling
     if settling is None:
         drifts = not gone and state.phase is Phase.IDLE
         since = at if state.drifts_since is None else state.drifts_since
         return replace(state, drifts_since=since if drifts else None)
+    return _settle(state, settling, event, effects, gone=gone)
+
+
+def _settle(
+    state: WatchdogState, settling: Settling, event: PowerRead, effects: Effects, *, gone: bool
+) -> WatchdogState:
+    """Nothing is in force once two reads, so far apart, show that power is gone."""
+    terms = state.terms
     if not gone:
         return replace(state, settling=replace(settling, good_at=None))
     if settling.good_at is None and math.isfinite(event.at_s):  # else nobody asked for it
@@ -79,7 +98,61 @@ def power(state: WatchdogState, event: PowerRead, at: float, effects: Effects) -
         return state
     known = state.in_force or state.declared  # of both the disk has a fact
     state = replace(state, settling=None, declared=False, ended=False, in_force=known)
+    state = replace(state, deadman_failed=False)
     return forget(state, effects) if known else state
+
+
+def _is_gone(power_w: float, terms: Terms) -> bool:
+    return abs(power_w - terms.idle_w) <= terms.zero_band_w
+
+
+def beaten(state: WatchdogState, at: float) -> WatchdogState:
+    """The outstation took a heartbeat; after W without one its dead-man may have masked power."""
+    again = at - state.beaten_at >= state.terms.deadman_s
+    return replace(state, beaten_at=at, beats_since=at if again else state.beats_since)
+
+
+def _is_soon(state: WatchdogState, at: float) -> bool:
+    """So soon after beats began again that they may have brought back what comes."""
+    return at - state.beats_since <= state.terms.settle_s
+
+
+def is_revived(state: WatchdogState, at: float) -> bool:
+    """Whether the echo reads a step on the way to our last setpoint, soon after that."""
+    echo_w, last_w = state.echo_w, state.last_w
+    if echo_w is None or last_w is None or not _is_soon(state, at):
+        return False
+    return echo_w * last_w > 0 and abs(echo_w) <= abs(last_w)
+
+
+def revived(state: WatchdogState, at: float, effects: Effects) -> WatchdogState:
+    """A setpoint of ours came back, perhaps by a beat: it is in force; no beat until a reset."""
+    if not state.in_force or state.forgetting:
+        effects.append(KeepForce(declared=False))
+    state = replace(state, ended=True, in_force=True, forgetting=False, forget_at=math.inf)
+    state = moves.to_idling(state, at, Cause.RESUMED, effects)
+    return moves.to_latched(state, effects, Cause.RESUMED)
+
+
+def failed(state: WatchdogState, at: float, effects: Effects) -> WatchdogState:
+    """Tell, once a demand, that silence did not let the dead-man end what may be ours."""
+    terms = state.terms
+    since = max(state.beat_at - terms.heartbeat_s, state.silent_since)  # also one without an answer
+    asks = state.phase in OWING or (state.phase is Phase.IDLE and state.ended)
+    reaches = state.session_up and not (state.local or state.blocked)
+    if state.deadman_failed or not asks or not reaches or terms.heartbeat is HeartbeatForm.NONE:
+        return state
+    due_at = since + terms.deadman_s + terms.silence_s
+    echo_w = state.echo_w if state.echo_at >= due_at else None
+    if echo_w is not None and (state.is_zero(echo_w) or not state.may_be_ours(echo_w)):
+        echo_w = None
+    power_w = state.power_w if state.power_at >= due_at else None
+    if power_w is not None and not is_ours(power_w, state.last_w):
+        power_w = None
+    if echo_w is None and power_w is None:
+        return state
+    effects.append(DeadmanFailed(at - since, echo_w, power_w))
+    return replace(state, deadman_failed=True)
 
 
 def forget(state: WatchdogState, effects: Effects) -> WatchdogState:
@@ -93,7 +166,7 @@ def forgotten(state: WatchdogState, at: float, *, ok: bool) -> WatchdogState:
     if not state.forgetting:
         return state  # something began meanwhile
     if ok:
-        return replace(state, forgetting=False, in_force=False, blocked=False)
+        return replace(state, forgetting=False, in_force=False, blocked=False, span_w=(0.0, 0.0))
     return replace(state, forgetting=False, forget_at=at + state.terms.keep_again_s)
 
 
@@ -127,8 +200,8 @@ def late(state: WatchdogState, at: float, effects: Effects) -> WatchdogState:
         effects.append(PowerStays(known_w, withheld=ours))
         told = replace(settling, told=True)
         return replace(state, settling=told, ended=state.ended or ours)
-    if since is not None and at - since >= state.terms.settle_s:
-        effects.append(PowerStays(state.power_w, withheld=False))
+    if since is not None and at - since >= state.terms.drift_s:
+        effects.append(PowerDrifts(state.power_w or 0.0))
         return replace(state, settling=Settling(at, math.inf, told=True), drifts_since=None)
     return state
 
@@ -141,7 +214,7 @@ def wake_at(state: WatchdogState) -> float:
     if state.settling is not None and not state.settling.told:
         times.append(state.settling.late_at)
     if state.drifts_since is not None:
-        times.append(state.drifts_since + state.terms.settle_s)
+        times.append(state.drifts_since + state.terms.drift_s)
     return min(times)
 
 
@@ -180,7 +253,8 @@ def group(state: WatchdogState, at: float, effects: Effects) -> WatchdogState:
     demand = replace(
         demand, write_at=at + terms.idle_repeat_s, busy_until=at + LONGEST_ZERO * terms.response_s
     )
-    return replace(state, demand=demand, token=token, beat=value, beat_at=at + terms.heartbeat_s)
+    state = replace(beaten(state, at), demand=demand, token=token, beat=value)
+    return replace(state, beat_at=at + terms.heartbeat_s)
 
 
 def anew(
@@ -195,7 +269,9 @@ def anew(
     stays = state.phase is Phase.ESTOP and not leaves
     if state.phase in LASTING and not stays:
         effects.append(KeepPhase(None, stop_owed=False))
-    state = replace(state, grouped=False, ended=False, worded=True)
+    state = replace(
+        state, grouped=False, ended=False, fresh=False, deadman_failed=False, worded=True
+    )
     if stays:
         return moves.to_idling(state, at, Cause.ORDERED, effects)
     return moves.arrive(state, at, Cause.ORDERED, effects)

@@ -15,13 +15,14 @@
 | ARMED, ACTIVE | lease expiry, interlock, idle, disarm, release, SIGTERM, control off | IDLING |
 | ACTIVE | end of duration, refused or unknown outcome, unverified, field set it to 0 | IDLING |
 | IDLE, ARMED, ACTIVE | IIN1.7 | IDLING |
-| IDLE, ARMED | echo shows our old setpoint: a beat of ours may have revived it | LATCHED |
+| IDLE, ARMED | echo shows our old setpoint, or soon after beats began again power does | LATCHED |
 | ARMED | a dispatch ended before its first frame | IDLING |
 | IDLE, ARMED, ACTIVE | echo elsewhere for 3 s; 9, 15, 17: yield / reassert | LOCAL / IDLING |
 | IDLE, ARMED, ACTIVE | session back within 10 s, but echo not read since or not equal | IDLING |
 | IDLE | idle ordered: zero is written and verified again | IDLING |
 | IDLING, IDLE, ARMED, ACTIVE | local, or status 7 or 13 | LOCAL |
 | LOCAL | remote (where it yielded: the echo lets go) | IDLING |
+| STARTUP, IDLING | at a start another's echo, and 9, 15, 17 or its authority: yield | LOCAL |
 | IDLING, IDLE, ARMED, ACTIVE, LOCAL | session lost for 10 s | BLIND |
 | BLIND | session: remote / local | IDLING / LOCAL |
 | all but MONITOR with nothing in force | estop | ESTOP |
@@ -44,6 +45,7 @@ from typing import TYPE_CHECKING
 
 from gateway.control.phases import Phase
 from gateway.control.watchdog import due, field_events, force, moves, orders
+from gateway.control.watchdog.effects import KeepPhase
 from gateway.control.watchdog.events import (
     ArmOrdered,
     ControlDisabled,
@@ -95,8 +97,7 @@ def start(
     *,
     session: str,
     enabled: bool,
-    kept: Phase | None = None,
-    stop_owed: bool = False,
+    kept: KeepPhase | None = None,
     secret: bytes = b"",
     held: Held | None = None,
 ) -> WatchdogState:
@@ -110,24 +111,26 @@ def start(
         now: both clocks; only the monotonic one is used.
         session: boot nonce, new at every start.
         enabled: everything that control requires is there.
-        kept: the phase of the last ``KeepPhase``: LATCHED, ESTOP, LOCAL (yielded) or None.
-        stop_owed: of the last ``KeepPhase``.
+        kept: the last ``KeepPhase``.
         secret: of this boot, so that nobody can tell the next challenge.
         held: what the disk says of a setpoint of ours.
     """
     held = held or Held()
-    phase = kept or (Phase.STARTUP if enabled or held.in_force else Phase.MONITOR)
+    kept = kept or KeepPhase(None, stop_owed=False)
+    phase = kept.phase or (Phase.STARTUP if enabled or held.in_force else Phase.MONITOR)
     return WatchdogState(
         terms=terms,
         phase=phase,
         lease=Lease(session, terms.lease_s, secret=secret),
         challenge_at=now.mono_s,
         enabled=enabled,
-        stop_at=now.mono_s if stop_owed else None,
-        stop_kept=stop_owed,
-        yielded=kept is Phase.LOCAL,
+        stop_at=now.mono_s if kept.stop_owed else None,
+        stop_kept=kept.stop_owed,
+        stop_unknown=kept.stop_unknown,
+        yielded=kept.phase is Phase.LOCAL,
         in_force=held.in_force,
         last_w=held.last_w,
+        span_w=held.span_w if held.in_force or held.declared else (0.0, 0.0),
         blocked=held.blocked,
         grouped=held.grouped,
         declared=held.declared,
@@ -145,7 +148,7 @@ def handle(
         return state, ()
     effects: list[Effect] = []
     state = _elapsed(state, at, effects)
-    state = _happened(state, event, at, effects)
+    state = force.failed(_happened(state, event, at, effects), at, effects)
     state = due.due(state, at, effects)
     return replace(state, wake_at=due.wake_at(state, at)), tuple(effects)
 
@@ -181,8 +184,8 @@ def _happened(state: WatchdogState, event: Event, at: float, effects: Effects) -
             owed = state.phase in RESTING or state.phase in OWING
             owed = owed or (state.phase is Phase.MONITOR and state.in_force)
             return moves.to_idling(state, at, Cause.RESTART, effects) if owed else state
-        case LocalSeen():
-            return field_events.local(state, at, effects)
+        case LocalSeen(elsewhere):
+            return field_events.local(state, at, effects, elsewhere=elsewhere)
         case RemoteSeen():
             return field_events.remote(state, at, effects)
         case EchoRead():

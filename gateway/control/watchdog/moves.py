@@ -36,7 +36,8 @@ def to_idling(
     """Demand zero, at once. A lasting phase stays what it is and demands it all the same."""
     phase = state.phase if state.phase in LASTING else Phase.IDLING
     demand = _demand(state, at)
-    state = replace(state, demand=demand, settling=None, drifts_since=None)
+    failed = state.deadman_failed and state.demand is not None  # told once a demand
+    state = replace(state, demand=demand, settling=None, drifts_since=None, deadman_failed=failed)
     state = to_phase(state, phase, cause, effects, detail=detail)
     over = (
         phase is Phase.IDLING and at >= demand.latch_at
@@ -101,6 +102,8 @@ def arrive(state: WatchdogState, at: float, cause: Cause, effects: Effects) -> W
     if not state.session_up:
         return to_blind(state, at, effects)
     if state.local:
+        if state.elsewhere and state.meets_another:
+            return to_local(state, at, Cause.PREEMPTED, effects, yielded=True)
         return to_local(state, at, Cause.LOCAL, effects)
     state = replace(state, demand=_demand(state, at), settling=None, drifts_since=None)
     return to_phase(state, Phase.IDLING, cause, effects)

@@ -50,6 +50,7 @@ class Obligation:
     deadman_s: float  # W
     heartbeat_s: float
     response_s: float  # r
+    span_w: tuple[float, float] | None = None  # least and most signed since nothing was in force
     declared: str = ""  # by whom, and why: it is only said that nothing is in force
     zero_needs_beat: bool | None = None  # the RTAC refuses zero without a heartbeat; None: unknown
 
@@ -75,6 +76,15 @@ def needs_beat(now: bool | None, kept: bool | None) -> bool | None:  # noqa: FBT
     return now if now is kept else None
 
 
+def spanned(
+    span_w: tuple[float, float] | None, setpoint_w: float | None
+) -> tuple[float, float] | None:
+    """Least and most, with one more; a mode or a reserve (None) may move power to anything."""
+    if span_w is None or setpoint_w is None:
+        return None
+    return min(span_w[0], setpoint_w), max(span_w[1], setpoint_w)
+
+
 def fact_of_force(asset: str, found: Obligation | None) -> dict[str, str | None]:
     """A setpoint may be in force; None: nothing is."""
     text = None if found is None else json.dumps(asdict(found), sort_keys=True)
@@ -86,6 +96,23 @@ def fact_of_group(asset: str, *, used: bool) -> dict[str, str | None]:
     return {f"{asset}/group": json.dumps({"used": True}) if used else None}
 
 
+def fact_of_tries(asset: str, count: int) -> dict[str, str | None]:
+    """So many starts found something in force, one after the other; 0: none did."""
+    return {f"{asset}/tries": json.dumps({"starts": count}) if count else None}
+
+
+def tries(facts: Mapping[str, str], asset: str) -> int:
+    """How many starts found something in force since nothing was; what cannot be read is one."""
+    text = facts.get(f"{asset}/tries")
+    if text is None:
+        return 0
+    try:
+        count = parse_object(text.encode()).get("starts")
+    except StrictJsonError:
+        return 1
+    return count if isinstance(count, int) and count > 0 else 1
+
+
 def obligation(facts: Mapping[str, str], asset: str) -> Obligation | None:
     """What ``facts`` say is in force; None also where they cannot be read: see ``is_in_force``."""
     try:
@@ -93,15 +120,19 @@ def obligation(facts: Mapping[str, str], asset: str) -> Obligation | None:
         rows = body.pop("rows")
         assert isinstance(rows, list)
         kept = tuple(KeptRow(**row) for row in rows)
-        found = Obligation(rows=kept, **body)  # type: ignore[arg-type]  # judged below
+        span = body.pop("span_w", None)
+        assert span is None or isinstance(span, list)
+        span_w = None if span is None else tuple(span)
+        found = Obligation(rows=kept, span_w=span_w, **body)  # type: ignore[arg-type]  # judged below
         return _sound(found)
-    except (StrictJsonError, TypeError, KeyError, AssertionError):
+    except (StrictJsonError, TypeError, KeyError, ValueError, AssertionError):
         return None
 
 
 def _sound(found: Obligation) -> Obligation | None:
     """None where a figure is none: such a comparison also raises ``TypeError``."""
     times = (found.lease_s, found.verify_s, found.deadman_s, found.heartbeat_s, found.response_s)
+    least_w, most_w = found.span_w or (0.0, 0.0)
     numbers = (*times, 1.0 if found.setpoint_w is None else abs(found.setpoint_w) + 1.0)
     texts = (found.number, found.host, found.map_digest, found.declared)
     counts = (found.port, found.outstation, found.master)
@@ -111,6 +142,7 @@ def _sound(found: Obligation) -> Obligation | None:
         and all(isinstance(one, int) for one in counts)
         and found.nameplate_w > 0
         and found.zero_needs_beat in (None, True, False)
+        and least_w <= 0 <= most_w
         and all(map(_is_row, found.rows))
     )
     return found if sound else None

@@ -41,6 +41,7 @@ class Held:
 
     in_force: bool = False
     last_w: float | None = None  # the last one that was signed
+    span_w: tuple[float, float] | None = None  # least and most since nothing was in force
     blocked: bool = False  # by other rows, or at another endpoint
     grouped: bool = False  # this demand's zero, beat, zero was used
     declared: bool = False
@@ -82,6 +83,7 @@ class WatchdogState:
     session_up: bool = False
     down_since: float | None = None
     local: bool = False
+    elsewhere: bool = False  # only since another master has the authority
     yielded: bool = False  # LOCAL because another master took over
     interlocks: tuple[str, ...] = ("interlocks not yet known",)
     charge_w: float = 0.0  # limits now
@@ -92,6 +94,7 @@ class WatchdogState:
     demand: Demand | None = None
     dispatch: ActiveDispatch | None = None
     last_w: float | None = None  # our last setpoint that was not zero
+    span_w: tuple[float, float] | None = (0.0, 0.0)  # see ``Held``; None: not known
     in_force: bool = False  # durable: a setpoint of ours may be in force
     forgetting: bool = False  # that it is not is being made durable
     forget_at: float = math.inf  # when that is tried again
@@ -99,9 +102,13 @@ class WatchdogState:
     declared: bool = False  # only an operator says that nothing is in force
     silent: bool = True  # no zero was accepted since the start, or since the site was local
     silent_since: float = -math.inf
+    fresh: bool = True  # since the start no zero was accepted, and no operator said anything
     grouped: bool = False  # zero, beat, zero was ordered: once a demand
     worded: bool = False  # an operator's word began this demand
     ended: bool = False  # beats revived power: none until an operator's reset
+    beaten_at: float = -math.inf  # the outstation took a heartbeat
+    beats_since: float = -math.inf  # when they began again: silence had let the dead-man act
+    deadman_failed: bool = False  # and this demand's silence did not let it; it was told
     settling: Settling | None = None
     power_w: float | None = None  # measured
     power_at: float = -math.inf
@@ -125,6 +132,23 @@ class WatchdogState:
     def is_near(self, power_w: float, wanted_w: float) -> bool:
         """Within the echo's tolerance of ``wanted_w``."""
         return abs(power_w - wanted_w) <= self.terms.tolerance_w
+
+    def may_be_ours(self, echo_w: float) -> bool:
+        """Whether a setpoint of ours, or a step on the way to one, may read so."""
+        if not (self.in_force or self.declared):
+            return False
+        if self.span_w is None:
+            return True
+        least_w, most_w = self.span_w
+        return least_w - self.terms.tolerance_w <= echo_w <= most_w + self.terms.tolerance_w
+
+    @property
+    def meets_another(self) -> bool:
+        """At a start the echo reads what is neither zero nor may be ours."""
+        known_w = self.echo_w if self.fresh else None
+        if known_w is None or not math.isfinite(known_w) or self.is_zero(known_w):
+            return False
+        return not self.may_be_ours(known_w)
 
     def clamped_w(self, power_w: float) -> float:
         """``power_w`` inside the limits of now."""

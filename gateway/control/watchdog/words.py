@@ -56,7 +56,8 @@ class WriteResult(Enum):
     """What became of it, after the retries that section 6 allows to its kind."""
 
     ACCEPTED = auto()
-    REFUSED = auto()  # any status but LOCAL's
+    REFUSED = auto()  # any status but those of the next two
+    NOT_OURS = auto()  # zero, with status 9, 15 or 17: another master has the outputs
     LOCAL = auto()  # status 7 or 13
     UNKNOWN = auto()  # operate without an answer, and the feedback does not show it
     FAILED = auto()  # never left this box
@@ -99,5 +100,6 @@ class Terms:
     stop_repeat_s: float = 30.0  # of a stop that did not operate for V
     astray_s: float = 3.0
     silence_s: float = 5.0  # beyond W: how long a dead-man may take
+    drift_s: float = 30.0  # for which power may be off zero in IDLE
     apart_s: float = 5.0  # between two reads that show that power is gone
     keep_again_s: float = 10.0  # until what could not be made durable is tried again

@@ -15,7 +15,7 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self
 
 import psutil
@@ -28,34 +28,26 @@ from gateway.cloud.dispatcher.client import (
     DispatchError,
 )
 from gateway.cloud.dispatcher.heard import DelayedHeartbeat
-from gateway.config.safety import (
-    RTAC_SCAN_S,
-    TICK_S,
-    Bounds,
-    WatchdogSettings,
-    ZeroPath,
-    bounds,
-)
-from gateway.control.rules.zero_path import zero_path
 from gateway.demo.broker import Broker
 from gateway.demo.pki import Pki
 from gateway.local import client
 from gateway.sim.launch import SimProcess
+from tests.bench.control.sites import POINTMAPS
 from tests.bench.control.tape import Tape
+from tests.bench.control.times import Times
 from tests.fixtures import daemon as daemons
 from tests.fixtures.commands import signer
 from tests.fixtures.control_rig import KEYS, commissioned, who, write_safety
 from tests.fixtures.daemon import GATEWAY, Asset
-from tests.fixtures.shippedmaps import shipped
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
 
     from gateway.cloud.dispatcher.heard import Challenge, HeardMessage
-    from gateway.points.pointmap import PointsMap
     from tests.bench.control.netns import Namespace
     from tests.bench.control.shim import Shim
+    from tests.bench.control.sites import Site
 
 POWER_W = 500_000
 STARTS_AT_ONCE = 4
@@ -63,54 +55,12 @@ RIPE_S = 31.0  # an arm needs 30 s of unbroken lease
 LOOK_S = 0.05
 TRIES = 3
 SHORT_S = 60
+BUFFER = 100  # events of each class: one fragment, also where it overflowed
 PACE_S = 0.07  # the gateway answers 20 commands in a second
-
-
-DIRECT = ZeroPath(2.0)  # how zero gets to an RTAC of a direct map
 
 
 class PlantError(Exception):
     """Something that a run needs did not come about; no verdict on a bound."""
-
-
-@dataclass(frozen=True, slots=True)
-class Times:
-    """The site's parameters, s; what they allow follows from them."""
-
-    lease_s: float = 10.0
-    response_s: float = 2.0
-    deadman_s: float = 6.0
-    verify_s: float = 10.0
-    reversion_s: float = 15.0
-    tick_s: float = TICK_S
-    scan_s: float = RTAC_SCAN_S  # of an RTAC's logic, at most
-    path: ZeroPath = DIRECT
-
-    def of(self, points_map: PointsMap) -> Times:
-        """The same at batteries of this map; V is what it needs."""
-        path = zero_path(points_map, self.response_s)
-        return replace(self, path=path, verify_s=max(self.verify_s, path.least_verify_s))
-
-    @property
-    def idle_s(self) -> float:
-        """From an order of zero until the RTAC has it."""
-        return self.tick_s + self.path.underway_s + self.path.zero_s
-
-    @property
-    def bounds(self) -> Bounds:
-        """As ``check`` prints them."""
-        watchdog = WatchdogSettings(
-            lease_s=self.lease_s,
-            challenge_s=1.0,
-            heartbeat_s=1.0,
-            rtac_deadman_s=self.deadman_s,
-            idle_verify_s=self.verify_s,
-            reversion_s=self.reversion_s,
-            reversion_refresh_s=5.0,
-            max_dispatch_s=14_400.0,
-            preempted="yield",
-        )
-        return bounds(watchdog, self.path)
 
 
 class Daemon(daemons.Daemon):
@@ -135,33 +85,35 @@ class Plant:
 
     Args:
         folder: for all files.
-        assets: how many batteries.
-        map: points map of each.
-        times: parameters of the site.
+        sites: the batteries.
+        times: parameters of the site; r and V are what each battery needs.
         net: where the daemon lives; None: beside us.
         shim: what is loaded into the daemon.
         sim: options of every simulator.
         loaded: options of the first one, beyond those.
         queue: keys of [queue].
+
+    Attributes:
+        times: the site's.
+        times_of: each battery's, by name: with its own r, a and path to zero.
     """
 
     def __init__(
         self,
         folder: Path,
         *,
-        assets: int,
-        map: str = "generic-rtac",  # noqa: A002 - the option's name
+        sites: Sequence[Site],
         times: Times | None = None,
         net: Namespace | None = None,
         shim: Shim | None = None,
         sim: dict[str, Any] | None = None,
         loaded: dict[str, Any] | None = None,
         queue: dict[str, Any] | None = None,
-        watchdog: dict[str, float] | None = None,
     ) -> None:
-        self.times = (times or Times()).of(shipped(f"{map}@1.0.0"))
+        self.sites = {f"bess-{number}": one for number, one in enumerate(sites, 1)}
+        self.names = list(self.sites)
+        self.times, self.times_of = _times(times or Times(), self.sites)
         self.net, self.shim = net, shim
-        self.names = [f"bess-{number}" for number in range(1, assets + 1)]
         self.answers: list[bytes] = []  # that we gave, for whoever replays them
         self.issued: list[tuple[float, float]] = []  # of challenges: issued, heard; CLOCK_BOOTTIME
         self._answered_s = 0.0  # when we last answered at once
@@ -173,6 +125,7 @@ class Plant:
         broker_host = "localhost" if net is None else net.uplink.here
         self.pki = Pki(folder / "pki")
         with contextlib.ExitStack() as stack:
+            _find_maps(stack)
             self.broker = Broker(
                 folder / "broker",
                 pki=self.pki,
@@ -183,20 +136,22 @@ class Plant:
             )
             self.broker.start()
             stack.callback(self.broker.stop)
-            self.sims = self._sims(stack, map, {"host": here, **(sim or {})}, loaded or {})
-            quick = {
-                "event_poll_s": 1.0,
-                "link_check_s": 2.0,
-                "response_timeout_s": self.times.response_s,
-            }
+            self.sims = self._sims(stack, {"host": here, **(sim or {})}, loaded or {})
+            quick = {"event_poll_s": 1.0, "link_check_s": 2.0}
             self.daemon = stack.enter_context(
                 Daemon(
                     folder / "daemon",
                     pki=self.pki,
                     broker_port=self.broker.port,
                     assets=[
-                        Asset(one.port, id=name, map=f"{map}@1.0.0", host=here, dnp3=quick)
-                        for name, one in zip(self.names, self.sims, strict=True)
+                        Asset(
+                            one.port,
+                            id=name,
+                            map=at.map.ref,
+                            host=here,
+                            dnp3={**quick, "response_timeout_s": at.response_s},
+                        )
+                        for (name, at), one in zip(self.sites.items(), self.sims, strict=True)
                     ],
                     uplink={"host": broker_host},
                     queue=queue,
@@ -210,7 +165,8 @@ class Plant:
                 lease_s=self.times.lease_s,
                 idle_verify_s=self.times.verify_s,
                 rtac_deadman_s=self.times.deadman_s,
-                **(watchdog or {}),
+                reversion_s=self.times.reversion_s,
+                reversion_refresh_s=self.times.refresh_s,
             )
             self.dispatcher = Dispatcher(
                 self.connection("dispatcher"),
@@ -228,7 +184,6 @@ class Plant:
     def _sims(
         self,
         stack: contextlib.ExitStack,
-        points_map: str,
         options: dict[str, Any],
         loaded: dict[str, Any],
     ) -> list[SimProcess]:
@@ -236,18 +191,22 @@ class Plant:
             "deadman_s": self.times.deadman_s,
             "scan_s": 0.25,
             "measure_s": 2.0,
+            "buffer": BUFFER,
             "no_unsolicited": True,  # polled each second: a tenth of the commits, of so many
             **options,
         }
 
-        def start(number: int) -> SimProcess:
+        def start(number: int, site: Site) -> SimProcess:
             folder = self._folder / f"sim-{number}"
             folder.mkdir()
             more = loaded if number == 0 else {}
-            return SimProcess(points_map, seed=number, cwd=folder, **{**chosen, **more})
+            late = [f"answer_delay={site.answer_s:g}"] if site.answer_s else []
+            return SimProcess(
+                site.map.ref, seed=number, cwd=folder, faults=late, **{**chosen, **more}
+            )
 
         with ThreadPoolExecutor(STARTS_AT_ONCE) as pool:
-            found = list(pool.map(start, range(len(self.names))))
+            found = list(pool.map(start, range(len(self.names)), self.sites.values()))
         for one in found:
             stack.callback(one.close)
         return found
@@ -281,6 +240,10 @@ class Plant:
             at, told = heard.at, dt.datetime.fromisoformat(str(heard.body["issuedAt"]))
             age_s = at.unix_ms / 1000 - told.timestamp()
             self.issued.append((at.mono_s - age_s, at.mono_s))
+
+    def lease_ends_s(self) -> float:
+        """When the lease that runs now ends, CLOCK_BOOTTIME, unless it is answered for again."""
+        return self.issued[-1][0] + self.times.lease_s
 
     def pulse(self) -> subprocess.Popen[bytes]:
         """``bess-gateway dispatch heartbeat``: answers in a process of its own, and in ours none.
@@ -359,14 +322,17 @@ class Plant:
         answer = self.daemon.ask("status")
         return {name: one["control"]["state"] for name, one in answer["assets"].items()}
 
-    def wait_states(self, wanted: str, *, within_s: float) -> None:
-        """Wait until every watchdog is in one state."""
+    def wait_states(
+        self, wanted: str, *, within_s: float, names: Sequence[str] | None = None
+    ) -> None:
+        """Wait until every watchdog, or those of ``names``, is in one state."""
         found: dict[str, str] = {}
 
         def there() -> bool:
             nonlocal found
             with contextlib.suppress(client.NotRunningError):
-                found = self.states()
+                states = self.states()
+                found = {name: states[name] for name in names or self.names}
             return set(found.values()) == {wanted}
 
         try:
@@ -403,15 +369,15 @@ class Plant:
         Raises:
             PlantError: not even half of them after several tries, on a machine with too much to do.
         """
-        self._all_idle()
-        left: Sequence[str] = self.names
+        names = self._idle()
+        left: Sequence[str] = names
         for _ in range(TRIES):
             self.until(self._ripe, within_s=90, what="30 s of unbroken lease")
             missed = self.order(left, "arm", within_s=15)
             armed = [name for name in left if name not in missed]
             missed |= self.order(armed, "setpoint", within_s=60, power_w=power_w, duration_s=for_s)
             found = self.states()
-            left = [name for name in self.names if found[name] != "ACTIVE"]
+            left = [name for name in names if found[name] != "ACTIVE"]
             if not left or for_s < SHORT_S:  # those that are will not wait for those that are not
                 break
             self.hindered += [f"{name} {found[name]}: {missed.get(name)}" for name in left]
@@ -419,22 +385,31 @@ class Plant:
         if len(left) > len(self.names) / 2:
             text = f"{', '.join(left)} not ACTIVE: {self.hindered[-1:]}"
             raise PlantError(text)
-        return [name for name in self.names if name not in left]
+        return [name for name in names if name not in left]
 
-    def _all_idle(self) -> None:
-        found = self.states()
-        if "LATCHED" in found.values():
-            self.hindered += [f"{name} LATCHED" for name in found if found[name] == "LATCHED"]
-            self.reset()
-        if not set(found.values()) <= {"IDLE", "IDLING", "LATCHED"}:  # of a turn that was not made
-            self.order(self.names, "disarm", within_s=20)
-        self.wait_states("IDLE", within_s=90)
-        self.until(self._settled, within_s=90, what="measured power gone, and that on the disk")
+    def _idle(self) -> list[str]:
+        """Those that are IDLE, with nothing in force; an operator lets out who is LATCHED.
 
-    def _settled(self) -> bool:
-        """Whether nothing is in force anywhere: nobody may arm before."""
-        assets = self.daemon.ask("status")["assets"].values()
-        return all(one["control"]["inForce"] is None for one in assets)
+        Raises:
+            PlantError: not even half of them after a while.
+        """
+        end, idle = time.monotonic() + 90, list[str]()
+        while len(idle) < len(self.names) and time.monotonic() < end:
+            found = self.states()
+            latched = [name for name, state in found.items() if state == "LATCHED"]
+            if latched:
+                self.hindered += [f"{name} LATCHED" for name in latched]
+                self.reset()
+            elif not set(found.values()) <= {"IDLE", "IDLING"}:  # of a turn that was not made
+                self.order(self.names, "disarm", within_s=20)
+            assets = self.daemon.ask("status")["assets"]
+            settled = [name for name in self.names if assets[name]["control"]["inForce"] is None]
+            idle = [name for name in settled if found[name] == "IDLE"]
+            time.sleep(LOOK_S)
+        if len(idle) < len(self.names) / 2:
+            text = f"IDLE are only {', '.join(idle) or 'none'}: {self.hindered[-1:]}"
+            raise PlantError(text)
+        return idle
 
     def _ripe(self) -> bool:
         now_s = clock.now().mono_s
@@ -447,17 +422,19 @@ class Plant:
 
     def reset(self) -> None:
         """An operator lets every battery out of LATCHED."""
-        for name in self.names:
-            client.ask(self.daemon.socket, "reset", {"asset": name}, wait_s=20)
+        for name, state in self.states().items():
+            if state == "LATCHED":
+                client.ask(self.daemon.socket, "reset", {"asset": name}, wait_s=20)
 
     def answer_at_once(self) -> None:
         """Every challenge, from now on."""
         self.replies = _at_once
 
-    def faults(self, text: str) -> None:
-        """The same fault at every RTAC."""
-        for one in self.sims:
-            one.fault(text)
+    def faults(self, *texts: str, names: Sequence[str] | None = None) -> None:
+        """The same faults at every RTAC, or at those of ``names``."""
+        for name, one in zip(self.names, self.sims, strict=True):
+            for text in texts if names is None or name in names else ():
+                one.fault(text)
 
     def clear(self, name: str) -> None:
         """The end of it."""
@@ -475,6 +452,30 @@ class Plant:
         """SIGTERM; returns the exit code."""
         self.daemon.signal(signal.SIGTERM)
         return self.daemon.wait(within_s=60)
+
+
+def _times(site: Times, sites: dict[str, Site]) -> tuple[Times, dict[str, Times]]:
+    """The site's with its longest V, and each battery's."""
+    each = {name: one.times(site) for name, one in sites.items()}
+    verify_s = max(one.verify_s for one in each.values())
+    return (
+        replace(site, verify_s=verify_s),
+        {name: replace(one, verify_s=verify_s) for name, one in each.items()},
+    )
+
+
+def _find_maps(stack: contextlib.ExitStack) -> None:
+    """Let us and every process that we start find the maps of the bench, until the end."""
+    before = os.environ.get("BESS_POINTMAPS")
+    os.environ["BESS_POINTMAPS"] = POINTMAPS
+
+    def back() -> None:
+        if before is None:
+            del os.environ["BESS_POINTMAPS"]
+        else:
+            os.environ["BESS_POINTMAPS"] = before
+
+    stack.callback(back)
 
 
 def _at_once(signed: bytes) -> Iterable[DelayedHeartbeat]:

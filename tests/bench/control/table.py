@@ -1,4 +1,4 @@
-"""The table: for each cause, seconds to zero beside the bound. Pure."""
+"""The tables: by bound and kind of battery, and by cause, seconds to zero. Pure."""
 
 from __future__ import annotations
 
@@ -8,17 +8,22 @@ from dataclasses import asdict, fields
 from typing import TYPE_CHECKING
 
 from tests.bench.control.measure import Run
+from tests.bench.control.sites import ANSWERS, MAPS
 from tests.bench.table import quantile
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
     from tests.bench.control.scenarios import Scenario
 
 HEAD = (
-    "| bound | cause | runs | bound, s | least | median | p99 | most | ended by | violations |",
+    "| bound | cause | runs | least | median | p99 | most | nearest | ended by | violations |",
     "|---|---|---|---|---|---|---|---|---|---|",
+)
+BOUNDS = (
+    f"| bound | map | {' | '.join(ANSWERS)} |",
+    f"|---|---|{'---|' * len(ANSWERS)}",
 )
 LATE = (
     "| # | end of lease to idle in the RTAC | runs | goal, ms | median | p99 | most | met |",
@@ -27,19 +32,58 @@ LATE = (
 
 
 def row(scenario: type[Scenario], runs: Sequence[Run]) -> str:
-    """One cause."""
+    """One cause, all batteries."""
     took = sorted(run.took_s for run in runs if run.took_s is not None)
-    bounds = {run.bound_s for run in runs if run.bound_s is not None}
-    bound = f"{max(bounds):g}" if bounds else ""
     figures = (
-        [f"{one:.2f}" for one in (took[0], statistics.median(took), quantile(took, 0.99), took[-1])]
+        [
+            f"{one:.2f}"
+            for one in (
+                took[0],
+                statistics.median(took),
+                quantile(took, 0.99),
+                took[-1],
+            )
+        ]
         if took
         else ["", "", "", ""]
     )
+    room = [run.bound_s - run.took_s for run in runs if run.took_s and run.bound_s]
+    nearest = f"{min(room):.2f}" if room else ""
     ended = ", ".join(sorted({run.ended_by for run in runs if run.ended_by}))
     wrong = sum(bool(run.violation) for run in runs)
-    cells = [scenario.group, scenario.what, str(len(runs)), bound, *figures, ended]
+    cells = [scenario.group, scenario.what, str(len(runs)), *figures, nearest, ended]
     return "| " + " | ".join([*cells, f"**{wrong}**" if wrong else "0"]) + " |"
+
+
+def bound_rows(runs: Sequence[Run]) -> Iterator[str]:
+    """For each bound and kind of map, whatever the cause: one cell for each answer time."""
+    letters = sorted({run.bound for run in runs if run.bound and run.bound_s and run.bound != "-"})
+    for letter in letters:
+        for kind in MAPS:
+            these = [run for run in runs if (run.bound, run.kind) == (letter, kind)]
+            if these:
+                cells = (_cell_of([run for run in these if run.answers == one]) for one in ANSWERS)
+                yield f"| {letter} | {kind} | {' | '.join(cells)} |"
+
+
+def _cell_of(runs: Sequence[Run]) -> str:
+    """The most; the bound at r; a, and the bound at a, of the run that was nearest to it."""
+    if not runs:
+        return ""
+    took = [run.took_s for run in runs if run.took_s is not None]
+    most = f"{max(took):.2f}" if took else "never"
+    wrong, past = (
+        sum(bool(run.violation) for run in runs),
+        sum(run.past_a for run in runs),
+    )
+    text = f"{most} of {max(run.bound_s or 0.0 for run in runs):.2f}"
+    seen = [run for run in runs if run.took_s and run.bound_at_a_s and run.seen_s is not None]
+    if seen:
+        nearest = min(seen, key=lambda run: (run.bound_at_a_s or 0.0) - (run.took_s or 0.0))
+        text += f"; {nearest.took_s:.2f} of {nearest.bound_at_a_s:.2f} at {nearest.seen_s:.2f}"
+    text += f"; {len(runs)} runs"
+    text += f", **{wrong} past r**" if wrong else ""
+    return text + (f", **{past} past a**" if past else "")
 
 
 def late_row(what: str, late_s: Sequence[float], *, most_s: float | None) -> str:
@@ -53,8 +97,15 @@ def late_row(what: str, late_s: Sequence[float], *, most_s: float | None) -> str
 
 
 def violations(runs: Iterable[Run]) -> list[str]:
-    """Each of them, for people."""
-    return [f"- {run.key}, {run.asset}: {run.violation}" for run in runs if run.violation]
+    """Each of them, for people: of the bound at r, and of that at the measured answer time."""
+    found = []
+    for run in runs:
+        who = f"- {run.key}, {run.asset} ({run.kind}, {run.answers})"
+        if run.violation:
+            found.append(f"{who}: {run.violation}")
+        elif run.past_a:
+            found.append(f"{who}: {run.took_s:.3f} s, and {run.bound_at_a_s:.3f} s at a")
+    return found
 
 
 def keep(file: Path, runs: Iterable[Run]) -> None:
@@ -70,19 +121,14 @@ def keep(file: Path, runs: Iterable[Run]) -> None:
 
 def read(file: Path) -> list[Run]:
     """Take back what was kept."""
+    numbers = {one.name for one in fields(Run) if "float" in str(one.type)}
     with file.open(encoding="utf-8") as lines:
         return [
-            Run(
-                key=one["key"],
-                asset=one["asset"],
-                took_s=_number(one["took_s"]),
-                bound_s=_number(one["bound_s"]),
-                ended_by=one["ended_by"],
-                violation=one["violation"],
-                idle_late_s=_number(one["idle_late_s"]),
-            )
+            Run(**{  # type: ignore[arg-type]  # a row has the fields of a Run, by name
+                name: _number(text) if name in numbers else text for name, text in one.items()
+            })
             for one in csv.DictReader(lines)
-        ]
+        ]  # fmt: skip
 
 
 def _cell(value: object) -> object:

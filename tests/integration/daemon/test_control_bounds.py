@@ -14,6 +14,7 @@ from tests.bench.control import scenarios
 from tests.bench.control.measure import turn
 from tests.bench.control.plant import Plant
 from tests.bench.control.shim import LACKS, Shim
+from tests.bench.control.sites import plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,7 +28,7 @@ pytestmark = pytest.mark.skipif(bool(LACKS), reason=LACKS or "can run here")
 @pytest.fixture(scope="module")
 def plant(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plant]:
     folder = tmp_path_factory.mktemp("plant")
-    with Shim(folder) as shim, Plant(folder, assets=2, shim=shim) as made:
+    with Shim(folder) as shim, Plant(folder, sites=plain(2), shim=shim) as made:
         made.start(first=True)
         yield made
 
@@ -54,7 +55,10 @@ def test_after_a_restart_of_the_rtac_the_first_output_is_idle_and_nothing_resume
 def test_a_dispatch_ends_with_its_duration_though_the_wall_clock_jumps_an_hour(
     plant: Plant,
 ) -> None:
-    for run in once(scenarios.DurationEndsThoughClockJumps(), plant):
+    scenario = scenarios.DurationEndsThoughClockJumps()
+    scenario.for_s = 12
+    scenario.waits_s = 12.0
+    for run in once(scenario, plant):
         assert (run.violation, run.ended_by) == ("", "control")
 
 

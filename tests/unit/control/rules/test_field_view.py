@@ -85,6 +85,28 @@ def test_one_that_says_local_is_enough_and_what_is_not_known_gives_no_authority(
     assert view(BOTH).authority(found) is wanted
 
 
+@pytest.mark.parametrize(
+    ("local", "authority", "wanted"),
+    [
+        (False, "other", True),
+        (None, "other", True),
+        (True, "other", False),
+        (False, "local", False),
+        (False, "remote", False),
+        (False, measured("other", BAD), False),
+        (False, None, False),
+    ],
+)
+def test_another_master_is_neither_the_site_nor_unknown(
+    local: object, authority: object, wanted: bool
+) -> None:
+    values: dict[str, Any] = {"BI0": local, "AI20": authority}
+    found = facts(values, points_map=BOTH)
+    assert view(BOTH).elsewhere(found) is wanted
+    at_site = facts(values, points_map=BOTH, iin=frozenset({"LOCAL_CONTROL"}))
+    assert not view(BOTH).elsewhere(at_site)
+
+
 def test_local_control_in_iin_takes_the_authority_whatever_the_points_say() -> None:
     found = facts({"AI20": "remote"}, points_map=BOTH, iin=frozenset({"LOCAL_CONTROL"}))
     assert view(BOTH).authority(found) is False

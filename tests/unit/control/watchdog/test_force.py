@@ -14,6 +14,7 @@ from gateway.control.watchdog.effects import (
     KeepGroup,
     KeepPhase,
     MayExit,
+    PowerDrifts,
     PowerStays,
     Refuse,
     StopUnknown,
@@ -325,7 +326,8 @@ def test_power_that_comes_up_in_idle_is_told_after_a_while_and_nobody_arms() -> 
     site.log = []
     site.rtac.flows_w = 300.0
     site.run(40)
-    assert of(site, PowerStays) == [PowerStays(300.0, withheld=False)]
+    assert of(site, PowerDrifts, PowerStays) == [PowerDrifts(300.0)]
+    assert not site.state.ended
     site.tell(ArmOrdered("a"))
     assert phase(site) is Phase.IDLE
     site.rtac.flows_w = 0.0
@@ -339,7 +341,7 @@ def test_power_that_comes_up_in_idle_forbids_to_arm_at_once() -> None:
     site.run(60)
     site.rtac.flows_w = 300.0
     site.run(6)
-    assert of(site, PowerStays) == []
+    assert of(site, PowerDrifts) == []
     site.tell(ArmOrdered("a"))
     assert phase(site) is Phase.IDLE
 
@@ -480,6 +482,33 @@ def test_a_stop_of_unknown_outcome_is_told_and_not_repeated() -> None:
     site.run(60)
     assert of(site, StopUnknown) == [StopUnknown()]
     assert len(of(site, WriteStop)) == 1
+    site.power_on()
+    assert site.state.stop_unknown
+    site.run(10)
+    site.tell(ResetByOperator())
+    site.power_on()
+    assert not site.state.stop_unknown
+
+
+def test_of_a_stop_that_was_under_way_at_a_kill_nobody_knows() -> None:
+    site = made()
+    site.run(30)
+    site.tell(EstopOrdered("e"))
+    assert of(site, WriteStop)
+    site.power_on()
+    assert site.state.stop_unknown
+    site.log = []
+    site.run(20)
+    assert of(site, WriteStop) == []
+
+
+def test_a_stop_that_was_answered_is_known_after_a_kill() -> None:
+    site = made()
+    site.run(30)
+    site.tell(EstopOrdered("e"))
+    site.run(5)
+    site.power_on()
+    assert not site.state.stop_unknown
 
 
 def test_a_start_knows_what_was_signed_last() -> None:

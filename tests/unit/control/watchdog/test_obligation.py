@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import pytest
 
-from tests.fixtures.obligation import Deadman, Kind, Refuses, Text
+from tests.fixtures.obligation import Deadman, Kind, Others, Refuses, Text
 from tests.fixtures.obligation_walk import CHANGED, KINDS, wrong
 
 FEW = (
     Kind(v=3),
     Kind(Refuses.WITHOUT_BEAT, Deadman.MASKS, offset=2, v=3),
     Kind(Refuses.WITHOUT_BEAT, Deadman.CLEARS, v=3, unfed=True),
+    Kind(deadman=Deadman.HIDES, v=3),
+    Kind(deadman=Deadman.FAILS, others=Others.TELLS, v=3),
 )
 REFUTED = {
     "obligation follows from permission": (Text(fact=False), Kind(deadman=Deadman.FAILS, v=3)),
@@ -49,6 +51,18 @@ REFUTED = {
         Text(choice_waits_for_reset=True),
         Kind(Refuses.WITHOUT_BEAT, Deadman.FAILS, v=3),
     ),
+    "a step on the way to our setpoint is another's": (
+        Text(foreign_if_not_last=True),
+        Kind(Refuses.WITHOUT_BEAT, Deadman.FAILS, v=3),
+    ),
+    "a step that beats bring back is another's": (
+        Text(steps_are_not_ours=True),
+        Kind(deadman=Deadman.HIDES, v=3),
+    ),
+    "power that leaves zero is ours whenever it does": (
+        Text(any_power_latches=True),
+        Kind(loads=True, v=3),
+    ),
 }
 
 
@@ -70,5 +84,5 @@ def test_no_kind_of_site_is_a_trap_and_no_rule_keeps_power_on(kind: Kind) -> Non
         for name, one in REFUTED.items()
     ],
 )
-def test_another_reading_of_the_text_keeps_power_on(text: Text, kind: Kind) -> None:
+def test_another_reading_of_the_text_is_wrong(text: Text, kind: Kind) -> None:
     assert wrong(kind, text)

@@ -875,6 +875,8 @@ def test_estop_stops_once_then_idles_and_is_kept(name: str, request: pytest.Fixt
     site: Site = request.getfixturevalue(name)
     site.tell(EstopOrdered("e"))
     assert [type(one) for one in of(site, *OUTPUTS)] == [WriteStop, WriteIdle]
+    assert site.kept == KeepPhase(Phase.ESTOP, stop_owed=False, stop_unknown=True)
+    site.run(3)  # it is answered
     assert site.kept == KeepPhase(Phase.ESTOP, stop_owed=False)
     site.tell(EstopOrdered("e2"))
     site.run(60)
