@@ -164,7 +164,7 @@ def dead_man_testable(points_map: PointsMap) -> bool:
 
 def read_requests(points_map: PointsMap) -> int:
     """Requests of one critical read, q >= 1."""
-    return max(1, request_count(points_map.critical_points))
+    return max(1, request_count(points_map.polled_points))
 
 
 def slowness(points_map: PointsMap, answer_s: float | None, deadman_s: float) -> str:
