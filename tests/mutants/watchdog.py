@@ -464,15 +464,15 @@ _FIELDS = (
     _phase(
         "the echo must read zero",
         _FIELD,
-        "if state.local or not zero or accepted_at",
-        "if state.local or accepted_at",
+        "    if not zero:  # that zero did not do",
+        "    if False:  # that zero did not do",
         "test_idle_needs_a_zero_accepted_after_the_demand_and_then_an_echo_of_zero",
     ),
     _phase(
         "a zero seen while local verifies nothing",
         _FIELD,
-        "if state.local or not zero",
-        "if not zero",
+        "if state.local or accepted_at is None or event",
+        "if accepted_at is None or event",
         "test_latched_is_not_verified_by_the_zero_that_the_site_shows_while_local",
     ),
     _phase(
@@ -518,6 +518,20 @@ _FIELDS = (
         "        return local(state, at, effects, told=True)\n",
         "",
         "test_status_7_or_13_means_local",
+    ),
+    _phase(
+        "an accepted zero leaves the reads the time that they may take",
+        _FIELD,
+        "at + terms.idle_repeat_s + 2 * terms.response_s)",
+        "at + terms.idle_repeat_s)",
+        "test_the_read_that_verifies_goes_before_the_next_zero_however_long_that_one_took",
+    ),
+    _phase(
+        "a read that shows no zero lets the next one go",
+        _FIELD,
+        "write_at=min(demand.write_at, again_at)",
+        "write_at=demand.write_at",
+        "test_a_read_that_shows_no_zero_behind_an_accepted_one_lets_the_next_go_after_2_s",
     ),
     _phase(
         "a slow zero leaves the reads their turn",

@@ -129,8 +129,11 @@ def _verify(
     if demand is None:
         return state if zero else moves.to_idling(state, at, Cause.RESUMED, effects)
     accepted_at = demand.accepted_at
-    if state.local or not zero or accepted_at is None or event.at_s < accepted_at:
+    if state.local or accepted_at is None or event.at_s < accepted_at:
         return state
+    if not zero:  # that zero did not do: the next one need not wait for another read
+        again_at = max(at, accepted_at + state.terms.idle_repeat_s)
+        return replace(state, demand=replace(demand, write_at=min(demand.write_at, again_at)))
     if state.grouped:
         effects.append(KeepGroup(used=False))
     state = force.echoed(replace(state, grouped=False, worded=False), at)
@@ -206,7 +209,7 @@ def _zeroed(
         effects.append(ReadEcho())
         # The read right behind it may have begun before this was told.
         accepted_at = at if event.at_s is None else event.at_s
-        again_at = max(demand.write_at, at + terms.idle_repeat_s)
+        again_at = max(demand.write_at, at + terms.idle_repeat_s + 2 * terms.response_s)
         demand = replace(demand, accepted_at=accepted_at, write_at=again_at)
         return replace(state, silent=False, fresh=False, demand=demand)
     write_at = max(demand.write_at, at + terms.idle_pause_s) if demand.retried else at

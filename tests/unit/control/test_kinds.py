@@ -11,8 +11,11 @@ from typing import Any
 
 import pytest
 
+from gateway import events
 from gateway.config.safety import SharedLimitSettings
 from gateway.control.phases import Phase
+from gateway.measured import TimeQuality
+from gateway.points.raw import RawPoint
 from tests.fixtures.control_files import LIMIT_W, LIMITS, site
 from tests.fixtures.rude_maps import KINDS, rude_map
 from tests.fixtures.rude_site import RudeSite
@@ -134,3 +137,16 @@ def test_a_stop_whose_select_was_not_answered_is_sent_again() -> None:
     plant.rtac.loses_requests = False
     made.run(30)
     assert plant.rtac.stopped >= 1
+
+
+def test_less_power_waits_for_one_request_and_never_for_a_heartbeat_behind_it() -> None:
+    made = rude()
+    made.activate(1_400_000)
+    made.rude().answer_s = 2.0
+    for step in range(40):  # the judge sees what leaves, and when it was asked for
+        made.plant.avail_w = 1_400_000.0 - 30_000.0 * step
+        told = RawPoint("AI6", made.plant.avail_w / 1000, 1, 0, 0, TimeQuality.SYNCED, event=True)
+        made.post(events.FragmentStored("bess-1", (told,), unsolicited=True, at=made.now()))
+        made.run(3.25)
+    assert made.phase() is Phase.ACTIVE
+    assert 0 < made.rude().rtac.remote_w <= 400_000

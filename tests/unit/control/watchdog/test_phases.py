@@ -244,9 +244,25 @@ def test_the_read_that_verifies_goes_before_the_next_zero_however_long_that_one_
     effects = idle.tell(WriteDone(WriteKind.IDLE, token, WriteResult.ACCEPTED))
     assert ReadEcho() in effects
     assert not [one for one in effects if isinstance(one, WriteIdle)]
-    idle.at += 1.9
+    idle.at += 2 * idle.state.terms.response_s + 1.9
     assert not [one for one in idle.tell(Tick()) if isinstance(one, WriteIdle)]
     idle.at += 0.2
+    assert [one for one in idle.tell(Tick()) if isinstance(one, WriteIdle)]
+
+
+def test_a_read_that_shows_no_zero_behind_an_accepted_one_lets_the_next_go_after_2_s(
+    idle: Site,
+) -> None:
+    idle.tell(IdleOrdered("i"))
+    token = idle.state.token
+    idle._queue.clear()
+    accepted_at = idle.at
+    idle.tell(WriteDone(WriteKind.IDLE, token, WriteResult.ACCEPTED))
+    idle.at += 0.5
+    idle.tell(EchoRead(400_000.0, accepted_at + 0.1))
+    idle.at = accepted_at + 1.9
+    assert not [one for one in idle.tell(Tick()) if isinstance(one, WriteIdle)]
+    idle.at = accepted_at + 2.1
     assert [one for one in idle.tell(Tick()) if isinstance(one, WriteIdle)]
 
 
