@@ -119,8 +119,8 @@ class Fleet:
                     out += begun.handle(event, now)
                 out += begun.stop(now) if self._stopping else []
         for name, control in kept.items():
-            if self._controls.get(name) is not control:  # what waited there is told of its end
-                out += control.intake.stop(now)
+            if self._controls.get(name) is not control:
+                out += control.end(now)
         self._troubles = {name: self._troubles.get(name, TroubleBook()) for name in self._controls}
         controllers = {name: control.controller for name, control in self._controls.items()}
         self._sharing.become(site, controllers)
