@@ -841,7 +841,7 @@ _ASKING = (
     ),
     _fleet(
         "what waits is told of its end by a reload",
-        "                out += control.intake.stop(now)\n",
+        "                out += control.end(now)\n",
         "                pass\n",
         "test_what_waits_for_an_asset_that_a_reload_begins_anew_is_told_of_its_end",
     ),
