@@ -185,6 +185,17 @@ def test_a_reload_that_begins_a_blocked_battery_anew_is_no_start() -> None:
     assert "2 in a row" in reasons(made)
 
 
+def test_a_gateway_killed_in_local_zeros_what_remote_brings_back_when_it_is_there_again() -> None:
+    made = active()
+    made.rtac.local = True
+    made.until(lambda: made.phase() is Phase.LOCAL)
+    made.kill()
+    made.rtac.local = False
+    made.power_on()
+    made.until(lambda: FACT not in made.disk.facts, within_s=20)
+    assert made.phase() is Phase.IDLE
+
+
 @pytest.mark.parametrize(
     ("text", "count"), [(None, 0), ('{"starts": 4}', 4), ("{", 1), ('{"starts": -1}', 1), ("[]", 1)]
 )
