@@ -1011,8 +1011,8 @@ _PROVED = (
     ),
     _procedure(
         "an RTAC that is too slow gets no power",
-        "        if why := _slow(test, view):\n            return _failed(test, why)\n",
-        "",
+        "    if why := _slow(test, view):\n        return _failed(test, why)\n    if test.plan",
+        "    if test.plan",
         "test_an_rtac_that_answers_too_slowly_gets_no_power",
     ),
     _procedure(

@@ -10,6 +10,7 @@ SIGN goes through WAITING .. RETURNING twice, discharging first; DEADMAN once, w
 | WAITING | IDLE, 30 s of unbroken lease, interlocks clear, all is read | (below) | (below) |
 | so WAITING | the plan drops, and did not yet | Reconnect | DROPPED |
 | so WAITING | fewer than 20 answers were timed | | ASKING |
+| so WAITING | an answer took longer than is allowed | Idle, Disable | OVER |
 | so WAITING | else | Arm | ARMING |
 | DROPPED | the new connection can be used | | WAITING |
 | ASKING | 20 answers were timed | | WAITING |
@@ -21,7 +22,7 @@ SIGN goes through WAITING .. RETURNING twice, discharging first; DEADMAN once, w
 | SILENT | echo zero within W + 5 s of the last heartbeat | HoldHeartbeats, Idle | RETURNING |
 | RETURNING | IDLE, and an echo read since shows zero; a direction is left | | WAITING |
 | RETURNING | the same, nothing is left | Disable | OVER, passed |
-| ASKING, RETURNING | an answer took longer than is allowed | Idle, Disable | OVER |
+| RETURNING | verified, and an answer took longer than is allowed | Idle, Disable | OVER |
 | all between | LOCAL, BLIND, LATCHED, ESTOP, a phase out of place | Idle, Disable | OVER |
 | all with a time limit | it is over | Idle, Disable | OVER |
 | ARMING .. SILENT | an interlock, a lease lost or interrupted | Idle, Disable | OVER |
@@ -448,6 +449,8 @@ def _waiting(test: Commissioning, view: TrialView, now_s: float) -> Outcome:
     if view.answers < ANSWERS:
         line = f"times the answers to {ANSWERS} requests"
         return test.at(Step.ASKING, now_s), (TellOperator(line),)
+    if why := _slow(test, view):
+        return _failed(test, why)
     if test.plan.kind is Kind.SIGN and test.leg == 0 and view.power_w is not None:
         test = test.note(idleW=round(view.power_w, 1))
     return replace(test.at(Step.ARMING, now_s), armed_at=now_s), (TellOperator("arms"), Arm())
@@ -463,8 +466,6 @@ def _dropped(test: Commissioning, view: TrialView, now_s: float) -> Outcome:
 
 def _asking(test: Commissioning, view: TrialView, now_s: float) -> Outcome:
     if view.answers >= ANSWERS:
-        if why := _slow(test, view):
-            return _failed(test, why)
         line = f"the slowest of {view.answers} answers took {view.answer_s:.3f} s"
         return test.at(Step.WAITING, now_s), (TellOperator(line),)
     if now_s < test.ask_at:

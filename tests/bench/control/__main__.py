@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 EACH = len(MAPS) * len(ANSWERS)  # a battery of each kind
 RUNS, QUICK_RUNS = 6 * EACH, EACH
 ASSETS, QUICK_ASSETS = 3 * EACH, EACH
+BUFFER = 100  # events of each class: one fragment, also where it overflowed
 ENOUGH = 0.9  # of the runs: a busy machine keeps one or two from their dispatch
 SPARE = 2  # more turns, for batteries that a busy machine kept from their dispatch
 QUICK = ("dispatcher-killed", "read-dropped", "gateway-killed", "zero-refused")
@@ -141,7 +142,11 @@ def _short(runs: Sequence[Run]) -> str:
 @contextlib.contextmanager
 def _plant(assets: int, lacks: dict[str, str]) -> Iterator[Plant]:
     """Batteries of every kind of map, with every answer time."""
-    options: dict[str, Any] = {"sites": mixed(assets), "times": TIMES}
+    options: dict[str, Any] = {
+        "sites": mixed(assets),
+        "times": TIMES,
+        "sim": {"buffer": BUFFER},
+    }
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bess-control-")))
         if not lacks["net"]:
@@ -152,14 +157,14 @@ def _plant(assets: int, lacks: dict[str, str]) -> Iterator[Plant]:
 
 
 def _text(runs: Sequence[Run], late: Sequence[str], notes: Sequence[str], environment: str) -> str:
-    lines = [*table.BOUNDS, *table.bound_rows(runs), "", *table.HEAD]
+    lines = [*table.BOUNDS, *table.bound_rows(runs), "", *table.HEAD] if runs else []
     for kind in SCENARIOS:
         these = [run for run in runs if run.key == kind.key]
         if these:
             lines.append(table.row(kind, these))
     past = f"{sum(run.past_a for run in runs)} past the bound at a"
     wrong = sum(bool(run.violation) for run in runs)
-    lines += ["", f"{len(runs)} runs, {wrong} violations, {past}."]
+    lines += ["", f"{len(runs)} runs, {wrong} violations, {past}."] if runs else []
     lines += [*table.violations(runs), *notes, ""]
     together = [
         run.idle_late_s

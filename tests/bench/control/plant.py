@@ -55,7 +55,6 @@ RIPE_S = 31.0  # an arm needs 30 s of unbroken lease
 LOOK_S = 0.05
 TRIES = 3
 SHORT_S = 60
-BUFFER = 100  # events of each class: one fragment, also where it overflowed
 PACE_S = 0.07  # the gateway answers 20 commands in a second
 
 
@@ -191,7 +190,6 @@ class Plant:
             "deadman_s": self.times.deadman_s,
             "scan_s": 0.25,
             "measure_s": 2.0,
-            "buffer": BUFFER,
             "no_unsolicited": True,  # polled each second: a tenth of the commits, of so many
             **options,
         }

@@ -29,9 +29,8 @@ MAPS = {
 AT_ONCE, MOST = "at once", "0.9 r"
 ANSWERS = {AT_ONCE: 0.0, "0.1 s": 0.1, "1 s": 1.0, MOST: None}
 RESPONSE_S, SHARE = 3.0, 0.9
-# r and W are the defaults. At 0.9 r a whole dispatch (7 a) goes before the first refresh of the
-# timer, and a zero by select, its mode, a beat and two reads (10 a) before it is verified, or is
-# repeated.
+# r and W are the defaults. At 0.9 r a dispatch (7 a) goes before the timer is refreshed first, and
+# a zero by select, its mode, a beat and two reads (10 a) before it is verified, or is repeated.
 TIMES = Times(response_s=RESPONSE_S, deadman_s=15.0, verify_s=45.0, reversion_s=30.0)
 
 

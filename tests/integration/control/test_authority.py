@@ -65,10 +65,13 @@ def test_local_writes_nothing_but_the_heartbeat_and_the_way_back_is_idle_first_n
     site.until_phase({"LOCAL"})
     site.daemon.until(lambda: len(site.beats(after=switched_at + 1)) >= 3, "heartbeats")
     assert site.writes(after=switched_at) == []
-    for verb in ("idle", "arm"):
-        assert site.told(site.send(verb), {"rejected"}).reason == "STATE"
+    assert site.told(site.send("arm"), {"rejected"}).reason == "STATE"
+    waits = site.send("idle")  # power is not known to be gone: zero follows on remote
+    site.told(waits, {"executing"})
+    assert site.writes(after=switched_at) == []
     assert sim.state()["setpoint_w"] == 0
     sim.clear("local")  # this RTAC resumes its last remote value
+    site.told(waits, {"succeeded"})
     site.until_phase({"IDLE"})
     writes = site.writes(role="cmd_power", after=switched_at)
     assert writes[0]["value"] == 0

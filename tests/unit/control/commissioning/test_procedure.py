@@ -342,6 +342,15 @@ def test_an_rtac_that_answers_too_slowly_gets_no_power() -> None:
         assert site.finished.ok, site.finished
 
 
+def test_answers_that_came_while_the_connection_was_away_count_as_well() -> None:
+    site = Site(plan(Kind.DEADMAN), connect_s=None)
+    site.until(Step.DROPPED)
+    site.answers, site.answer_s, site.connect_s = ANSWERS, 9.0, 40.0
+    site.until(Step.OVER)
+    assert site.finished.figures["fault"] == "slow"
+    assert site.writes_w == []
+
+
 def test_an_answer_that_was_slow_while_power_flowed_counts_as_well() -> None:
     site = held(Kind.DEADMAN)
     site.answer_s = 4.0
