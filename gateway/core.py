@@ -63,7 +63,8 @@ class Core:
         self._site = site
         self._identity = identity
         self._announcer = Announcer(site, identity)
-        self._replaced: set[str] = set()  # assets whose old session may still speak
+        # Assets whose old session may still speak, and the site whose swap ends it.
+        self._replaced: dict[str, Site] = {}
         self._monitors = {asset.id: self._monitor(asset.id, now) for asset in site.settings.assets}
         self._monitors_at = min((one.wake_at for one in self._monitors.values()), default=math.inf)
         topics = self._announcer.topics
@@ -370,7 +371,7 @@ class Core:
             asset.id: self._monitors[asset.id] if asset.id in kept else self._monitor(asset.id, now)
             for asset in new.settings.assets
         }
-        self._replaced |= before.maps.keys() & self._monitors.keys() - kept
+        self._replaced |= dict.fromkeys(before.maps.keys() - kept, new)
         self._shipper.resize(new.settings.uplink.window)
         effects: list[Effect] = [
             *self._judge_safety(),
@@ -398,8 +399,8 @@ class Core:
 
     def _applied(self, event: events.SettingsApplied, _now: Now) -> list[Effect]:
         """What came from a replaced session until now belonged to the settings before."""
-        if event.site is self._site:
-            self._replaced.clear()
+        swaps = self._replaced.items()
+        self._replaced = {name: site for name, site in swaps if site is not event.site}
         return []
 
     def _birth(self, now: Now) -> Publish:

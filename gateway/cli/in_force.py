@@ -66,8 +66,9 @@ def _words(facts: Mapping[str, str], asset: str) -> str:
     found = obligation(facts, asset)
     if found is None:
         return "something that cannot be read"
-    what = "a mode or a reserve" if found.setpoint_w is None else f"{found.setpoint_w:.0f} W"
-    return f"{what} at {found.endpoint}"
+    if found.setpoint_w is None:  # an older store says not even that
+        return f"a mode, a reserve or an unknown setpoint at {found.endpoint}"
+    return f"{found.setpoint_w:.0f} W at {found.endpoint}"
 
 
 def _default(config: Path) -> Path:

@@ -325,7 +325,8 @@ def _follow(asked: argparse.Namespace) -> int:
 
 def _ended(progress: dict[str, Any]) -> int:
     if progress["ok"] is None:
-        text = "the gateway knows nothing of the test any more: it was restarted; see `status`"
+        why = "it was restarted, or a reload ended the test; see `status`"
+        text = f"the gateway knows nothing of the test any more: {why}"
         raise RefusedError(text)
     if progress["figures"]:
         _say(views.figures(progress["figures"]))

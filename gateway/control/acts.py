@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from gateway.control.phases import NO_STOP, Phase
 from gateway.control.watchdog import events as watchdog_events
 from gateway.control.watchdog.force import is_ours
-from gateway.control.watchdog.orders import LOCAL_STOP, idle_refusal
+from gateway.control.watchdog.orders import idle_refusal, stop_waits_for
 from gateway.control.watchdog.state import POWERED
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def estop(control: AssetControl, user: str, now: Now) -> Acted:
     state = control.controller.state
     if state.phase is Phase.MONITOR and not state.in_force:
         return [], f"{control.name} is in MONITOR: {NO_STOP}"
-    text = LOCAL_STOP if state.local else "stop ordered"
+    text = stop_waits_for(state) or "stop ordered"
     out = control.records.act(user, "estop", text, now)
     return out + control.controller.estop("", f"operator:{user}", now), ""
 

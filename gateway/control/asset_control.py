@@ -147,6 +147,11 @@ class AssetControl:
             ended + self.intake.stop(now) + self.controller.tell(watchdog_events.StopOrdered(), now)
         )
 
+    def end(self, now: Now) -> list[Effect]:
+        """A reload ends this control, which writes no more; who waits for something is told."""
+        ended = self.proving.forsake("a reload changed its settings, or took the battery out", now)
+        return ended + self.intake.stop(now)
+
     def become(self, safety: Safety | None, *, faulty: bool, now: Now) -> list[Effect]:
         """Take the safety file of a reload; without a good one the old figures idle the battery."""
         self.safety, self.faulty = safety, faulty

@@ -113,14 +113,14 @@ class Fleet:
                 out += control.become(site.safety, faulty=faulty, now=now)
             elif site.safety is not None or self._is_owed(name):
                 beside = next(iter([*kept.values(), *self._controls.values()]), None)
-                begun = self._begin(asset, site, monitors[name], beside, now)
+                begun = self._begin(asset, site, monitors[name], beside, now, again=name in kept)
                 self._controls[name] = begun
                 for event in monitors[name].present(now):
                     out += begun.handle(event, now)
                 out += begun.stop(now) if self._stopping else []
         for name, control in kept.items():
-            if self._controls.get(name) is not control:  # what waited there is told of its end
-                out += control.intake.stop(now)
+            if self._controls.get(name) is not control:
+                out += control.end(now)
         self._troubles = {name: self._troubles.get(name, TroubleBook()) for name in self._controls}
         controllers = {name: control.controller for name, control in self._controls.items()}
         self._sharing.become(site, controllers)
@@ -134,8 +134,13 @@ class Fleet:
         monitor: Monitor,
         beside: AssetControl | None,
         now: Now,
+        *,
+        again: bool,
     ) -> AssetControl:
-        """Control one asset more; ``beside`` is any other, whose challenges it counts on."""
+        """Control one asset more, or ``again``.
+
+        ``beside`` is any other, whose challenges it counts on.
+        """
         state = None if beside is None else beside.controller.state
         ground = Ground(
             asset=asset,
@@ -151,6 +156,7 @@ class Fleet:
             facts=self._facts,
             log_lost=self._lost,
             latest_ms=self._past.latest_ms,
+            again=again,
             newest=self._challenged if state is None else state.lease.newest,
             challenge_at=now.mono_s if state is None else state.challenge_at,
         )

@@ -45,6 +45,7 @@ class Ground:
     facts: Mapping[str, str]  # of the audit log
     log_lost: bool  # the audit log was set aside, or cannot be written
     latest_ms: int | None  # Unix ms of its newest row
+    again: bool  # this run controlled it before a reload: it is no start that finds it
     newest: int  # challenge that other assets are at
     challenge_at: float  # monotonic s of the next one
 
@@ -57,6 +58,7 @@ class Ground:
         owed = obligation(facts, name)
         in_force = is_in_force(facts, name) or bool(open_commands(facts, name))
         kept = self._kept()
+        count = tries(facts, name) + (not self.again)
         return Start(
             session=self.session,
             secret=self.secret,
@@ -69,7 +71,7 @@ class Ground:
                 grouped=was_grouped(facts, name),
                 declared=owed is not None and bool(owed.declared),
             ),
-            tries=tries(facts, name) + 1 if in_force else 0,
+            tries=count if in_force else 0,
             found=found,
             owed=owed,
             lasting=self._lasting(kept),

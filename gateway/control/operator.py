@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from gateway.control import acts, telling
 from gateway.control.commissioning.procedure import HOLD_MAX_S, HOLD_MIN_S, Kind
-from gateway.control.watchdog.orders import LOCAL_STOP
+from gateway.control.watchdog.orders import stop_waits_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -189,7 +189,7 @@ _ACTS: dict[str, Act] = {
     "estop": _each(
         acts.estop,
         "stop ordered",
-        beware=lambda one: LOCAL_STOP if one.controller.state.local else "",
+        beware=lambda one: stop_waits_for(one.controller.state),
     ),
     "disable-control": _each(lambda one, user, now: (one.disable(user, now), ""), "control is off"),
     "enable-control": _each(

@@ -168,6 +168,13 @@ class Proving:
             return []
         return self.trial.abort(why, now) + self._judged(self.trial, now)
 
+    def forsake(self, why: str, now: Now) -> list[Effect]:
+        """End a running test, and order nothing."""
+        if self.trial is None or not self.running:
+            return []
+        self.trial.forsake(why, now)
+        return self._judged(self.trial, now)
+
     def disable(self, user: str) -> Record:
         """Turn control off until somebody enables it."""
         self.done = replace(self.done, disabled_by=user)

@@ -87,6 +87,11 @@ class Trial:
         self._machine, orders = self._machine.abort(why)
         return self._do(orders, now)
 
+    def forsake(self, why: str, now: Now) -> None:
+        """End it and order nothing: the session that it saw is another's now, or nobody's."""
+        self._machine, orders = self._machine.abort(why)
+        self._do(tuple(one for one in orders if isinstance(one, procedure.Finished)), now)
+
     def progress(self, now: Now) -> dict[str, object]:
         """For whoever looks on: a test that nobody follows is ended."""
         self._watched_at = now.mono_s

@@ -841,7 +841,7 @@ _ASKING = (
     ),
     _fleet(
         "what waits is told of its end by a reload",
-        "                out += control.intake.stop(now)\n",
+        "                out += control.end(now)\n",
         "                pass\n",
         "test_what_waits_for_an_asset_that_a_reload_begins_anew_is_told_of_its_end",
     ),
@@ -1116,7 +1116,7 @@ _OWED = (
     ),
     _in("operator", "obligation")(
         "who orders estop in LOCAL is told",
-        'beware=lambda one: LOCAL_STOP if one.controller.state.local else ""',
+        "beware=lambda one: stop_waits_for(one.controller.state)",
         'beware=lambda _: ""',
         "test_who_orders_estop_in_local_is_told_that_the_stop_is_owed",
     ),

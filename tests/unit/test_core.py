@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -291,6 +292,33 @@ def test_a_replaced_session_that_still_speaks_is_not_taken_for_the_new_one() -> 
     made.handle(events.SettingsApplied(moved), later(4))
     made.handle(fragment(later(5), AI0=500, AI1=0), later(5))
     assert len(ask(made, "watch", later(5))["detail"]["bess-1"]["points"]) == 2
+
+
+def test_a_new_session_is_heard_while_a_later_reload_replaces_another() -> None:
+    second = SITE[SITE.index("[[asset]]") :].replace("bess-1", "bess-2")
+    moved = SITE.replace("192.0.2.10", "192.0.2.99")
+    made = core(SITE + second.replace("192.0.2.10", "192.0.2.11"))
+    first = site(moved + second.replace("192.0.2.10", "192.0.2.11"))
+    both = site(moved + second.replace("192.0.2.10", "192.0.2.98"))
+    made.handle(events.ReloadAsked(first, ""), later(1))
+    made.handle(events.ReloadAsked(both, ""), later(1))
+    made.handle(events.SettingsApplied(first), later(2))  # bess-2 is still to be replaced
+    made.handle(fragment(later(3), AI0=500, AI1=0), later(3))
+    assert len(ask(made, "watch", later(3))["detail"]["bess-1"]["points"]) == 2
+
+
+def test_a_session_that_an_earlier_reload_ends_is_not_taken_for_the_one_that_comes_back() -> None:
+    third = SITE[SITE.index("[[asset]]") :].replace("bess-1", "bess-2")
+    made = core(SITE + third.replace("192.0.2.10", "192.0.2.11"))
+    alone, back = site(), site(SITE + third.replace("192.0.2.10", "192.0.2.98"))
+    made.handle(events.ReloadAsked(alone, ""), later(1))
+    made.handle(events.ReloadAsked(back, ""), later(1))
+    old = replace(fragment(later(2), AI0=500, AI1=0), asset="bess-2")
+    made.handle(old, later(2))
+    assert not ask(made, "watch", later(2))["detail"]["bess-2"]["points"]
+    made.handle(events.SettingsApplied(alone), later(3))
+    made.handle(old, later(4))
+    assert len(ask(made, "watch", later(4))["detail"]["bess-2"]["points"]) == 2
 
 
 def test_a_certificate_renewed_by_a_reload_is_the_one_that_is_announced() -> None:

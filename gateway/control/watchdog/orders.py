@@ -18,6 +18,11 @@ if TYPE_CHECKING:
     from gateway.control.watchdog.state import WatchdogState
 
 LOCAL_STOP = "the site has control: use the hard-wired stop; ours follows on remote"
+BLOCKED_STOP = (
+    "zero would be another one than that in force, so nothing is written: use the hard-wired "
+    "stop; ours follows `zero` or `declare-zero`"
+)
+BLIND_STOP = "no session: use the hard-wired stop; ours follows when it is up"
 _CALM = frozenset({Phase.IDLING, Phase.IDLE, Phase.ARMED, Phase.ACTIVE, *LASTING})
 
 
@@ -152,12 +157,21 @@ def _write(state: WatchdogState, setpoint_w: float, effects: Effects) -> Watchdo
     return replace(state, dispatch=changed, token=token, last_w=last_w, astray_since=None)
 
 
+def stop_waits_for(state: WatchdogState) -> str:
+    """Why a stop that is ordered now does not leave yet, for people; "": it does."""
+    if state.local:
+        return LOCAL_STOP
+    if state.blocked:
+        return BLOCKED_STOP
+    return "" if state.session_up else BLIND_STOP
+
+
 def estop(state: WatchdogState, command_id: str, at: float, effects: Effects) -> WatchdogState:
     """Stop, and stay stopped; needs neither lease nor arming, but control."""
     if state.phase is Phase.MONITOR and not state.in_force:
         effects.append(Refuse(command_id, Cause.STATE, NO_STOP))
         return state
-    effects.append(Carried(command_id, warning=LOCAL_STOP if state.local else ""))
+    effects.append(Carried(command_id, warning=stop_waits_for(state)))
     if state.phase is Phase.ESTOP:
         return state
     owed = state.stop_waits

@@ -29,7 +29,9 @@ def test_a_dispatch_is_named_with_its_setpoint_and_its_endpoint() -> None:
     where = "at 192.0.2.10:20000, outstation 11, master 1"
     assert told(facts()) == {"bess-1": f"500000 W {where}"}
     body = json.loads(facts()["bess-1/in-force"]) | {"setpoint_w": None}
-    assert told({"bess-1/in-force": json.dumps(body)}) == {"bess-1": f"a mode or a reserve {where}"}
+    assert told({"bess-1/in-force": json.dumps(body)}) == {
+        "bess-1": f"a mode, a reserve or an unknown setpoint {where}"
+    }
 
 
 def test_what_was_declared_gone_is_not_in_force() -> None:

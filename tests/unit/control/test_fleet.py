@@ -110,6 +110,26 @@ def test_what_waits_for_an_asset_that_a_reload_begins_anew_is_told_of_its_end() 
     assert made.ends(arm) == "aborted"
 
 
+@pytest.mark.parametrize("names", [("bess-1",), ("bess-2",)])
+def test_a_test_that_a_reload_ends_is_told_of_its_end_and_writes_nothing(
+    names: tuple[str, ...],
+) -> None:
+    made = ControlSite(site("bess-1", "bess-2")).ready()
+    made.ask("commission", asset="bess-1", act="deadman-test")
+    made.run(1)
+    rows, at = len(made.disk.rows), made.at
+    made.reload(site(*names, labels="other"))
+    written = [point for when, asset, point, _ in made.outputs if when >= at]
+    made.run(1)
+    said = [
+        json.loads(one.payload) for one in made.disk.rows[rows:] if one.event == "commissioning"
+    ]
+    assert [(one["ok"], one["text"]) for one in said] == [
+        (False, "FAILED: a reload changed its settings, or took the battery out")
+    ]
+    assert written == []
+
+
 def test_a_reload_does_not_forget_that_the_battery_is_empty() -> None:
     made = ControlSite().arm()
     made.plant.soc_pct = 9.9

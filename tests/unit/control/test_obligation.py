@@ -496,6 +496,31 @@ def test_who_orders_estop_in_local_is_told_that_the_stop_is_owed() -> None:
     assert made.written("BO1") == [CrobOp.PULSE_ON]
 
 
+def test_who_orders_estop_where_none_is_written_is_told_to_use_the_hard_wired_one() -> None:
+    made = active()
+    good = made.site
+    made.site = moved(good, outstation_address=77)
+    made.power_on()
+    made.run(20)
+    done = str(made.act("estop")["done"])
+    assert "nothing is written: use the hard-wired stop" in done
+    made.run(5)
+    assert made.written("BO1") == []
+    made.act("zero", by="new")
+    made.until(lambda: bool(made.written("BO1")))
+
+
+def test_who_orders_estop_without_a_session_is_told_to_use_the_hard_wired_one() -> None:
+    made = active()
+    made.cut()
+    made.until(lambda: phase(made) is Phase.BLIND)
+    done = str(made.act("estop")["done"])
+    assert "no session: use the hard-wired stop; ours follows when it is up" in done
+    assert made.written("BO1") == []
+    made.mend()
+    made.until(lambda: bool(made.written("BO1")))
+
+
 def test_with_nothing_in_force_estop_names_the_hard_wired_stop() -> None:
     made = ControlSite(ready=False)
     made.run(3)

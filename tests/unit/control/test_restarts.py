@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -26,6 +27,7 @@ from tests.fixtures.control_site import ControlSite, site
 from tests.fixtures.execution import refused
 
 if TYPE_CHECKING:
+    from gateway.checked import Site
     from gateway.control.watchdog.obligation import Obligation
 
 FACT = "bess-1/in-force"
@@ -35,6 +37,14 @@ def active() -> ControlSite:
     made = ControlSite()
     made.activate()
     return made
+
+
+def moved(found: Site, **dnp3: object) -> Site:
+    """The same site with its outstation elsewhere."""
+    (asset,) = found.settings.assets
+    link = replace(asset.dnp3, **dnp3)  # type: ignore[arg-type]  # by name
+    settings = replace(found.settings, assets=(replace(asset, dnp3=link),))
+    return replace(found, settings=settings)
 
 
 def reasons(made: ControlSite) -> str:
@@ -159,6 +169,31 @@ def test_starts_that_find_something_in_force_are_counted_until_a_zero_is_verifie
     made.power_on()
     made.run(3)
     assert "bess-1/tries" not in made.disk.facts
+
+
+def test_a_reload_that_begins_a_blocked_battery_anew_is_no_start() -> None:
+    made = active()
+    made.site = moved(made.site, outstation_address=77)
+    made.power_on()
+    made.run(3)
+    made.reload(moved(made.site, outstation_address=78))
+    made.run(3)
+    assert "outstation 78" in reasons(made)
+    assert "in a row" not in reasons(made)
+    made.power_on()
+    made.run(3)
+    assert "2 in a row" in reasons(made)
+
+
+def test_a_gateway_killed_in_local_zeros_what_remote_brings_back_when_it_is_there_again() -> None:
+    made = active()
+    made.rtac.local = True
+    made.until(lambda: made.phase() is Phase.LOCAL)
+    made.kill()
+    made.rtac.local = False
+    made.power_on()
+    made.until(lambda: FACT not in made.disk.facts, within_s=20)
+    assert made.phase() is Phase.IDLE
 
 
 @pytest.mark.parametrize(
