@@ -80,6 +80,16 @@ def test_an_operators_stop_reaches_every_battery() -> None:
     assert {made.phase("bess-1"), made.phase("bess-2")} == {Phase.ESTOP}
 
 
+def test_who_stops_all_is_told_of_those_that_stop_beside_one_that_cannot() -> None:
+    made = ControlSite(site("bess-1", "bess-2")).ready()
+    made.act("disable-control", asset="bess-1")
+    made.until(lambda: made.phase("bess-1") is Phase.MONITOR)
+    answer = made.ask("estop")
+    assert made.phase("bess-2") is Phase.ESTOP
+    assert "bess-1 is in MONITOR" in answer["error"]
+    assert "bess-2: stop ordered" in answer["error"]
+
+
 def test_every_act_is_audited_with_the_users_name() -> None:
     made = ControlSite().ready()
     for verb in ("estop", "reset", "disable-control", "enable-control"):
@@ -100,6 +110,33 @@ def test_an_operator_approves_or_rejects_what_waits() -> None:
     assert made.phase() is Phase.ARMED
     assert made.ends(no) == "rejected"
     assert "error" in made.ask("approve", id=yes)
+
+
+def test_an_id_that_waits_at_two_batteries_is_approved_at_neither() -> None:
+    made = ControlSite(site("bess-1", "bess-2", approval="local")).ready()
+    one = made.command("arm", asset="bess-1")
+    made.book.clear()  # the judge holds that an id is one command's
+    assert made.command("arm", asset="bess-2", id_=one) == one
+    assert len(made.ask("pending")["pending"]) == 2
+    assert "waits at bess-1, bess-2" in made.ask("approve", id=one)["error"]
+    assert {made.phase("bess-1"), made.phase("bess-2")} == {Phase.IDLE}
+    assert made.act("reject", id=one) == {"done": f"command {one}: rejected"}
+    assert made.ask("pending") == {"pending": []}
+
+
+def test_an_approval_that_the_disk_refuses_does_not_promise_the_command() -> None:
+    made = ControlSite(site(approval="local")).ready()
+    made.act("approve", id=made.command("arm"))
+    id_ = made.command("setpoint")
+    made.disk.refuses = True
+    answer = made.act("approve", id=id_)
+    assert "disk full" in answer["error"]
+    assert "begun only if its own record is on disk" in answer["error"]
+    assert "when the disk takes it" not in answer["error"]
+    made.disk.refuses = False
+    made.run(10)
+    assert made.ends(id_) == "failed"
+    assert not any(made.written())
 
 
 ACTS = ("estop", "reset", "disable-control", "enable-control", "acknowledge", "approve", "reject")
