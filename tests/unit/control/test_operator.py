@@ -11,9 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.cli import views
 from gateway.control import operator
 from gateway.control.answers import DURABLE_S
 from gateway.control.commands.command import Command
+from gateway.control.commissioning.proofs import Proof, fact_of_sign_test
 from gateway.control.phases import Phase
 from gateway.local.server import ANSWER_S
 from tests.fixtures.control_site import MAP, ControlSite, site
@@ -248,6 +250,43 @@ def test_what_waits_is_shown_with_every_parameter_that_was_signed() -> None:
         assert row["verb"] == verb
         assert row["expiresAt"] - row["issuedAt"] == 60_000
         assert row["signers"] == [row["issuer"]]
+
+
+def test_who_acknowledges_is_shown_every_setting_and_key_that_the_digest_is_of() -> None:
+    made = ControlSite(site(approval="dual"))
+    shown = made.ask("commission", act="show")
+    safety = made.control().safety
+    assert safety is not None
+    found = dataclasses.asdict(safety.settings)
+    seen = {"file": "", "keys": "keys", "approval_threshold_w": "approvalThresholdW"}
+    assert {seen.get(name, name) for name in found} - {""} <= shown.keys()
+    keys = {one["kid"]: one for one in json.loads(json.dumps(shown["keys"]))}
+    text = views.commissioning("bess-1", shown)
+    assert keys.keys() == set(safety.trust.kids())
+    for kid, one in keys.items():
+        key = safety.trust.find(kid)
+        assert key is not None
+        assert one["thumbprint"] == key.thumbprint
+        assert f"    {kid}: {', '.join(sorted(key.roles))}, " in text
+        assert key.thumbprint in text
+
+
+def test_a_test_of_another_points_map_is_shown_as_one_that_does_not_count() -> None:
+    made = ControlSite()
+    assert "another points map" not in views.commissioning(
+        "bess-1", made.ask("commission", act="show")
+    )
+    proof = Proof("sha256:" + "0" * 64, made.wall_ms)
+    made.disk.facts |= {key: text or "" for key, text in fact_of_sign_test("bess-1", proof).items()}
+    made.power_on()
+    shown = made.ask("commission", act="show")
+    assert "SIGN_TEST_MISSING" in shown["reasons"]
+    (line,) = [
+        one
+        for one in views.commissioning("bess-1", shown).splitlines()
+        if "another points map: does not count" in one
+    ]
+    assert line.startswith("  sign test ")
 
 
 def test_no_parameter_of_a_command_is_left_out_of_what_a_person_is_shown() -> None:
