@@ -316,6 +316,27 @@ def test_a_command_that_waits_ends_when_the_lease_does() -> None:
     assert made.ends(power) == "aborted"
 
 
+def test_a_test_whose_record_the_disk_refuses_is_not_told_passed() -> None:
+    made = ControlSite(ready=False)
+    made.run(1)
+    made.act("commission", act="acknowledge", digest=made.control().controller.safety.digest)
+    assert "started" in made.ask("commission", act="deadman-test", holdS=4)
+    found: dict[str, Any] = {"running": True}
+    while found["running"]:
+        made.run(1)
+        found = made.ask("commission", act="progress")
+        made.disk.refuses = any("withholds" in line for line in found["lines"])
+    assert "DEADMAN_TEST_MISSING" in made.control().reasons
+    assert found["ok"] is False
+    assert "not on disk: disk full" in found["lines"][-1]
+    made.disk.refuses = False
+    assert "started" in made.ask("commission", act="deadman-test", holdS=4)
+    made.run(1)
+    made.until(lambda: not made.ask("commission", act="progress")["running"], within_s=120)
+    assert made.ask("commission", act="progress")["ok"] is True
+    assert "DEADMAN_TEST_MISSING" not in made.control().reasons
+
+
 def test_what_is_not_durable_proves_nothing() -> None:
     made = ControlSite(ready=False)
     made.disk.refuses = True
