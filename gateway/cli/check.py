@@ -58,8 +58,8 @@ def _check(asked: argparse.Namespace) -> int:
         if asset.transformer is not None and asset.transformer.enforce and site.safety is None:
             print(f"  {asset.id}: NOTE: transformer.enforce has no effect: control is off")
     for text in unread:
-        print(f"  NOTE: what commissioning measured is not known here: {text}")
-    for line in safety_report.lines(site, now_ms, facts):
+        print(f"  WARNING: what commissioning measured was not held against the files: {text}")
+    for line in safety_report.lines(site, now_ms, None if unread else facts):
         print(f"  {line}")
     if site.safety_faults:
         raise ConfigError(site.safety_faults)

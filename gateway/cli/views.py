@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from gateway import clock
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 BOUNDS = {
     "A": "cloud dead, the RTAC obeys",
@@ -157,14 +157,15 @@ def commissioning(asset: str, shown: Mapping[str, Any]) -> str:
         f"  approval      {_fact(shown['approval'])}{above}",
         f"  points map    {_fact(shown['mapDigest'])}",
         f"  acknowledged  {_acknowledged(shown)}",
-        f"  sign test     {_when(shown['signTest'])}",
-        f"  dead-man test {_when(shown['deadmanTest'])}",
+        f"  sign test     {_passed(shown, 'signTest')}",
+        f"  dead-man test {_passed(shown, 'deadmanTest')}",
         *_measured(shown.get("measured") or {}),
     ]
     if shown["safetyDigest"] and not shown.get("limits"):
         lines.append("  limits        not told by this daemon: read safety.toml before you agree")
     for key, title in _TABLES.items():
         lines += _settings(title, shown.get(key))
+    lines += _keys(shown.get("keys") or ())
     if bounds := shown.get("bounds"):
         lines.append("  a setpoint ends, plus the ramp to zero, at the latest after")
         lines += [f"    {key} {_bound(key, bounds[key])}" for key in sorted(bounds)]
@@ -173,6 +174,18 @@ def commissioning(asset: str, shown: Mapping[str, Any]) -> str:
         lines += [f"    {key} {_bound(key, bounds[key])}" for key in sorted(bounds)]
     lines.append(f"  safety file   {_fact(shown['safetyDigest'])}")
     return "\n".join(lines)
+
+
+def _keys(found: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Who may sign what, two lines a key; the thumbprint is the key's, whatever it is called."""
+    lines = ["  keys"] if found else []
+    for one in found:
+        since = one["notBefore"]
+        times = "" if since is None else f"from {_when(since)} "
+        word = "REVOKED" if one["revoked"] else f"{times}until {_when(one['notAfter'])}"
+        lines.append(f"    {plain(one['kid'])}: {plain(', '.join(one['roles']))}, {word}")
+        lines.append(f"      {plain(one['alg'])} {plain(one['thumbprint'])}")
+    return lines
 
 
 def _measured(found: Mapping[str, Any]) -> list[str]:
@@ -267,6 +280,12 @@ def _acknowledged(shown: Mapping[str, Any]) -> str:
     if isinstance(found, str) and found.startswith("sha256:"):
         return "yes" if found == shown["safetyDigest"] else f"another file, {plain(found)}"
     return _fact(found)
+
+
+def _passed(shown: Mapping[str, Any], test: str) -> str:
+    """When a test passed, and whether that counts for the points map of now."""
+    other = test in (shown.get("otherMap") or ())
+    return _when(shown[test]) + (", of another points map: does not count" if other else "")
 
 
 def _when(value: object) -> str:

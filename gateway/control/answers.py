@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from gateway.clock import Now
 
 DURABLE_S = 3.0  # less than whoever asked waits for an answer
-_AGAIN = "it is written when the disk takes it"
+LATER = "it is written when the disk takes it"
+# Of a command the record comes first: without it none is begun, also not when the disk works again.
+UNBORN = "what is asked for is begun only if its own record is on disk: see `status` for its result"
 
 
 @dataclass(slots=True)
@@ -30,6 +32,7 @@ class HeldAnswer:
     done: str
     records: set[int]  # tokens of those that are not durable yet
     until_s: float  # monotonic
+    meanwhile: str  # what is so without the record, for people
 
 
 class HeldAnswers:
@@ -44,8 +47,19 @@ class HeldAnswers:
         """Monotonic s at which an answer must be given, whatever the disk does."""
         return min((one.until_s for one in self._held), default=math.inf)
 
-    def hold(self, question: int, done: str, ordered: Iterable[Effect], now: Now) -> list[Effect]:
-        """Say ``done`` when every record among ``ordered`` is durable; returns what to order."""
+    def hold(
+        self,
+        question: int,
+        done: str,
+        ordered: Iterable[Effect],
+        now: Now,
+        *,
+        meanwhile: str = LATER,
+    ) -> list[Effect]:
+        """Say ``done`` when every record among ``ordered`` is durable; returns what to order.
+
+        ``meanwhile`` is said where one is not.
+        """
         out: list[Effect] = []
         records: set[int] = set()
         for effect in ordered:
@@ -56,7 +70,8 @@ class HeldAnswers:
             out.append(one)
         if not records:
             return [*out, Answer(question, {"done": done})]
-        self._held.append(HeldAnswer(question, done, records, now.mono_s + DURABLE_S))
+        until_s = now.mono_s + DURABLE_S
+        self._held.append(HeldAnswer(question, done, records, until_s, meanwhile))
         return out
 
     def recorded(self, token: int, *, ok: bool, cause: str) -> list[Effect]:
@@ -71,7 +86,7 @@ class HeldAnswers:
             self._held.remove(one)
             body = {"done": one.done}
             if not ok:
-                body = {"error": f"{one.done}, but not on disk: {cause}; {_AGAIN}"}
+                body = {"error": f"{one.done}, but not on disk: {cause}; {one.meanwhile}"}
             out.append(Answer(one.question, dict(body)))
         return out
 
@@ -79,5 +94,8 @@ class HeldAnswers:
         """Answer whoever has waited long enough."""
         late = [one for one in self._held if now.mono_s >= one.until_s]
         self._held = [one for one in self._held if one not in late]
-        text = f"not on disk yet: it took longer than {DURABLE_S:g} s; {_AGAIN}"
-        return [Answer(one.question, {"error": f"{one.done}, but {text}"}) for one in late]
+        text = f"not on disk yet: it took longer than {DURABLE_S:g} s"
+        return [
+            Answer(one.question, {"error": f"{one.done}, but {text}; {one.meanwhile}"})
+            for one in late
+        ]

@@ -200,11 +200,16 @@ class AssetControl:
         )
 
     def _after(self, now: Now) -> list[Effect]:
-        """Let a test see what happened."""
+        """Let see what happened who waits for a word, and a test."""
+        out = self._follow(now)
         if not self.proving.running:
-            return []
-        out = self.proving.advance(now)
+            return out
+        out += self.proving.advance(now)
         return out + (self._switch(now) if self.proving.running else self._stand(now))
+
+    def _follow(self, now: Now) -> list[Effect]:
+        cause, _, _ = self.controller.cause.partition(":")
+        return self.intake.follow(self.controller.phase, cause, now)
 
     # --- the operator --------------------------------------------------------------------------
 
@@ -251,8 +256,9 @@ class AssetControl:
     def approve(self, id_: str, user: str, now: Now) -> tuple[list[Effect], str]:
         """Approve a waiting command."""
         self.reasons = self._reasons(now)
+        gone = self._follow(now)
         out, why = self.intake.approve(id_, user, now, self._disabled)
-        return out + self._after(now), why
+        return gone + out + self._after(now), why
 
     # --- what others ask -----------------------------------------------------------------------
 

@@ -121,9 +121,14 @@ class Carrying:
             report = TellCloud(ResultState.FAILED, "not_durable", None, None, (event.cause,))
             self._report(accepted, report, now)
             return
+        unsent_from_w = None
         if accepted.job.power_w is not None and (before := self.dispatch) is not None:
-            self.end(before.accepted.job.id, ResultState.SUPERSEDED, "superseded")
-        self._turn.then(JobDurable(accepted))
+            id_ = before.accepted.job.id
+            waits = self._outputs.waiting(id_)
+            if waits is not None and waits.power_w is not None:
+                unsent_from_w = before.executor.now.written_w
+            self.end(id_, ResultState.SUPERSEDED, "superseded")
+        self._turn.then(JobDurable(accepted, unsent_from_w))
 
     def begin(self, begin: JobDurable, held: ActiveDispatch | None, now: Now) -> None:
         """Begin a command that is durable; ``held`` is what the watchdog holds until then."""
@@ -131,6 +136,8 @@ class Carrying:
         ceiling, of = self._sight.taken(now)
         if job.power_w is not None:
             start_w = 0.0 if held is None else held.setpoint_w
+            if begin.unsent_from_w is not None:  # a ramp begins where power is, not where it waits
+                start_w = begin.unsent_from_w
             job = replace(job, start_w=start_w, base=of)
         executor, orders = Executor.start(job, ceiling, now.mono_s)
         self._under[job.id] = Execution(accepted, executor)

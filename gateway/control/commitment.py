@@ -123,4 +123,5 @@ def commitment(
     numbers = [*begun, *waiting]
     if not numbers or state.phase not in POWERED:
         return Commitment(most=most, sure=sure)
-    return Commitment(most=most, sure=sure, ordered=ordered, number=min(numbers))
+    held = Burden.of(wanted_w)
+    return Commitment(most=most, sure=sure, ordered=ordered, held=held, number=min(numbers))

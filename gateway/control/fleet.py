@@ -14,7 +14,7 @@ from gateway import events
 from gateway.asset import description
 from gateway.audit.chain import TROUBLE
 from gateway.control import operator, telling
-from gateway.control.answers import HeldAnswers
+from gateway.control.answers import LATER, UNBORN, HeldAnswers
 from gateway.control.asset_control import AssetControl
 from gateway.control.commands.heartbeat import HeartbeatAnswer, verify_heartbeat
 from gateway.control.commands.spent import open_commands
@@ -355,7 +355,9 @@ class Fleet:
         out, body = found
         done = body.get("done")
         if isinstance(done, str):
-            return self._out(self._answers_held.hold(event.token, done, out, now), now)
+            meanwhile = UNBORN if event.verb == "approve" else LATER
+            held = self._answers_held.hold(event.token, done, out, now, meanwhile=meanwhile)
+            return self._out(held, now)
         return [*self._out(out, now), Answer(event.token, body)]
 
     def reset(self, assets: Iterable[str], event: events.LocalAsked, now: Now) -> list[Effect]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from gateway.control.commands import verify
 from gateway.control.commands.approve import Approval, PendingCommands
 from gateway.control.commands.command import Verb
-from gateway.control.commands.permit import Conditions, Permitted, offered, permit
+from gateway.control.commands.permit import Conditions, Permitted, may_begin, offered, permit
 from gateway.control.commands.reasons import Reason, Rejected, ResultState
 from gateway.control.commands.register import Register
 from gateway.control.commands.spent import fact_of_begun
@@ -29,7 +29,7 @@ from gateway.effects import AuditEntry, Effect, Record
 from gateway.uplink.allowance import Allowance
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from gateway import events
     from gateway.clock import Now
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from gateway.control.commands.verify import Admitted
     from gateway.control.controller import Controller
     from gateway.control.execution.job import Job
+    from gateway.control.phases import Phase
     from gateway.control.records import Records
     from gateway.points.pointmap import PointsMap
 
@@ -86,6 +87,7 @@ class CommandIntake:
         self._register = Register(seen)
         self._rate = RateWindow()
         self._pending = PendingCommands()
+        self._phase = controller.phase  # as it was seen last
         self._rows_allowed = Allowance(REFUSED_COUNT, REFUSED_SPAN_S)
         self._omitted = 0  # genuine commands refused since the last one in the audit log
         self._kept: list[tuple[str | None, Reason]] = []  # whose text is there already
@@ -191,9 +193,21 @@ class CommandIntake:
 
     def stop(self, now: Now) -> list[Effect]:
         """Nothing that waits for the operator outlives the gateway."""
-        held, self._pending = self._pending.held, PendingCommands()
-        report = TellCloud(ResultState.ABORTED, Cause.STOPPING.value, None, None, ())
-        return [effect for one in held for effect in self._told(one.admitted, report, now)]
+        self._pending, gone = PendingCommands(), self._pending.held
+        return self._ended([one.admitted for one in gone], Cause.STOPPING.value, now)
+
+    def follow(self, phase: Phase, cause: str, now: Now) -> list[Effect]:
+        """Nothing waits on where it could not begin: what took power away came later than it."""
+        if not self._pending.held or phase is self._phase:
+            self._phase = phase
+            return []
+        self._phase = phase
+        self._pending, gone = self._pending.keep(lambda one: may_begin(one.command.verb, phase))
+        return self._ended(gone, cause, now)
+
+    def _ended(self, gone: Iterable[Admitted], cause: str, now: Now) -> list[Effect]:
+        report = TellCloud(ResultState.ABORTED, cause, None, None, ())
+        return [effect for one in gone for effect in self._told(one, report, now)]
 
     def listed(self, now: Now) -> list[dict[str, object]]:
         """What waits, for the operator's list: all that was signed."""

@@ -78,6 +78,7 @@ class JobDurable:
     """The id of this command is durable: it may begin."""
 
     accepted: Accepted
+    unsent_from_w: float | None = None  # the setpoint before did not leave: what is in force, W
 
 
 @dataclass(frozen=True, slots=True)

@@ -86,14 +86,15 @@ def _each(
             return [], _error(text + stop)
         out: list[Effect] = []
         failed: list[str] = []
+        names: list[str] = []
         for one in chosen:
             effects, why = act(one, event.user, now)
             out += effects
-            failed += [why] if why else []
-        names = [key for key, one in controls.items() if one in chosen]
-        texts = [f"{', '.join(names)}: {done}"]
+            (failed if why else names).append(why or one.name)
+        texts = [f"{', '.join(names)}: {done}"] if names else []
         texts += [f"{key}: {why}" for key in names if (why := beware(controls[key]))]
-        return out, _error("; ".join(failed)) if failed else {"done": "; ".join(texts)}
+        text = "; ".join([*failed, *texts])  # who was refused is told, too, what was done
+        return out, _error(text) if failed else {"done": text}
 
     return carry_out
 
@@ -106,18 +107,23 @@ def _is_hold(found: object) -> bool:
 def _decide(
     event: LocalAsked, controls: Mapping[str, AssetControl], _assets: tuple[str, ...], now: Now
 ) -> Found:
-    """Approve or reject the command with this id, wherever it waits."""
+    """Approve the command with this id, wherever it waits; or reject all that bear it."""
     id_ = event.arguments.get("id")
-    for one in controls.values():
-        if any(row["id"] == id_ for row in one.intake.listed(now)):
-            assert isinstance(id_, str)
-            if event.verb == "approve":
-                out, why = one.approve(id_, event.user, now)
-            else:
-                out, why = one.intake.reject(id_, event.user, now)
-            word = {"approve": "approved", "reject": "rejected"}[event.verb]
-            return out, _error(why) if why else {"done": f"command {id_}: {word}"}
-    return [], _error(f"command {id_!r}: does not wait here, or not any more; see `pending`")
+    every = controls.values()
+    found = [one for one in every if any(row["id"] == id_ for row in one.intake.listed(now))]
+    if not found:
+        return [], _error(f"command {id_!r}: does not wait here, or not any more; see `pending`")
+    assert isinstance(id_, str)
+    if event.verb == "reject":
+        each = [one.intake.reject(id_, event.user, now) for one in found]
+        out = [effect for effects, _ in each for effect in effects]
+        whys = [why for _, why in each if why]
+        return out, _error("; ".join(whys)) if whys else {"done": f"command {id_}: rejected"}
+    if len(found) > 1:  # whoever signed gave two commands one id: which is meant nobody can say
+        names = ", ".join(one.name for one in found)
+        return [], _error(f"command {id_}: waits at {names}: one id is for one command: reject it")
+    out, why = found[0].approve(id_, event.user, now)
+    return out, _error(why) if why else {"done": f"command {id_}: approved"}
 
 
 def _commission(  # noqa: PLR0911 - one return for each act

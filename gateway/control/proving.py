@@ -53,6 +53,8 @@ class Proving:
         self.done = readiness.commissioned(facts, asset.id)
         self.trial: Trial | None = None
         self._proofs: dict[int, str] = {}  # token of a record -> what it proves once durable
+        self._tested: int | None = None  # token of the record of the newest test that passed
+        self._unkept = ""  # why the disk did not take that one; "": it did, or has it still
 
     @property
     def wake_at(self) -> float:
@@ -134,6 +136,7 @@ class Proving:
         held_s = HOLD_S[kind] if hold_s is None else hold_s
         plan = self._plan(kind, held_s, controller, now)
         self.trial = Trial(self._asset.id, plan, user, controller, intake)
+        self._tested, self._unkept = None, ""
         if (
             kind is Kind.DEADMAN
         ):  # it asks anew, so what was known must not keep zero from an answer
@@ -192,6 +195,11 @@ class Proving:
         found = self.trial.progress(now)
         if self._proofs:  # it passed, and counts once that is durable
             return {**found, "running": True}
+        if self._unkept:
+            line = (
+                f"FAILED: passed, but not on disk: {self._unkept}: it does not count; run it again"
+            )
+            return {**found, "ok": False, "lines": [*self.trial.lines, line]}
         return found
 
     # --- what happens --------------------------------------------------------------------------
@@ -210,6 +218,8 @@ class Proving:
     def recorded(self, event: events.Recorded) -> bool:
         """Something became durable, or did not; whether it proves anything."""
         proof = self._proofs.pop(event.token, None)
+        if proof is not None and not event.ok and event.token == self._tested:
+            self._unkept = event.cause or "no cause is known"
         if proof is None or not event.ok:
             return False
         found = readiness.commissioned(json.loads(proof), self._asset.id)
@@ -238,6 +248,7 @@ class Proving:
         token = next(self._tokens)
         if trial.ok:
             self._proofs[token] = json.dumps(facts)
+            self._tested = token
         body = {"test": trial.kind.value, "ok": trial.ok, "text": text, "map": digest, **figures}
         actor, records = f"operator:{trial.user}", self._records
         return [

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         WatchdogSettings,
         ZeroPath,
     )
+    from gateway.config.truststore import TrustStore
     from gateway.control.asset_control import AssetControl
     from gateway.control.controller import Controller
 
@@ -83,9 +84,15 @@ def shown(control: AssetControl) -> dict[str, object]:
         "siteLimits": None if settings.limits.site is None else _camel(settings.limits.site),
         "watchdog": _camel(settings.watchdog),
         "risk": None if settings.risk is None else _camel(settings.risk),
+        "keys": [] if control.safety is None else _keys(control.safety.trust),
         "acknowledged": done.acknowledged,
         "signTest": None if done.sign_test is None else done.sign_test.unix_ms,
         "deadmanTest": None if done.deadman_test is None else done.deadman_test.unix_ms,
+        "otherMap": [
+            name
+            for name, test in (("signTest", done.sign_test), ("deadmanTest", done.deadman_test))
+            if test is not None and test.map_digest != control.points_map.digest
+        ],
         "bounds": _bounds(settings.watchdog, path),
         "boundsMeasured": None if path.timed is None else _bounds(settings.watchdog, path.timed),
         "measured": {
@@ -98,6 +105,24 @@ def shown(control: AssetControl) -> dict[str, object]:
             "idleW": seen.idle_w,
         },
     }
+
+
+def _keys(trust: TrustStore) -> list[dict[str, object]]:
+    """Who may sign what: the digest that is acknowledged is of this, too."""
+    found = (trust.find(kid) for kid in trust.kids())
+    return [
+        {
+            "kid": key.kid,
+            "roles": sorted(key.roles),
+            "alg": key.alg,
+            "thumbprint": key.thumbprint,
+            "notBefore": key.not_before_ms,
+            "notAfter": key.not_after_ms,
+            "revoked": key.revoked,
+        }
+        for key in found
+        if key is not None
+    ]
 
 
 def _bounds(watchdog: WatchdogSettings, path: ZeroPath) -> dict[str, float | None]:

@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     from gateway.points.pointmap import PointsMap
 
 
-def lines(site: Site, now_ms: int, facts: Mapping[str, str]) -> Iterator[str]:
+def lines(site: Site, now_ms: int, facts: Mapping[str, str] | None) -> Iterator[str]:
     """The report on ``site`` at ``now_ms`` (Unix ms), line by line.
 
-    ``facts`` are those of the audit log.
+    ``facts`` are those of the audit log; None: it cannot be read.
     """
     if site.safety_faults:
         yield "safety.toml has faults: control stays off, telemetry goes on"
@@ -35,8 +35,8 @@ def lines(site: Site, now_ms: int, facts: Mapping[str, str]) -> Iterator[str]:
     else:
         yield from _of_file(site.safety, now_ms)
         for asset in site.settings.assets:
-            done = readiness.commissioned(facts, asset.id)
-            found = done.findings(site.maps[asset.id].digest)
+            done = None if facts is None else readiness.commissioned(facts, asset.id)
+            found = None if done is None else done.findings(site.maps[asset.id].digest)
             for line in _of_asset(site, site.safety, asset, found, now_ms):
                 yield f"{asset.id}: {line}"
 
@@ -65,7 +65,7 @@ def _of_asset(
     site: Site,
     safety: Safety,
     asset: AssetSettings,
-    found: readiness.Findings,
+    found: readiness.Findings | None,
     now_ms: int,
 ) -> Iterator[str]:
     points_map = site.maps[asset.id]
@@ -125,12 +125,19 @@ def _layers(site: Site, settings: SafetySettings, asset: AssetSettings) -> Itera
 
 
 def _bounds(
-    points_map: PointsMap, settings: SafetySettings, response_s: float, seen: readiness.Findings
+    points_map: PointsMap,
+    settings: SafetySettings,
+    response_s: float,
+    found: readiness.Findings | None,
 ) -> Iterator[str]:
     """Bounds A to D, at what an answer may take and at what it took."""
+    seen = found or readiness.Findings()
     path = zero_path(points_map, response_s, answer_s=seen.answer_s, connect_s=seen.connect_s)
     yield f"bounds at the response timeout, {response_s:g} s; zero is {path.text}"
     yield from _bounds_at(settings, path)
+    if found is None:
+        yield "bounds as measured: not known here, for the audit log cannot be read"
+        return
     if path.timed is None:
         yield "bounds as measured: commissioning has not timed the answers of this RTAC yet"
         return

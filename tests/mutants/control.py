@@ -953,6 +953,12 @@ _TOGETHER = (
         "test_opposite_signs_do_not_net",
     ),
     _shared(
+        "a ramp does not go on into what may still be in force",
+        "min(ordered_w, limit_w - ours_w)",
+        "min(ordered_w, limit_w - sure_w)",
+        "test_a_ramp_does_not_go_on_into_what_may_still_be_in_force",
+    ),
+    _shared(
         "the youngest gives way",
         "older = (one.number, index) < (mine.number, at)",
         "older = True",

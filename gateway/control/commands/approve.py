@@ -1,7 +1,8 @@
 """Whether a command may go on its issuer's word alone, and what waits for the operator. Pure.
 
-A pending command waits at most 120 s and never past its own expiry. What was true when it came
-may have changed: it is permitted again, from the top, when the operator approves it.
+A pending command waits at most 120 s and never past its own expiry, and no longer than the watchdog
+stands where it could begin. What was true when it came may have changed: it is permitted again,
+from the top, when the operator approves it.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from typing import TYPE_CHECKING
 from gateway.config.truststore import KeyRole
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from gateway.control.commands.verify import Admitted
 
 PENDING_S = 120.0
@@ -113,5 +116,11 @@ class PendingCommands:
 
     def expire(self, now_s: float) -> tuple[PendingCommands, tuple[Admitted, ...]]:
         """Drop what has waited too long; returns it too."""
-        gone = tuple(one.admitted for one in self.held if now_s >= one.until)
-        return PendingCommands(tuple(one for one in self.held if now_s < one.until)), gone
+        late = frozenset(one.admitted.command.id for one in self.held if now_s >= one.until)
+        return self.keep(lambda one: one.command.id not in late)
+
+    def keep(self, may: Callable[[Admitted], bool]) -> tuple[PendingCommands, tuple[Admitted, ...]]:
+        """Drop all but what ``may`` wait on; returns what is dropped, too."""
+        kept = tuple(one for one in self.held if may(one.admitted))
+        gone = tuple(one.admitted for one in self.held if one not in kept)
+        return PendingCommands(kept), gone

@@ -145,6 +145,11 @@ def _list(verbs: frozenset[Verb]) -> str:
     return ", ".join(sorted(verbs)) or "no command"
 
 
+def may_begin(verb: Verb, phase: Phase) -> bool:
+    """Whether ``verb``, which does not take power away, may begin in ``phase`` at all."""
+    return phase is Phase.IDLE if verb is Verb.ARM else phase in _DO_IN
+
+
 def _state(command: Command, terms: Conditions) -> Rejected | None:
     verb, phase = command.verb, terms.phase
     if verb is Verb.ESTOP and phase is not Phase.MONITOR:

@@ -57,6 +57,7 @@ class Commitment:
     most: Burden  # may be in force, was granted, or is measured: nobody may grow into it
     sure: Burden  # what it goes on taking when it has obeyed its newest order
     ordered: Burden = NOTHING  # of ``sure``: what a smaller setpoint would make smaller
+    held: Burden = NOTHING  # of ``ordered``: the setpoint of now; the rest is a ramp's, or waits
     number: float = -math.inf  # age of its command, the least is the oldest; none: before all
 
 
@@ -73,17 +74,18 @@ def share(
             nobody grows into the one, and nobody has to shrink for more than the other.
     """
     mine, most, least = members[at], others[0], others[1]
-    sure = least
+    ours = sure = least
     for index, one in enumerate(members):
         if index == at:
             continue
-        most = most.plus(one.most)
+        most, ours = most.plus(one.most), ours.plus(one.most)
         older = (one.number, index) < (mine.number, at)
         sure = sure.plus(one.sure if older else _beyond(one))
-    return Ceiling(
-        _side_w(limit.charge_w, most.charge_w, sure.charge_w, mine.ordered.charge_w),
-        _side_w(limit.discharge_w, most.discharge_w, sure.discharge_w, mine.ordered.discharge_w),
-    )
+    sides = [
+        [getattr(one, side) for one in (limit, most, ours, sure, mine.ordered, mine.held)]
+        for side in ("charge_w", "discharge_w")
+    ]
+    return Ceiling(*(_side_w(*one) for one in sides))
 
 
 def _beyond(one: Commitment) -> Burden:
@@ -95,10 +97,17 @@ def _beyond(one: Commitment) -> Burden:
     )
 
 
-def _side_w(limit_w: float, most_w: float, sure_w: float, ordered_w: float) -> float:
+def _side_w(
+    limit_w: float, most_w: float, ours_w: float, sure_w: float, ordered_w: float, held_w: float
+) -> float:
+    """More than what all others may take leaves only to what was ordered, the meter at its best.
+
+    And what is held already has only to give way to what the others go on taking.
+    """
     if math.isinf(limit_w):
         return limit_w
-    return max(0.0, limit_w - most_w, min(ordered_w, limit_w - sure_w))
+    kept_w = max(min(ordered_w, limit_w - ours_w), min(held_w, limit_w - sure_w))
+    return max(0.0, limit_w - most_w, kept_w)
 
 
 @dataclass(frozen=True, slots=True)

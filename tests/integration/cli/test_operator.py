@@ -53,6 +53,26 @@ SHOWN = {
         "idleW": -20.0,
     },
     "watchdog": {"leaseS": 30, "rtacDeadmanS": 15, "idleVerifyS": 30},
+    "keys": [
+        {
+            "kid": "ops-1",
+            "roles": ["dispatcher", "heartbeat"],
+            "alg": "EdDSA",
+            "thumbprint": "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k",
+            "notBefore": 1_795_324_200_250,
+            "notAfter": 1_795_324_300_250,
+            "revoked": False,
+        },
+        {
+            "kid": "old-1",
+            "roles": ["approver"],
+            "alg": "ES256",
+            "thumbprint": "x\x1b[2J",
+            "notBefore": None,
+            "notAfter": 1_795_324_300_250,
+            "revoked": True,
+        },
+    ],
 }
 PENDING = {
     "id": "01JABC",
@@ -299,8 +319,12 @@ def test_what_control_requires_is_shown(
         "zero needs a heartbeat: not known",
         "at the longest answer that commissioning timed",
         "A 30.35 s: cloud dead",
+        "ops-1: dispatcher, heartbeat, from 2026-11-22T05:10:00.250Z until 2026-11-22T05:11:40",
+        "EdDSA kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k",
+        "old-1: approver, REVOKED",
     ):
         assert text in shown
+    assert "\x1b" not in shown
     assert "dead-man test 2026-11-22T05:10:00.250Z" in shown
     assert run(site, "commission", "show", "--json") == 0
     assert json.loads(capsys.readouterr().out) == SHOWN

@@ -277,11 +277,64 @@ def test_a_command_of_another_safety_file_cannot_be_approved_any_more() -> None:
     arm = made.command("arm", lives_s=120)
     other = site(approval="local", digest="sha256:" + "d" * 64)
     made.reload(other)
+    _, why = made.control().intake.approve(arm, "anna", made.now(), ())
+    assert "SAFETY_DIGEST" in why
+
+
+@pytest.mark.parametrize(
+    ("taken", "cause"),
+    [("idle", "ordered"), ("estop", "ordered"), ("disable-control", "disabled")],
+)
+def test_what_waited_before_power_was_taken_away_cannot_be_approved_any_more(
+    taken: str, cause: str
+) -> None:
+    made = ControlSite(site(approval="local")).ready()
+    made.act("approve", id=made.command("arm"))
+    power = made.command("setpoint", lives_s=120)
+    made.run(1)
+    made.ask(taken, asset="bess-1")
+    assert "error" in made.ask("approve", id=power)  # at once
     made.run(2)
-    made.ask("commission", act="acknowledge", digest="sha256:" + "d" * 64)
-    made.run(2)
-    assert made.control().reasons == ()
-    assert "SAFETY_DIGEST" in made.ask("approve", id=arm)["error"]
+    assert made.ends(power) == "aborted"
+    assert made.control().controller.cause.startswith(cause)
+    for verb in {"estop": ("reset",), "disable-control": ("enable-control",)}.get(taken, ()):
+        made.ask(verb, asset="bess-1")
+    made.until(lambda: made.phase() is Phase.IDLE)
+    made.until(lambda: not made.act("approve", id=made.command("arm")).get("error"))
+    assert made.phase() is Phase.ARMED
+    assert "does not wait" in made.ask("approve", id=power)["error"]
+    assert not any(made.written())
+
+
+def test_a_command_that_waits_ends_when_the_lease_does() -> None:
+    made = ControlSite(site(approval="local")).ready()
+    made.act("approve", id=made.command("arm"))
+    power = made.command("setpoint", lives_s=120)
+    made.cloud_alive = False
+    made.until(lambda: made.phase() is Phase.IDLE, within_s=60)
+    assert made.ask("pending") == {"pending": []}
+    assert made.ends(power) == "aborted"
+
+
+def test_a_test_whose_record_the_disk_refuses_is_not_told_passed() -> None:
+    made = ControlSite(ready=False)
+    made.run(1)
+    made.act("commission", act="acknowledge", digest=made.control().controller.safety.digest)
+    assert "started" in made.ask("commission", act="deadman-test", holdS=4)
+    found: dict[str, Any] = {"running": True}
+    while found["running"]:
+        made.run(1)
+        found = made.ask("commission", act="progress")
+        made.disk.refuses = any("withholds" in line for line in found["lines"])
+    assert "DEADMAN_TEST_MISSING" in made.control().reasons
+    assert found["ok"] is False
+    assert "not on disk: disk full" in found["lines"][-1]
+    made.disk.refuses = False
+    assert "started" in made.ask("commission", act="deadman-test", holdS=4)
+    made.run(1)
+    made.until(lambda: not made.ask("commission", act="progress")["running"], within_s=120)
+    assert made.ask("commission", act="progress")["ok"] is True
+    assert "DEADMAN_TEST_MISSING" not in made.control().reasons
 
 
 def test_what_is_not_durable_proves_nothing() -> None:

@@ -656,3 +656,20 @@ def test_the_read_right_behind_a_zero_verifies_it_though_it_began_before_the_cor
     asked_s = answered.mono_s + 0.001
     made.post(events.FragmentStored("bess-1", points, False, made.now(), asked_s))  # noqa: FBT003
     assert made.phase() is Phase.IDLE
+
+
+def test_a_ramp_does_not_begin_at_a_setpoint_that_never_left() -> None:
+    made = ControlSite().arm()
+    held = made.control().controller
+    made.until(lambda: held._outputs._out is None)
+    made.rtac.loses_requests = True
+    made.until(lambda: held._outputs._out is not None)  # a heartbeat: no answer comes for 3 s
+    began = made.at
+    made.command("discharge", powerW=1_500_000)
+    made.run(2.25)
+    made.command("charge", powerW=700_000, rampWPerS=100_000)
+    made.rtac.loses_requests = False
+    made.run(30)
+    written = [value for value in made.written(since=began) if isinstance(value, int | float)]
+    assert written[0] == -200
+    assert max(written) <= 0

@@ -11,9 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.cli import views
 from gateway.control import operator
 from gateway.control.answers import DURABLE_S
 from gateway.control.commands.command import Command
+from gateway.control.commissioning.proofs import Proof, fact_of_sign_test
 from gateway.control.phases import Phase
 from gateway.local.server import ANSWER_S
 from tests.fixtures.control_site import MAP, ControlSite, site
@@ -80,6 +82,16 @@ def test_an_operators_stop_reaches_every_battery() -> None:
     assert {made.phase("bess-1"), made.phase("bess-2")} == {Phase.ESTOP}
 
 
+def test_who_stops_all_is_told_of_those_that_stop_beside_one_that_cannot() -> None:
+    made = ControlSite(site("bess-1", "bess-2")).ready()
+    made.act("disable-control", asset="bess-1")
+    made.until(lambda: made.phase("bess-1") is Phase.MONITOR)
+    answer = made.ask("estop")
+    assert made.phase("bess-2") is Phase.ESTOP
+    assert "bess-1 is in MONITOR" in answer["error"]
+    assert "bess-2: stop ordered" in answer["error"]
+
+
 def test_every_act_is_audited_with_the_users_name() -> None:
     made = ControlSite().ready()
     for verb in ("estop", "reset", "disable-control", "enable-control"):
@@ -100,6 +112,33 @@ def test_an_operator_approves_or_rejects_what_waits() -> None:
     assert made.phase() is Phase.ARMED
     assert made.ends(no) == "rejected"
     assert "error" in made.ask("approve", id=yes)
+
+
+def test_an_id_that_waits_at_two_batteries_is_approved_at_neither() -> None:
+    made = ControlSite(site("bess-1", "bess-2", approval="local")).ready()
+    one = made.command("arm", asset="bess-1")
+    made.book.clear()  # the judge holds that an id is one command's
+    assert made.command("arm", asset="bess-2", id_=one) == one
+    assert len(made.ask("pending")["pending"]) == 2
+    assert "waits at bess-1, bess-2" in made.ask("approve", id=one)["error"]
+    assert {made.phase("bess-1"), made.phase("bess-2")} == {Phase.IDLE}
+    assert made.act("reject", id=one) == {"done": f"command {one}: rejected"}
+    assert made.ask("pending") == {"pending": []}
+
+
+def test_an_approval_that_the_disk_refuses_does_not_promise_the_command() -> None:
+    made = ControlSite(site(approval="local")).ready()
+    made.act("approve", id=made.command("arm"))
+    id_ = made.command("setpoint")
+    made.disk.refuses = True
+    answer = made.act("approve", id=id_)
+    assert "disk full" in answer["error"]
+    assert "begun only if its own record is on disk" in answer["error"]
+    assert "when the disk takes it" not in answer["error"]
+    made.disk.refuses = False
+    made.run(10)
+    assert made.ends(id_) == "failed"
+    assert not any(made.written())
 
 
 ACTS = ("estop", "reset", "disable-control", "enable-control", "acknowledge", "approve", "reject")
@@ -211,6 +250,43 @@ def test_what_waits_is_shown_with_every_parameter_that_was_signed() -> None:
         assert row["verb"] == verb
         assert row["expiresAt"] - row["issuedAt"] == 60_000
         assert row["signers"] == [row["issuer"]]
+
+
+def test_who_acknowledges_is_shown_every_setting_and_key_that_the_digest_is_of() -> None:
+    made = ControlSite(site(approval="dual"))
+    shown = made.ask("commission", act="show")
+    safety = made.control().safety
+    assert safety is not None
+    found = dataclasses.asdict(safety.settings)
+    seen = {"file": "", "keys": "keys", "approval_threshold_w": "approvalThresholdW"}
+    assert {seen.get(name, name) for name in found} - {""} <= shown.keys()
+    keys = {one["kid"]: one for one in json.loads(json.dumps(shown["keys"]))}
+    text = views.commissioning("bess-1", shown)
+    assert keys.keys() == set(safety.trust.kids())
+    for kid, one in keys.items():
+        key = safety.trust.find(kid)
+        assert key is not None
+        assert one["thumbprint"] == key.thumbprint
+        assert f"    {kid}: {', '.join(sorted(key.roles))}, " in text
+        assert key.thumbprint in text
+
+
+def test_a_test_of_another_points_map_is_shown_as_one_that_does_not_count() -> None:
+    made = ControlSite()
+    assert "another points map" not in views.commissioning(
+        "bess-1", made.ask("commission", act="show")
+    )
+    proof = Proof("sha256:" + "0" * 64, made.wall_ms)
+    made.disk.facts |= {key: text or "" for key, text in fact_of_sign_test("bess-1", proof).items()}
+    made.power_on()
+    shown = made.ask("commission", act="show")
+    assert "SIGN_TEST_MISSING" in shown["reasons"]
+    (line,) = [
+        one
+        for one in views.commissioning("bess-1", shown).splitlines()
+        if "another points map: does not count" in one
+    ]
+    assert line.startswith("  sign test ")
 
 
 def test_no_parameter_of_a_command_is_left_out_of_what_a_person_is_shown() -> None:

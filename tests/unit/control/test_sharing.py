@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from gateway import effects
+from gateway import effects, events
 from gateway.cli import views
 from gateway.config.safety import SharedLimitSettings
 from gateway.control.phases import Phase
@@ -293,6 +293,24 @@ def test_headroom_that_shrinks_is_taken_from_the_younger_command_and_not_given_b
         plant.more["AI2"] = lambda: 0.0
     made.run(20)
     assert made.in_force_w() == [0.6e6, 1e6]
+
+
+def test_a_ramp_up_waits_for_one_that_goes_down_where_headroom_shrinks() -> None:
+    made = at_one_transformer(limits=dataclasses.replace(LIMITS, ramp_w_per_s=1e7)).ready_all()
+    made.command("discharge", asset="bess-1", powerW=1_400_000)
+    made.run(25)
+    made.command("discharge", asset="bess-2", powerW=600_000, rampWPerS=100_000)
+    made.until(lambda: made.in_force_w() == [1.4e6, 0.2e6])
+    made.plants["bess-1"].rtac.loses_requests = True  # what goes down does not get there
+    made.command("discharge", asset="bess-1", powerW=400_000)
+    made.run(0.25)
+    for name, plant in made.plants.items():
+        plant.more["AI2"] = lambda: 600.0  # 1.6 MW is left, and that is in force
+        points = plant.points(made.at, made.wall_ms)
+        made.post(events.FragmentStored(name, points, False, made.now(), made.at))  # noqa: FBT003
+    for _ in range(40):
+        made.step()
+        assert sum(made.in_force_w()) <= 1.6e6
 
 
 def test_a_battery_that_runs_away_is_taken_off_at_once() -> None:

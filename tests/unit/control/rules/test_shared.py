@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -28,7 +29,7 @@ burdens = st.builds(Burden, figures, figures)
 def discharging(power_w: float, number: int) -> Commitment:
     """A command in force, and obeyed."""
     both = Burden(0.0, power_w)
-    return Commitment(most=both, sure=both, ordered=both, number=number)
+    return Commitment(most=both, sure=both, ordered=both, held=both, number=number)
 
 
 def shares_w(members: list[Commitment], limit: Ceiling = LIMIT) -> list[float]:
@@ -45,6 +46,23 @@ def test_what_may_be_in_force_counts_though_less_was_ordered_since() -> None:
         most=Burden(0.0, 1.5e6), sure=Burden(0.0, 1e5), ordered=Burden(0.0, 1e5), number=1
     )
     assert shares_w([falling, discharging(0.2e6, 2)])[1] == 0.5e6
+
+
+def test_a_ramp_does_not_go_on_into_what_may_still_be_in_force() -> None:
+    falling = Commitment(
+        most=Burden(0.0, 1.4e6), sure=Burden(0.0, 4e5), ordered=Burden(0.0, 4e5), number=1
+    )
+    rising = replace(discharging(0.6e6, 2), held=Burden(0.0, 0.2e6))
+    assert shares_w([falling, rising])[1] == pytest.approx(0.6e6)
+    assert shares_w([falling, rising], Ceiling(2e6, 1.6e6))[1] == pytest.approx(0.2e6)
+    assert shares_w([falling, rising], Ceiling(2e6, 1.5e6))[1] == pytest.approx(0.2e6)
+    assert shares_w([falling, rising], Ceiling(2e6, 0.5e6))[1] == pytest.approx(0.1e6)
+
+
+def test_a_ramp_is_not_cut_short_for_what_the_meter_shows_only_while_a_battery_moves() -> None:
+    seen = OthersSeen().note(0.0, NOTHING).note(1.0, Burden(0.0, 1.5e6))
+    rising = replace(discharging(0.6e6, 1), held=Burden(0.0, 0.2e6))
+    assert share(0, [rising], LIMIT, others=seen.span()).discharge_w == 0.6e6
 
 
 def test_opposite_signs_do_not_net() -> None:
@@ -83,7 +101,9 @@ def test_whoever_is_asked_first_the_orders_never_come_to_more_than_the_limit(
     given_: list[tuple[Burden, Burden, float]], order: list[int], limit_w: float
 ) -> None:
     members = [
-        Commitment(most=most.beside(ordered), sure=ordered, ordered=ordered, number=number)
+        Commitment(
+            most=most.beside(ordered), sure=ordered, ordered=ordered, held=ordered, number=number
+        )
         for number, (most, ordered, _) in enumerate(given_)
     ]
     limit = Ceiling(limit_w, limit_w)
@@ -92,7 +112,7 @@ def test_whoever_is_asked_first_the_orders_never_come_to_more_than_the_limit(
         held = Burden(
             min(one.ordered.charge_w, may.charge_w), min(one.ordered.discharge_w, may.discharge_w)
         )
-        members[at] = Commitment(most=one.most, sure=held, ordered=held, number=one.number)
+        members[at] = replace(one, sure=held, ordered=held, held=held)
     assert sum(one.ordered.charge_w for one in members) <= limit_w * (1 + 1e-9)
     assert sum(one.ordered.discharge_w for one in members) <= limit_w * (1 + 1e-9)
 
