@@ -156,6 +156,13 @@ MUTANTS = (
         _PURE + "test_no_read_goes_between_the_controls_of_a_zero_and_one_goes_right_behind_them",
     ),
     Mutant(
+        "no heartbeat goes between a zero and the read that verifies it",
+        f"{_ROOM}/schedule.py",
+        "if state.demanded and not state.read and",
+        "if False and",
+        _PURE + "test_no_heartbeat_goes_between_a_zero_and_the_read_that_verifies_it",
+    ),
+    Mutant(
         "a critical read that has begun is read to its end",
         f"{_ROOM}/schedule.py",
         '_CRITICAL = ("rest", "critical")',

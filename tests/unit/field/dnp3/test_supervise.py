@@ -592,6 +592,33 @@ def test_a_control_goes_out_before_the_startup_poll_is_complete() -> None:
     assert run(0.1, w.OperateAsked()) == [Request("operate")]
 
 
+def test_no_heartbeat_goes_between_a_zero_and_the_read_that_verifies_it() -> None:
+    run = Script().up()
+    run(2, w.ZeroDemanded(on=True))
+    run(2, ended())
+    assert run.zero(2.1) == [Request("operate")]
+    run.urgent_s = math.inf
+    run.first = True  # it is overdue
+    run(2.2, w.OperateAsked())
+    run(2.3, w.PollAsked("critical"))
+    assert run(4.6, ended()) == [Request("critical")]
+    assert run(7, ended())[-1:] == [Request("operate")]
+
+
+def test_no_heartbeat_goes_between_a_zero_and_the_startup_poll() -> None:
+    run = Script()
+    run(0, w.Started())
+    run(0, w.ZeroDemanded(on=True))
+    run(0, w.TcpOpened())
+    run.heard = 0.1
+    assert run.zero(0.1) == [Request("operate")]
+    run.urgent_s = math.inf
+    run.first = True
+    assert run(1, w.OperateAsked()) == []
+    assert run(2, ended()) == []
+    assert Request("operate") in run(3, ended("startup"))
+
+
 def test_a_control_without_a_connection_is_handed_back() -> None:
     run = Script()
     run(0, w.Started())
