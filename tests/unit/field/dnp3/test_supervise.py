@@ -656,6 +656,19 @@ DROP = [
 ]
 
 
+def test_the_second_control_of_a_zero_may_drop_the_startup_poll_too() -> None:
+    """Bound A counts it: 2 (r + c + r) where a zero is two controls."""
+    run = reading()
+    run.zero(301)
+    run(304.2, w.Ticked())
+    assert again(run, 304.3) == [Request("operate")]
+    run.urgent_s = math.inf
+    run(310, ended())  # behind DISABLE_UNSOLICITED; the startup poll is under way now
+    assert run.zero(310.1) == [Request("operate")]
+    run.heard = 313
+    assert run(313.3, w.Ticked())[0] == w.TellDropped(DROPPED)
+
+
 def test_a_zero_that_waited_r_drops_the_connection_and_is_the_first_on_the_next_one() -> None:
     run = reading()
     assert run.zero(301) == []
