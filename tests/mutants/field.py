@@ -163,6 +163,13 @@ MUTANTS = (
         _PURE + "test_no_heartbeat_goes_between_a_zero_and_the_read_that_verifies_it",
     ),
     Mutant(
+        "heartbeats leave a new connection's startup poll its turn",
+        f"{_ROOM}/schedule.py",
+        "(kind is None and not starting)",
+        "(kind is None)",
+        _PURE + "test_one_heartbeat_goes_before_the_startup_poll_and_no_more",
+    ),
+    Mutant(
         "a critical read that has begun is read to its end",
         f"{_ROOM}/schedule.py",
         '_CRITICAL = ("rest", "critical")',

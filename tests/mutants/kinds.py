@@ -51,8 +51,8 @@ MUTANTS = (
     Mutant(
         "kind 2: fixed priority, reads before heartbeats",
         _DNP3 + "schedule.py",
-        'return now.first or kind is None or state.turn != "operate"',
-        "return now.first or kind is None",
+        'return now.first or state.turn != "operate" or',
+        "return now.first or",
         "tests/unit/field/dnp3/test_supervise.py",
     ),
     Mutant(

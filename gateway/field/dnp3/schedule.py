@@ -163,7 +163,8 @@ def _operates(state: SessionState, now: Instant, kind: str | None) -> bool:
     starting = state.phase is SessionPhase.STARTING
     if state.demanded and not state.read and (starting or kind in _CRITICAL):
         return False
-    return now.first or kind is None or state.turn != "operate"
+    # opendnp3 lets whatever waits go before its startup poll: so one does, and no more.
+    return now.first or state.turn != "operate" or (kind is None and not starting)
 
 
 def _read(state: SessionState) -> str | None:

@@ -619,6 +619,18 @@ def test_no_heartbeat_goes_between_a_zero_and_the_startup_poll() -> None:
     assert Request("operate") in run(3, ended("startup"))
 
 
+def test_one_heartbeat_goes_before_the_startup_poll_and_no_more() -> None:
+    run = Script()
+    run(0, w.Started())
+    run(0, w.TcpOpened())
+    run.heard = 0.1
+    assert run(0.1, w.OperateAsked()) == [Request("operate")]
+    run(2, w.OperateAsked())
+    assert run(5, ended()) == []
+    assert run(6, ended("startup"))[-1] == Request("event")
+    assert Request("operate") in run(7, ended())
+
+
 def test_a_control_without_a_connection_is_handed_back() -> None:
     run = Script()
     run(0, w.Started())
