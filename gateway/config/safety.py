@@ -177,13 +177,16 @@ class ZeroPath:
 
     @property
     def read_dropped_s(self) -> float | None:
-        """U, where a read that takes longer than r is dropped for it: r + c + r, c where known.
+        """U, where reads that take longer than r are dropped: n (r + c + r), c where it is known.
 
-        None: a new connection takes longer than the zero waits, so nothing is dropped.
+        Of a zero of two controls the second may have to drop the poll that the new connection
+        began with. None: a new connection takes longer than the zero waits: nothing is dropped.
         """
         wait_s = self.response_s if self.wait_s is None else self.wait_s
         connect_s = self.connect_s or 0.0
-        return None if connect_s > wait_s else wait_s + connect_s + self.response_s
+        if connect_s > wait_s:
+            return None
+        return self.controls * (wait_s + connect_s + self.response_s)
 
     @property
     def least_verify_s(self) -> float:

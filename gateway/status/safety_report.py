@@ -153,7 +153,8 @@ def _bounds_at(settings: SafetySettings, path: ZeroPath) -> Iterator[str]:
         took = f"a new connection took {path.connect_s:g} s, longer than a zero waits"
         yield f"bound A has no figure where a read takes longer: {took}, so nothing is dropped"
     else:
-        connect = " and the time to connect" if path.connect_s is None else ""
+        many = "" if path.controls == 1 else f"{path.controls} times "
+        connect = f" and {many}the time to connect" if path.connect_s is None else ""
         dropped = f"{found.read_dropped_s:g} s{connect} {ramp}"
         yield f"bound A {dropped}: a read that takes longer is dropped for the zero"
     gateway_dead = _seconds(found.gateway_dead_s, "heartbeat")

@@ -156,6 +156,20 @@ MUTANTS = (
         _PURE + "test_no_read_goes_between_the_controls_of_a_zero_and_one_goes_right_behind_them",
     ),
     Mutant(
+        "no heartbeat goes between a zero and the read that verifies it",
+        f"{_ROOM}/schedule.py",
+        "if state.demanded and not state.read and",
+        "if False and",
+        _PURE + "test_no_heartbeat_goes_between_a_zero_and_the_read_that_verifies_it",
+    ),
+    Mutant(
+        "heartbeats leave a new connection's startup poll its turn",
+        f"{_ROOM}/schedule.py",
+        "(kind is None and not starting)",
+        "(kind is None)",
+        _PURE + "test_one_heartbeat_goes_before_the_startup_poll_and_no_more",
+    ),
+    Mutant(
         "a critical read that has begun is read to its end",
         f"{_ROOM}/schedule.py",
         '_CRITICAL = ("rest", "critical")',

@@ -37,7 +37,7 @@ MUTANTS = (
     Mutant(
         "kind 2: fixed priority, heartbeats before everything",
         _DNP3 + "schedule.py",
-        'if now.waiting and (now.first or kind is None or state.turn != "operate"):',
+        "if now.waiting and _operates(state, now, kind):",
         "if now.waiting:",
         _KINDS + "at_the_slowest_answers_neither_heartbeats_nor_critical_reads_starve",
         (
@@ -51,8 +51,8 @@ MUTANTS = (
     Mutant(
         "kind 2: fixed priority, reads before heartbeats",
         _DNP3 + "schedule.py",
-        'if now.waiting and (now.first or kind is None or state.turn != "operate"):',
-        "if now.waiting and (now.first or kind is None):",
+        'return now.first or state.turn != "operate" or',
+        "return now.first or",
         "tests/unit/field/dnp3/test_supervise.py",
     ),
     Mutant(

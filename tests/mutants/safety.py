@@ -78,8 +78,8 @@ MUTANTS = (
     ),
     _rule(
         "a read that is dropped counts",
-        "else wait_s + connect_s + self.response_s",
-        "else self.response_s",
+        "return self.controls * (wait_s + connect_s + self.response_s)",
+        "return self.response_s",
         "test_the_bounds_follow_from_how_zero_gets_to_the_rtac",
         file=_SAFETY,
     ),
@@ -97,8 +97,8 @@ MUTANTS = (
     ),
     _checked(
         "nothing counts as dropped where a new connection takes longer",
-        "return None if connect_s > wait_s else",
-        "return",
+        "if connect_s > wait_s:",
+        "if False:",
         "test_where_a_new_connection_takes_longer_than_a_zero_waits_nothing_is_dropped",
         file=_SAFETY,
     ),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from gateway.points.raw import PointType
+from gateway.points.raw import PointType, point_name
 from gateway.points.runs import HEADERS, runs
 
 if TYPE_CHECKING:
@@ -38,3 +38,13 @@ def requests(points: Iterable[str]) -> tuple[tuple[RangeHeader, ...], ...]:
     """
     ranges = sorted(RangeHeader(STATIC_GROUP[kind], *ends) for kind, *ends in runs(points))
     return tuple(tuple(ranges[at : at + HEADERS]) for at in range(0, len(ranges), HEADERS))
+
+
+def text(request: Iterable[RangeHeader]) -> str:
+    """Its points, for people: "AI0 to AI3, AI7"."""
+    kinds = {group: kind for kind, group in STATIC_GROUP.items()}
+    spans = ((point_name(kinds[one.group], one.start), one) for one in request)
+    return ", ".join(
+        name if one.start == one.stop else f"{name} to {point_name(kinds[one.group], one.stop)}"
+        for name, one in spans
+    )

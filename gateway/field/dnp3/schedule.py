@@ -123,7 +123,7 @@ def next_request(
     if state.busy or (now.s < state.hold_s and not now.waiting):
         return state
     kind = _read(state)
-    if now.waiting and (now.first or kind is None or state.turn != "operate"):
+    if now.waiting and _operates(state, now, kind):
         orders.append(w.Request("operate"))
         # The read that verifies a zero goes right behind it; behind every second one where others
         # wait, or zero upon zero would keep them waiting for ever.
@@ -150,6 +150,21 @@ def next_request(
     if kind == "integrity":  # it reads the events too
         return replace(state, event_at_s=now.s + plan.event_poll_s)
     return replace(state, attributes=Attributes.ASKED) if kind == "attributes" else state
+
+
+def _operates(state: SessionState, now: Instant, kind: str | None) -> bool:
+    """Whether an operation goes before the read ``kind``, or before opendnp3's startup poll.
+
+    The read that verifies a zero, which the startup poll may be, goes before all but zero and stop:
+    a heartbeat, overdue, would take the turn that the next zero leaves, each time anew.
+    """
+    if now.urgent_s < math.inf:
+        return True
+    starting = state.phase is SessionPhase.STARTING
+    if state.demanded and not state.read and (starting or kind in _CRITICAL):
+        return False
+    # opendnp3 lets whatever waits go before its startup poll: so one does, and no more.
+    return now.first or state.turn != "operate" or (kind is None and not starting)
 
 
 def _read(state: SessionState) -> str | None:

@@ -101,6 +101,7 @@ class Dnp3Session:
         self._stack: Stack | None = None
         self._stacks = 0
         self._range = 0  # of the critical points' requests, the one that goes next
+        self._refused: list[str] = []  # of that read, what was refused, and how
         self._answer_s = 0.0  # of that read, the slowest request so far; 0: none was answered
         self._attributes = AttributeHandler()
         self._heard_s = 0.0
@@ -333,7 +334,7 @@ class Dnp3Session:
             master.ScanClasses(headers.ALL_EVENTS, self._points)
         elif kind in ("critical", "rest"):
             if kind == "critical":
-                self._range, self._answer_s = 0, 0.0
+                self._range, self._answer_s, self._refused = 0, 0.0, []
             ranges = [headers.header(span) for span in self._requests[self._range]]
             master.Scan(ranges, self._points)
         elif kind == "attributes":
@@ -409,8 +410,13 @@ class Dnp3Session:
             ok = ok and kind != "critical"
         if kind == "critical" and ended.task == "request":
             self._answer_s = max(self._answer_s, ended.took_s)
-            more = ok and self._range + 1 < len(self._requests)
+            if refused:
+                self._refused.append(f"{reads.text(self._requests[self._range])}: {refused}")
+            # One that is refused keeps the others from nothing: the echo may be in them.
+            more = ended.ok and self._range + 1 < len(self._requests)
             self._range = self._range + 1 if more else 0
+            if self._refused and not more and ended.ok:
+                ok, cause = False, f"the outstation refuses {'; '.join(self._refused)}"
         if kind == "event" and ended.task == "request":
             full = self._points.answered >= headers.COUNT
             more = ok and full and bool(ended.iin & EVENTS_WAIT)

@@ -264,7 +264,7 @@ class ReadDropped(Scenario):
 
     def bound_s(self, times: Times) -> float | None:
         dropped_s = times.bounds.read_dropped_s
-        return None if dropped_s is None else dropped_s + CONNECT_S
+        return None if dropped_s is None else dropped_s + times.path.controls * CONNECT_S
 
     def cause(self, plant: Plant) -> None:
         plant.dispatcher.answering = False

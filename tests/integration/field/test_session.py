@@ -205,6 +205,21 @@ def test_a_critical_point_that_the_outstation_lacks_makes_the_poll_fail_and_says
     assert "PARAMETER_ERROR" in done.cause
 
 
+def test_a_critical_request_that_is_refused_is_named_and_keeps_the_next_from_nothing(
+    session_to: Sessions, core: Recorder
+) -> None:
+    first, last = bytes([30, 0, 0, 0, 0]), bytes([30, 0, 0, 38, 38])  # AI0, AI38
+    with RawRtac() as rtac:
+        rtac.refused = lambda one: 4 if first in one.objects else 0
+        points = frozenset(f"AI{index}" for index in range(0, 40, 2))  # 20 ranges, 16 a request
+        session_to(rtac.port, critical=points)
+        done = core.wait(PollDone, lambda done: done.kind == "critical")
+        rtac.wait(lambda one: last in one.objects)
+    assert not done.ok
+    assert done.cause.startswith("the outstation refuses AI0, AI2, AI4, ")
+    assert done.cause.endswith(", AI30: PARAMETER_ERROR")
+
+
 def test_a_restart_of_the_outstation_orders_an_integrity_poll(
     outstation: Stations, session_to: Sessions, core: Recorder, settled: Callable[[], None]
 ) -> None:

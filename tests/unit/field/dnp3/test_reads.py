@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.field.dnp3.reads import STATIC_GROUP, RangeHeader, requests
+from gateway.field.dnp3.reads import STATIC_GROUP, RangeHeader, requests, text
 from gateway.points.raw import PointType, point_name
 from gateway.points.runs import HEADERS, request_count
 
@@ -16,6 +16,11 @@ def test_consecutive_points_of_a_type_become_one_range() -> None:
 
 def test_a_gap_is_not_read() -> None:
     assert requests(["AI1", "AI3"]) == ((RangeHeader(30, 1, 1), RangeHeader(30, 3, 3)),)
+
+
+def test_a_request_is_named_by_its_points() -> None:
+    (request,) = requests(["AI3", "AI1", "AI2", "BI7", "AO300"])
+    assert text(request) == "BI7, AI1 to AI3, AO300"
 
 
 def test_nothing_critical_is_no_request() -> None:

@@ -592,6 +592,45 @@ def test_a_control_goes_out_before_the_startup_poll_is_complete() -> None:
     assert run(0.1, w.OperateAsked()) == [Request("operate")]
 
 
+def test_no_heartbeat_goes_between_a_zero_and_the_read_that_verifies_it() -> None:
+    run = Script().up()
+    run(2, w.ZeroDemanded(on=True))
+    run(2, ended())
+    assert run.zero(2.1) == [Request("operate")]
+    run.urgent_s = math.inf
+    run.first = True  # it is overdue
+    run(2.2, w.OperateAsked())
+    run(2.3, w.PollAsked("critical"))
+    assert run(4.6, ended()) == [Request("critical")]
+    assert run(7, ended())[-1:] == [Request("operate")]
+
+
+def test_no_heartbeat_goes_between_a_zero_and_the_startup_poll() -> None:
+    run = Script()
+    run(0, w.Started())
+    run(0, w.ZeroDemanded(on=True))
+    run(0, w.TcpOpened())
+    run.heard = 0.1
+    assert run.zero(0.1) == [Request("operate")]
+    run.urgent_s = math.inf
+    run.first = True
+    assert run(1, w.OperateAsked()) == []
+    assert run(2, ended()) == []
+    assert Request("operate") in run(3, ended("startup"))
+
+
+def test_one_heartbeat_goes_before_the_startup_poll_and_no_more() -> None:
+    run = Script()
+    run(0, w.Started())
+    run(0, w.TcpOpened())
+    run.heard = 0.1
+    assert run(0.1, w.OperateAsked()) == [Request("operate")]
+    run(2, w.OperateAsked())
+    assert run(5, ended()) == []
+    assert run(6, ended("startup"))[-1] == Request("event")
+    assert Request("operate") in run(7, ended())
+
+
 def test_a_control_without_a_connection_is_handed_back() -> None:
     run = Script()
     run(0, w.Started())
@@ -627,6 +666,19 @@ DROP = [
     w.Connect(),
     w.FailOperations("not connected: connecting", keep=True),  # all but zero and stop
 ]
+
+
+def test_the_second_control_of_a_zero_may_drop_the_startup_poll_too() -> None:
+    """Bound A counts it: 2 (r + c + r) where a zero is two controls."""
+    run = reading()
+    run.zero(301)
+    run(304.2, w.Ticked())
+    assert again(run, 304.3) == [Request("operate")]
+    run.urgent_s = math.inf
+    run(310, ended())  # behind DISABLE_UNSOLICITED; the startup poll is under way now
+    assert run.zero(310.1) == [Request("operate")]
+    run.heard = 313
+    assert run(313.3, w.Ticked())[0] == w.TellDropped(DROPPED)
 
 
 def test_a_zero_that_waited_r_drops_the_connection_and_is_the_first_on_the_next_one() -> None:
