@@ -269,6 +269,16 @@ class AssetControl:
         return state.owes_zero() and demand is not None and now.mono_s < demand.overdue_at
 
     @property
+    def drops(self) -> bool:
+        """Whether a zero that waits may drop the connection.
+
+        Not one that repeats an accepted one: it would drop the very read that verifies that one.
+        """
+        demand = self.controller.state.demand
+        accepted = demand is not None and demand.accepted_at is not None
+        return self.proving.drops and not accepted
+
+    @property
     def hands_off(self) -> bool:
         """Whether nothing but the heartbeat may leave: it is the site's, or another master's."""
         state = self.controller.state

@@ -60,7 +60,7 @@ class Fleet:
         self._due = math.inf  # the least of them
         self.news = False  # what birth says of control may have changed
         self._zeroing: set[str] = set()  # assets that a zero is owed to, and could reach
-        self._hurried: set[str] = set()  # those of them that the field was told of
+        self._hurried: dict[str, Hurry] = {}  # what the field was told of each of them
         self._local: set[str] = set()  # assets that are the site's, or another master's
         self._ceded: set[str] = set()  # as _hurried
         self._troubles: dict[str, TroubleBook] = {}  # of each asset
@@ -313,9 +313,11 @@ class Fleet:
             self._challenged = newest
             out.insert(0, self._challenge(newest, now))
         # First of all, so that no output of power passes it.
-        changed = sorted(self._zeroing ^ self._hurried)
-        out[:0] = [self._hurry(name) for name in changed]
-        self._hurried = set(self._zeroing)
+        hurries = {name: self._hurry(name) for name in self._zeroing}
+        over = {name: self._hurry(name) for name in self._hurried.keys() - hurries.keys()}
+        told = {name: one for name, one in hurries.items() if self._hurried.get(name) != one}
+        out[:0] = [one for _, one in sorted((told | over).items())]
+        self._hurried = hurries
         changed = sorted(self._local ^ self._ceded)
         out[:0] = [HandsOff(name, name in self._local) for name in changed]
         self._ceded = set(self._local)
@@ -324,7 +326,7 @@ class Fleet:
 
     def _hurry(self, name: str) -> Hurry:
         control = self._controls.get(name)
-        return Hurry(name, name in self._zeroing, control is None or control.proving.drops)
+        return Hurry(name, name in self._zeroing, control is None or control.drops)
 
     def _remember(self, record: Record) -> None:
         for key, value in record.facts.items():

@@ -138,8 +138,8 @@ _WAY_OUT = (
     ),
     _fleet(
         "each battery that zero is owed to is hurried",
-        "changed = sorted(self._zeroing ^ self._hurried)",
-        "changed = sorted(self._zeroing ^ self._hurried)[:1]",
+        "for _, one in sorted((told | over).items())]",
+        "for _, one in sorted((told | over).items())[:1]]",
         "test_each_battery_that_zero_is_owed_to_is_hurried_until_it_is_verified",
     ),
     _outputs(

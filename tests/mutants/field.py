@@ -76,6 +76,21 @@ MUTANTS = (
         _PURE + "test_a_drop_that_stopped_power_leaves_the_zero_both_of_its_own",
     ),
     Mutant(
+        "one demand has one count of drops",
+        "gateway/field/dnp3/precedence.py",
+        "0 if event.on and not state.demanded else state.demand_drops",
+        "0 if event.on else state.demand_drops",
+        _PURE + "test_what_is_told_again_of_one_demand_begins_no_new_count_of_drops",
+    ),
+    Mutant(
+        "a zero that repeats an accepted one drops nothing",
+        "gateway/control/asset_control.py",
+        "return self.proving.drops and not accepted",
+        "return self.proving.drops",
+        "tests/unit/control/test_fleet.py"
+        "::test_a_zero_that_repeats_an_accepted_one_drops_no_connection",
+    ),
+    Mutant(
         "three drops in ten minutes",
         f"{_ROOM}/precedence.py",
         "LATE_DROPS, LATE_S = 3, 600.0",
@@ -217,8 +232,8 @@ MUTANTS = (
     Mutant(
         "the demand is published before any output",
         "gateway/control/fleet.py",
-        "out[:0] = [self._hurry(",
-        "out += [self._hurry(",
+        "out[:0] = [one for _, one in sorted((told",
+        "out += [one for _, one in sorted((told",
         "tests/unit/control/test_fleet.py"
         "::test_a_demand_for_zero_is_published_before_the_zero_and_for_its_battery_alone",
     ),

@@ -46,7 +46,7 @@ def press(
         return state
     many = f"{waited}, and the connection was dropped for it {len(state.drops)} times"
     if not state.drops_for_zero:
-        many = f"{waited}, and a new connection would take longer"
+        many = f"{waited}, and no connection is dropped for it"
     orders.append(w.TellHeld(many))
     return replace(state, held=True)
 
@@ -57,7 +57,7 @@ def demanded(state: SessionState, event: w.ZeroDemanded, now: Instant) -> Sessio
     return replace(
         state,
         drops=drops,
-        demand_drops=0 if event.on else state.demand_drops,
+        demand_drops=0 if event.on and not state.demanded else state.demand_drops,
         demanded=event.on,
         drops_for_zero=event.drops,
     )

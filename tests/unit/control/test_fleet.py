@@ -324,6 +324,28 @@ def test_the_field_is_hurried_while_a_battery_waits_for_zero_and_no_longer_than_
     assert made.hurried == [("bess-1", True), ("bess-1", False)]
 
 
+def test_a_zero_that_repeats_an_accepted_one_drops_no_connection() -> None:
+    made = ControlSite()
+    made.activate()
+    made.rtac.echo_error_w = 50_000.0  # accepted, and not verified: it is ordered again
+    made.to_field.clear()
+    made.command("idle", asset="bess-1")
+    made.run(12)
+    told = [one for one in made.to_field if isinstance(one, effects.Hurry)]
+    assert told == [effects.Hurry("bess-1", on=True), effects.Hurry("bess-1", on=True, drops=False)]
+    zeros = [one for one in made.to_field if isinstance(one, effects.Operate)]
+    assert sum(one.control.point == "AO0" for one in zeros) > 1
+    made.rtac.echo_error_w = 0.0
+    made.until(lambda: made.phase() is Phase.IDLE)
+    made.run(40)
+    made.to_field.clear()
+    made.activate()
+    made.command("idle", asset="bess-1")
+    made.run(0.25)
+    told = [one for one in made.to_field if isinstance(one, effects.Hurry)]
+    assert told[0] == effects.Hurry("bess-1", on=True), "another demand may drop again"
+
+
 def test_each_battery_that_zero_is_owed_to_is_hurried_until_it_is_verified() -> None:
     made = ControlSite(site("bess-1", "bess-2"))
     made.activate(asset="bess-1")

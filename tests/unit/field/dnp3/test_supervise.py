@@ -779,9 +779,22 @@ def test_three_drops_in_ten_minutes_are_all_however_many_demands_there_were() ->
         run.urgent_s, run.waiting, run.heard = math.inf, 0, at + 4
         run(at + 4, ended())
         run(at + 4.1, ended("startup"))
+        run(at + 4.2, w.ZeroDemanded(on=False))
     assert drops[:3] == [310, 330, 350]
     assert 600 <= drops[3] - drops[0] <= 620
     assert len(drops) == 6
+
+
+def test_what_is_told_again_of_one_demand_begins_no_new_count_of_drops() -> None:
+    run = reading()
+    run(300.5, w.ZeroDemanded(on=True))
+    run.zero(301)
+    assert w.Connect() in run(304.2, w.Ticked())
+    run(305, w.ZeroDemanded(on=True, drops=False))
+    assert run.state.demand_drops == 1
+    run(306, w.ZeroDemanded(on=False))
+    run(307, w.ZeroDemanded(on=True))
+    assert run.state.demand_drops == 0
 
 
 def test_a_zero_drops_nothing_where_a_new_connection_is_known_to_take_longer() -> None:
@@ -791,7 +804,7 @@ def test_a_zero_drops_nothing_where_a_new_connection_is_known_to_take_longer() -
     run.heard = 304
     (held,) = run(304.2, w.Ticked())
     assert isinstance(held, w.TellHeld)
-    assert held.cause == f"{DROPPED}, and a new connection would take longer"
+    assert held.cause == f"{DROPPED}, and no connection is dropped for it"
     assert run.state.phase is SessionPhase.UP
 
 
