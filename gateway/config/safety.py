@@ -194,29 +194,33 @@ class ZeroPath:
         return self.underway_s + 2 * self.zero_s + (1 + self.reads) * self.response_s
 
 
-def most_answer_s(reads: int, deadman_s: float) -> float:
+def most_answer_s(reads: int, deadman_s: float, *, sbo: bool) -> float:
     """The longest answer time, s, at which neither heartbeats nor critical reads starve.
 
-    Heartbeat, critical read and others take turns: (1 + q) a <= W / 3, and (5 + q) a <= 15 s.
+    Heartbeat, critical read and others take turns: (1 + q) a <= W / 3, and (5 + q) a <= 15 s. And
+    before a heartbeat that is older than W / 2 a read and a reduction may be under way, which take
+    (1 + 2 s) a with the heartbeat itself.
     Source: SPECIFICATION.md, section 7, "Order of outputs".
 
     Args:
         reads: q, requests of one critical read.
         deadman_s: W.
+        sbo: s = 2: analog outputs are selected first; else 1.
     """
-    return min(deadman_s / 3 / (1 + reads), FRESH_S / (5 + reads))
+    turns = 1 + 2 * (2 if sbo else 1)
+    return min(deadman_s / 3 / (1 + reads), FRESH_S / (5 + reads), deadman_s / 2 / turns)
 
 
-def slow(answer_s: float, reads: int, deadman_s: float) -> str:
+def slow(answer_s: float, reads: int, deadman_s: float, *, sbo: bool) -> str:
     """What is wrong with an RTAC that was seen to take ``answer_s`` for an answer; "": nothing."""
-    most_s = most_answer_s(reads, deadman_s)
+    most_s = most_answer_s(reads, deadman_s, sbo=sbo)
     if answer_s <= most_s:
         return ""
     requests = "1 request" if reads == 1 else f"{reads} requests"
     return (
         f"an answer took {answer_s:.3g} s: must be at most {most_s:.3g} s, for with {requests} of "
-        f"a critical read (1 + q) a must be at most W / 3 = {deadman_s / 3:g} s, and (5 + q) a at "
-        f"most {FRESH_S:g} s"
+        f"a critical read (1 + q) a must be at most W / 3 = {deadman_s / 3:g} s, (5 + q) a at most "
+        f"{FRESH_S:g} s, and {5 if sbo else 3} a at most W / 2 = {deadman_s / 2:g} s"
     )
 
 

@@ -59,19 +59,21 @@ def check_times(
         if watchdog.idle_verify_s < path.least_verify_s:
             document.fault("watchdog", "idle_verify_s", _short(watchdog.idle_verify_s, asset, path))
         if path.answer_s is not None:
-            _check_pace(document, watchdog.rtac_deadman_s, asset, path.reads, path.answer_s)
+            _check_pace(document, watchdog.rtac_deadman_s, asset, path, path.answer_s)
 
 
 def _check_pace(
-    document: Document, deadman_s: float, asset: str, reads: int, answer_s: float
+    document: Document, deadman_s: float, asset: str, path: ZeroPath, answer_s: float
 ) -> None:
     """Heartbeats and critical reads must keep pace at the answers that were timed on site."""
     found = f"commissioning timed answers of up to {answer_s:.3g} s at asset {asset!r}"
-    least_s = 3 * (1 + reads) * answer_s
+    reads, turns = path.reads, 5 if path.sbo else 3
+    third = f"a heartbeat and the {reads} of a critical read must fit into a third of it"
+    half = f"{turns} of them, a read, a reduction and a heartbeat, must fit into a half of it"
+    least_s, why = max((2 * turns * answer_s, half), (3 * (1 + reads) * answer_s, third))
     if deadman_s < least_s:
-        text = f"= {deadman_s:g}: must be at least {least_s:.3g} seconds: {found}, and a heartbeat "
-        text += f"and the {reads} of a critical read must fit into a third of it (bound B)"
-        document.fault("watchdog", "rtac_deadman_s", text)
+        text = f"= {deadman_s:g}: must be at least {least_s:.3g} seconds: {found}, and {why}"
+        document.fault("watchdog", "rtac_deadman_s", text + " (bound B)")
     if answer_s > FRESH_S / (5 + reads):
         text = f"{found}: must be at most {FRESH_S / (5 + reads):.3g} s, for {5 + reads} of them "
         document.fault(

@@ -163,6 +163,7 @@ class Proving:
             # Once, and in the test that comes first.
             drops=kind is Kind.DEADMAN or not readiness.dead_man_testable(self._map),
             reads=readiness.read_requests(self._map),
+            sbo=readiness.is_selected(self._map),
         )
 
     def abort(self, why: str, now: Now) -> list[Effect]:

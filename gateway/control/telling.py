@@ -97,7 +97,9 @@ def shown(control: AssetControl) -> dict[str, object]:
         "boundsMeasured": None if path.timed is None else _bounds(settings.watchdog, path.timed),
         "measured": {
             "answerS": seen.answer_s,
-            "mostAnswerS": most_answer_s(path.reads, settings.watchdog.rtac_deadman_s),
+            "mostAnswerS": most_answer_s(
+                path.reads, settings.watchdog.rtac_deadman_s, sbo=path.sbo
+            ),
             "connectS": seen.connect_s,
             "dropsForZero": control.proving.drops,
             "deadmanS": seen.zero_s,

@@ -176,4 +176,11 @@ MUTANTS = (
         "test_facts_that_were_changed_or_are_of_another_version_are_not_nothing",
         file="gateway/audit/reader.py",
     ),
+    _rule(
+        "selected outputs need shorter answers",
+        "turns = 1 + 2 * (2 if sbo else 1)",
+        "turns = 3",
+        "test_where_outputs_are_selected_first_answers_must_be_shorter",
+        file=_SAFETY,
+    ),
 )

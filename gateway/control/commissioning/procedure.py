@@ -131,6 +131,7 @@ class TrialPlan:
     arm_after_s: float = 30.0  # of unbroken lease
     drops: bool = False  # the connection once, to see how long a new one takes
     reads: int = 1  # q, requests of one critical read
+    sbo: bool = False  # analog outputs are selected first
 
     @property
     def power_w(self) -> float:
@@ -475,7 +476,7 @@ def _asking(test: Commissioning, view: TrialView, now_s: float) -> Outcome:
 
 def _slow(test: Commissioning, view: TrialView) -> str:
     """What is wrong with how long this RTAC takes to answer; "": nothing."""
-    why = slow(view.answer_s, test.plan.reads, test.plan.deadman_s)
+    why = slow(view.answer_s, test.plan.reads, test.plan.deadman_s, sbo=test.plan.sbo)
     return f"slow: {why}" if why else ""
 
 

@@ -50,6 +50,7 @@ __all__ = [
     "has_reversion",
     "heartbeat_kind",
     "heartbeat_range",
+    "is_selected",
     "key_warnings",
     "map_refusals",
     "measured",
@@ -169,7 +170,15 @@ def read_requests(points_map: PointsMap) -> int:
 
 def slowness(points_map: PointsMap, answer_s: float | None, deadman_s: float) -> str:
     """Why this RTAC answers too slowly for control; "": it does not, as far as anybody knows."""
-    return "" if answer_s is None else slow(answer_s, read_requests(points_map), deadman_s)
+    if answer_s is None:
+        return ""
+    return slow(answer_s, read_requests(points_map), deadman_s, sbo=is_selected(points_map))
+
+
+def is_selected(points_map: PointsMap) -> bool:
+    """Whether analog outputs, setpoint and heartbeat, are selected before they are operated."""
+    control = points_map.control
+    return control is not None and control.op_setpoint == "sbo"
 
 
 def _of_config(standing: Standing) -> list[str]:

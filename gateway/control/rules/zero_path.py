@@ -5,7 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gateway.config.safety import ZeroPath
-from gateway.control.rules.readiness import dead_man_testable, has_reversion, read_requests
+from gateway.control.rules.readiness import (
+    dead_man_testable,
+    has_reversion,
+    is_selected,
+    read_requests,
+)
 
 if TYPE_CHECKING:
     from gateway.points.pointmap import PointsMap
@@ -31,7 +36,7 @@ def zero_path(
     return ZeroPath(
         response_s=response_s,
         controls=2 if split else 1,  # which of the two carries power may not be known
-        sbo=control is not None and control.op_setpoint == "sbo",
+        sbo=is_selected(points_map),
         reads=read_requests(points_map),
         dead_man=dead_man_testable(points_map),
         reversion=has_reversion(points_map),

@@ -13,6 +13,8 @@ from gateway.config.safety import (
     SharedLimitSettings,
     ZeroPath,
     bounds,
+    most_answer_s,
+    slow,
 )
 from gateway.config.safety_reader import safety_settings
 from gateway.config.toml import parse
@@ -338,3 +340,11 @@ def test_zero_is_narrower_once_the_idle_power_was_measured() -> None:
         idle_w=-2e4,
     )
     assert (found.idle_w, found.zero_band_w) == (-2e4, 1e5)
+
+
+def test_where_outputs_are_selected_first_answers_must_be_shorter() -> None:
+    assert most_answer_s(1, 15.0, sbo=False) == 2.5
+    assert most_answer_s(1, 15.0, sbo=True) == 1.5
+    assert slow(1.5, 1, 15.0, sbo=True) == ""
+    assert "5 a at most W / 2 = 7.5 s" in slow(1.6, 1, 15.0, sbo=True)
+    assert slow(1.6, 1, 15.0, sbo=False) == ""
