@@ -178,10 +178,10 @@ def test_less_power_waits_for_one_request_and_never_for_a_heartbeat_behind_it() 
     made = rude()
     made.activate(1_400_000)
     made.rude().answer_s = 2.0
-    for step in range(40):  # the judge sees what leaves, and when it was asked for
-        made.plant.avail_w = 1_400_000.0 - 30_000.0 * step
+    for step in range(20):  # the judge sees what leaves, and when it was asked for
+        made.plant.avail_w = 1_400_000.0 - 60_000.0 * step
         told = RawPoint("AI6", made.plant.avail_w / 1000, 1, 0, 0, TimeQuality.SYNCED, event=True)
         made.post(events.FragmentStored("bess-1", (told,), unsolicited=True, at=made.now()))
-        made.run(3.25)
+        made.run(7.25)
     assert made.phase() is Phase.ACTIVE
     assert 0 < made.rude().rtac.remote_w <= 400_000
