@@ -235,7 +235,7 @@ def test_a_bad_reload_keeps_the_old_settings_and_says_so(gateway: Machine, site:
     assert entry["PRIORITY"] == "3"
     assert entry["MESSAGE_ID"] == MESSAGE_IDS["reload"]
     assert "prot" in entry["MESSAGE"]
-    assert "refused" in gateway.show("StatusText")
+    gateway.until(lambda: "refused" in gateway.show("StatusText"), "systemd is told, too")
     assert main_pid(gateway) == pid
     site.more(gateway)
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     Sessions = Callable[..., Dnp3Session]
 
 DELAY_S = 1.0
+LEAST_S = 0.95  # the peer sleeps by another clock than ours
 QUIET = {"event_poll_s": 60, "integrity_poll_s": 3600, "link_check_s": 60, "response_timeout_s": 5}
 TWO_REQUESTS = frozenset(f"AI{index}" for index in range(0, 40, 2))  # 20 ranges, 16 a request
 
@@ -45,7 +46,7 @@ def test_a_control_is_timed_from_its_request_to_its_answer(
     outcome = operate(session, sbo=False)
     assert outcome.kind is OutcomeKind.SUCCESS
     assert outcome.answer_s is not None
-    assert outcome.answer_s >= DELAY_S
+    assert outcome.answer_s >= LEAST_S
 
 
 def test_select_and_operate_are_timed_each_and_the_slower_one_counts(
@@ -60,7 +61,7 @@ def test_select_and_operate_are_timed_each_and_the_slower_one_counts(
         rtac.delay_s = {slow: 2 * DELAY_S, quick: DELAY_S}
         outcome = operate(session, sbo=True)
         assert outcome.answer_s is not None
-        assert 2 * DELAY_S <= outcome.answer_s < 3 * DELAY_S, "not their sum"
+        assert 2 * LEAST_S <= outcome.answer_s < 3 * DELAY_S, "not their sum"
 
 
 def test_a_control_that_never_left_says_nothing_and_one_without_an_answer_its_timeout(
@@ -89,7 +90,7 @@ def test_the_slowest_request_of_a_critical_read_is_told_with_its_end(
     done = core.wait(PollDone, lambda one: one.kind == "critical")
     assert done.ok
     assert done.answer_s is not None
-    assert DELAY_S <= done.answer_s < 2 * DELAY_S, "not both together"
+    assert LEAST_S <= done.answer_s < 2 * DELAY_S, "not both together"
     reads = [one for one in rtac.asked[began:] if one.function == Function.READ]
     assert len(reads) >= 2
     session.poll("integrity")
@@ -104,7 +105,7 @@ def test_a_connection_that_is_renewed_is_timed_until_its_first_request_is_answer
     rtac.delay_s = {Function.DISABLE_UNSOLICITED: DELAY_S}
     session.renew()
     remade = core.wait(ConnectionRemade)
-    assert remade.took_s >= DELAY_S
+    assert remade.took_s >= LEAST_S
     core.wait(ConnectionDropped)
     first = next(one for one in rtac.asked if one.connection == 2)
     assert first.function == Function.DISABLE_UNSOLICITED
