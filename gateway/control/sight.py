@@ -146,8 +146,10 @@ class Sight:
         watched = view.points | view.feedback_points | {row.echo for row in self.rows}
         if names.isdisjoint(watched):
             return
-        self.look_at = min(self.look_at, self._looked_at + SOON_S)
         old = {raw.point for raw in event.points if raw.event}
+        # At once, or a read that is quicker than the next look would have undone it unseen.
+        soon_at = now.mono_s if old & view.taking_points else self._looked_at + SOON_S
+        self.look_at = min(self.look_at, soon_at)
         asked_at = event.asked_at
         for seen in self.authority(facts) if names & view.authority_points else ():
             if isinstance(seen, watchdog_events.LocalSeen) or not old & view.authority_points:

@@ -34,7 +34,8 @@ if TYPE_CHECKING:
 LOCAL = "local"  # name in a map's enum of the authority that the site has
 _AUTHORITIES = ("local", "control_authority")
 _AUTHORITY = frozenset({Interlock.LOCAL, Interlock.AUTHORITY})
-_TOLD = LIMIT_ROLES | {"lockout", "estop_status", "breaker", "fault"}
+_TAKING = {"lockout", "estop_status", "breaker", "fault"}
+_TOLD = LIMIT_ROLES | _TAKING
 _FAULT = "fault:"
 # Lease and session are judged by the watchdog itself: a session may be down for 10 s.
 _WATCHDOGS = frozenset({Interlock.LEASE, Interlock.SESSION})
@@ -64,6 +65,9 @@ class FieldView:
         )
         self.points = points_map.polled_points
         self._telling_faults = tuple(row for row in points_map.points if row.tells_faults)
+        self.taking_points = frozenset(
+            row.point for row in points_map.points if row.role in _TAKING or row.tells_faults
+        )
         self.told_points = frozenset(
             row.point for row in points_map.points if row.role in _TOLD or row.tells_faults
         )

@@ -42,6 +42,7 @@ def test_a_fault_that_came_and_went_long_ago_ends_a_dispatch_until_it_is_read_to
     sim.clear("late_events")  # both are told now, and the newest says that all is well
     site.told(id_, {"aborted"})
     site.passed("ACTIVE", "IDLING", "interlock", WATTS, after=began)
+    sim.wait_until(lambda truth: truth["setpoint_w"] == 0)
     assert {one["value"] for one in site.writes(WATTS, role="cmd_power", after=began)} == {0.0}
     site.until_control(lambda found: not found["interlocks"], "clear again", WATTS)
     assert site.shown(FAULT, WATTS) == 0
