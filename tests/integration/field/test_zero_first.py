@@ -63,6 +63,13 @@ def reads_everything(objects: bytes) -> bool:
     return CLASS_0 in objects
 
 
+def begin_a_read(session: Dnp3Session, rtac: RawRtac) -> None:
+    """One that is not answered is under way."""
+    rtac.mute = {Function.READ}
+    session.poll("integrity")
+    rtac.wait(lambda one: one.function == Function.READ and reads_everything(one.objects), after=3)
+
+
 def first_on_the_second_connection(rtac: RawRtac, count: int) -> list[Asked]:
     """But for DISABLE_UNSOLICITED, which opendnp3 sends before them, or right behind."""
     second = [one for one in rtac.asked if one.connection == 2]
@@ -116,9 +123,7 @@ def test_power_that_waits_behind_a_read_does_not_leave_after_zero_is_demanded(
 ) -> None:
     session = session_to(rtac.port, response_timeout_s=1, **QUIET)
     core.wait(SessionUp)
-    rtac.mute = {Function.READ}
-    session.poll("integrity")
-    rtac.wait(lambda one: one.function == Function.READ and reads_everything(one.objects), after=3)
+    begin_a_read(session, rtac)
     power = order(session, POWER_W, Purpose.POWER)
     session.demand(on=True)
     assert power.next() == Outcome(OutcomeKind.FAILED, (), "not sent: zero is demanded")
@@ -138,9 +143,7 @@ def test_a_stop_that_waits_behind_a_read_does_not_leave_once_the_site_has_the_au
 ) -> None:
     session = session_to(rtac.port, response_timeout_s=1, **QUIET)
     core.wait(SessionUp)
-    rtac.mute = {Function.READ}
-    session.poll("integrity")
-    rtac.wait(lambda one: one.function == Function.READ and reads_everything(one.objects), after=3)
+    begin_a_read(session, rtac)
     waiting = [
         order(session, Control("AO3", 7), purpose) for purpose in (Purpose.ZERO, Purpose.POWER)
     ]
@@ -182,9 +185,7 @@ def test_a_heartbeat_that_waits_behind_a_read_gives_way_and_less_power_is_next(
 ) -> None:
     session = session_to(rtac.port, response_timeout_s=1, **QUIET)
     core.wait(SessionUp)
-    rtac.mute = {Function.READ}
-    session.poll("integrity")
-    rtac.wait(lambda one: one.function == Function.READ and reads_everything(one.objects), after=3)
+    begin_a_read(session, rtac)
     beat = order(session, BEAT, Purpose.BEAT)
     session.give_way()
     assert beat.next() == Outcome(OutcomeKind.FAILED, (), "not sent: less power goes before it")
@@ -285,9 +286,7 @@ def test_a_heartbeat_behind_a_long_read_is_given_back_when_its_time_is_over(
 ) -> None:
     session = session_to(rtac.port, response_timeout_s=10, **QUIET)
     core.wait(SessionUp)
-    rtac.mute = {Function.READ}
-    session.poll("integrity")
-    rtac.wait(lambda one: one.function == Function.READ and reads_everything(one.objects), after=3)
+    begin_a_read(session, rtac)
     answers, by = Answers(), clock.now().mono_s + 0.3
     session.operate([BEAT], sbo=False, done=answers.put.put, by=by, purpose=Purpose.BEAT)
     outcome = answers.next()
