@@ -376,8 +376,16 @@ class Monitor:
         if not self._matched:
             found.append("no points map matches its firmware")
         if self._fingerprint.verdict:
-            found.append(f"map {self._map.ref} is {self._fingerprint.verdict.name.lower()}")
+            found.append(self._map_doubt())
         return found
+
+    def _map_doubt(self) -> str:
+        """The verdict on the map with what it rests on: the first that weighs as much."""
+        verdict = self._fingerprint.verdict
+        why = [one for one in self._fingerprint.findings if one.verdict is verdict]
+        more = f", and {len(why) - 1} more" if len(why) > 1 else ""
+        text = f"{why[0].layer}: {why[0].text}{more}" if why else "see the journal"
+        return f"map {self._map.ref} is {verdict.name.lower()}: {text}; `reset` when it is right"
 
     def controlled(self, phase: str, now: Now) -> None:
         """Take the watchdog's phase: it is published as ``controlState``, soon."""

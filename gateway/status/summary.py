@@ -37,13 +37,7 @@ class Summary:
         self, monitors: Collection[Monitor], summaries: Mapping[str, object]
     ) -> dict[str, object]:
         """Answer to ``status``; healthy means that nobody needs to do anything."""
-        reasons = [f"{one.asset}: {why}" for one in monitors for why in one.worries]
-        reasons += self.control
-        if self.broker:
-            reasons.append(f"broker down: {self.broker}")
-        reasons += [*self.troubles, *self._standstill()]
-        if self.certificate_days <= CERTIFICATE_URGENT_DAYS:
-            reasons.append(f"the uplink certificate ends in {self.certificate_days} days: renew it")
+        reasons = self.reasons(monitors)
         depth = self.depth
         free_pct = depth and round(100 * depth.free_bytes / max(1, depth.disk_bytes), 1)
         return {
@@ -64,6 +58,17 @@ class Summary:
             "diskRunwayS": self.runway_s,
             "certificateDays": self.certificate_days,
         }
+
+    def reasons(self, monitors: Collection[Monitor]) -> list[str]:
+        """Why somebody must look, control first; empty while the gateway is healthy."""
+        found = list(self.control)
+        found += [f"{one.asset}: {why}" for one in monitors for why in one.worries]
+        if self.broker:
+            found.append(f"broker down: {self.broker}")
+        found += [*self.troubles, *self._standstill()]
+        if self.certificate_days <= CERTIFICATE_URGENT_DAYS:
+            found.append(_certificate(self.certificate_days))
+        return found
 
     def queue(self) -> dict[str, object]:
         """Answer to ``queue``."""
@@ -94,9 +99,12 @@ class Summary:
         }
 
     def line(self, monitors: Collection[Monitor], control: str) -> str:
-        """One useful line for ``systemctl status``."""
+        """One useful line for ``systemctl status``: what ``status`` says first, then figures."""
         age_s = self.report.age_s(self.unix_ms)
+        reasons = self.reasons(monitors)
+        others = f" (and {len(reasons) - 1} more)" if len(reasons) > 1 else ""
         parts = [
+            f"DEGRADED: {reasons[0]}{others}" if reasons else "healthy",
             f"{sum(one.up for one in monitors)} of {len(monitors)} sessions up",
             control,
             f"broker down: {self.broker}" if self.broker else "broker up",
@@ -117,3 +125,8 @@ class Summary:
 
     def _age_s(self, oldest_ms: int | None) -> float | None:
         return None if oldest_ms is None else max(0.0, (self.unix_ms - oldest_ms) / 1000)
+
+
+def _certificate(days: int) -> str:
+    when = f"ends in {days} days" if days >= 0 else f"ended {-days} days ago"
+    return f"the uplink certificate {when}: renew it"

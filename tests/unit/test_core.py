@@ -408,10 +408,27 @@ def test_a_certificate_in_its_last_week_makes_the_gateway_unhealthy() -> None:
     assert "the uplink certificate ends in 6 days: renew it" in reasons
 
 
+def test_a_certificate_that_is_over_ended_some_days_ago() -> None:
+    reasons = ask(core(certificate_days=-1.5), "status", later(1))["reasons"]
+    assert "the uplink certificate ended 2 days ago: renew it" in reasons
+
+
+def test_the_line_of_systemd_begins_with_what_status_says_first() -> None:
+    made = core()
+    full = events.QueueTroubled("disk_full", "disk full: 0 % free", later(1))
+    made.handle(full, later(1))
+    found = [one.text for one in made.handle(None, later(60)) if isinstance(one, ReportStatus)]
+    first = ask(made, "status", later(60))["reasons"]
+    assert "disk full: 0 % free" in first
+    assert found[-1].startswith(f"DEGRADED: {first[0]} (and {len(first) - 1} more); 0 of 1")
+
+
 def test_an_operator_clears_the_verdict_on_a_map_and_nobody_else() -> None:
     made = core()
     made.handle(events.PollDone("bess-1", "startup", ok=True, cause="", at=later(1)), later(1))
-    assert "bess-1: map test-rtac@1.0.0 is mismatch" in ask(made, "status", later(2))["reasons"]
+    (doubt,) = [why for why in ask(made, "status", later(2))["reasons"] if "is mismatch" in why]
+    assert doubt.startswith("bess-1: map test-rtac@1.0.0 is mismatch: L1: ")
+    assert doubt.endswith("`reset` when it is right")
     (state,) = bodies(made.handle(fragment(later(2), AI0=500), later(2)), Stream.STATE)
     assert state["fields"]["chargePercentage"]["quality"] == "questionable"
     arguments: dict[str, object] = {"asset": "bess-1"}
