@@ -30,8 +30,9 @@ from gateway.effects import (
     StoreBatch,
 )
 from gateway.errors import ConfigError
-from gateway.status import health
+from gateway.status import health, looking
 from gateway.status.birth import Announcer
+from gateway.status.looking import Looking
 from gateway.status.runway import Runway
 from gateway.status.summary import Summary
 from gateway.streams import Stream
@@ -53,7 +54,7 @@ STATUS_PERIOD_S = 5.0
 SHRINKING = ("quota", "age", "thinned")  # reasons of a gap that the queue's limits are behind
 CERTIFICATE_WARN_DAYS = (30, 14, 7, 3, 1, 0)
 DAY_MS = 86_400_000
-VERBS = {"queue", "reset", "status", "watch", "pending", *operator.VERBS}
+VERBS = {"reset", "pending", *looking.VERBS, *operator.VERBS}
 
 
 class Core:
@@ -452,21 +453,12 @@ class Core:
         return effects + self._fleet.reset(chosen, event, now)
 
     def _answer(self, event: events.LocalAsked, now: Now) -> dict[str, object]:
-        overview, monitors = self._overview(now), self._monitors
-        summaries = {
-            name: one.summary(self._fleet.summary(name, now), now) for name, one in monitors.items()
-        }
-        match event.verb:
-            case "status":
-                return overview.status(monitors.values(), summaries)
-            case "queue":
-                return overview.queue()
-            case "watch":
-                status = overview.status(monitors.values(), summaries)
-                detail = {name: one.detail(now) for name, one in monitors.items()}
-                return {**status, "detail": detail, "queue": overview.queue()}
-            case _:
-                return {"error": f"verb {event.verb!r}: must be one of {', '.join(sorted(VERBS))}"}
+        def control(asset: str) -> dict[str, object]:
+            return self._fleet.summary(asset, now)
+
+        found = Looking(self._overview(now), self._monitors, control, now).answer(event)
+        text = f"verb {event.verb!r}: must be one of {', '.join(sorted(VERBS))}"
+        return {"error": text} if found is None else found
 
     def _overview(self, now: Now) -> Summary:
         return Summary(

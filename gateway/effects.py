@@ -113,7 +113,7 @@ class ForgetShipped:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """Reply on the control socket."""
+    """Reply on the control socket; a callable in ``body`` is called when it is sent, elsewhere."""
 
     token: int
     body: dict[str, object]

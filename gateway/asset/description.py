@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from gateway.clock import Now
     from gateway.config.site import AssetSettings
     from gateway.normalize.fold import Battery
+    from gateway.normalize.state import BatteryState
     from gateway.points.pointmap import PointsMap
     from gateway.points.raw import RawPoint
 
@@ -84,10 +85,49 @@ def summary(
     }
 
 
-def detail(battery: Battery, points_map: PointsMap, now: Now) -> dict[str, object]:
-    """The asset's part of ``watch``: the state, and every point with its engineering value."""
-    points = [_point(raw, battery, points_map, now) for raw in battery.raw_points()]
-    return {"state": body(battery.state(now)), "points": points}
+def detail(
+    battery: Battery,
+    points_map: PointsMap,
+    now: Now,
+    first: int,
+    count: int,
+    match: str,
+) -> dict[str, object]:
+    """An asset's part of ``watch``: the state, and points with their engineering values.
+
+    Args:
+        battery: what was read.
+        points_map: what it means.
+        now: the instant at which staleness is judged.
+        first: how many of the points that match are left out before.
+        count: how many are shown at most.
+        match: a part of the point, or of its name or role, in any case; "" for all.
+    """
+    found = [one for one in battery.raw_points() if _matches(one, points_map, match.casefold())]
+    shown = found[first : first + count]
+    return {
+        "state": body(battery.state(now)),
+        "points": [_point(raw, battery, points_map, now) for raw in shown],
+        "matched": len(found),
+    }
+
+
+def glance(state: BatteryState | None) -> dict[str, object]:
+    """The battery in one line: null for what is unknown, or not to be trusted."""
+    if state is None:
+        return dict.fromkeys(("socPct", "powerW", "state", "quality"))
+    return {
+        "socPct": wire_value(state.charge_pct),
+        "powerW": wire_value(state.charge_rate_w),
+        "state": wire_value(state.charging_state),
+        "quality": state.quality.label,
+    }
+
+
+def _matches(raw: RawPoint, points_map: PointsMap, match: str) -> bool:
+    row = points_map.by_point.get(raw.point)
+    names = (raw.point, row.name, row.role or "") if row is not None else (raw.point,)
+    return any(match in one.casefold() for one in names)
 
 
 def _point(raw: RawPoint, battery: Battery, points_map: PointsMap, now: Now) -> dict[str, object]:
@@ -96,6 +136,7 @@ def _point(raw: RawPoint, battery: Battery, points_map: PointsMap, now: Now) -> 
     return {
         "point": raw.point,
         "name": row.name if row is not None else None,
+        "role": row.role if row is not None else None,
         "raw": raw.value,
         "flags": raw.flags,
         "value": wire_value(measured),

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from gateway import events
 from gateway.asset import description
+from gateway.asset.counts import AssetCounts
 from gateway.asset.fingerprint import Fingerprint
 from gateway.asset.possible import PossibleValues
 from gateway.clock import local_time
@@ -79,6 +80,7 @@ class Monitor:
         self._cause = "not connected yet"
         self.iin: frozenset[str] = frozenset()
         self._indicated: events.IinReceived | None = None  # the newest
+        self.counts = AssetCounts()
         self._failures: dict[str, str] = {}  # kind of poll -> why its last one failed
         self._held = ""  # why a zero or a stop waits
         self._repolled_at = self._lost_said_at = float("-inf")
@@ -108,6 +110,7 @@ class Monitor:
 
     def handle(self, event: object, now: Now) -> list[Effect]:
         """Take one event of this asset."""
+        self.counts.take(event)
         handler = self._handlers.get(type(event))
         return handler(event, now) if handler is not None else []
 
@@ -419,9 +422,40 @@ class Monitor:
             self._asset, self._map, control, session=session, verdict=verdict
         )
 
-    def detail(self, now: Now) -> dict[str, object]:
-        """For ``watch``: the state, and every point with its engineering value."""
-        return description.detail(self.battery, self._map, now)
+    def detail(self, now: Now, first: int, count: int, match: str) -> dict[str, object]:
+        """For ``watch``: the state, and the points that ``match`` with engineering values."""
+        return description.detail(self.battery, self._map, now, first, count, match)
+
+    def glance(self) -> dict[str, object]:
+        """For ``watch``: the battery in one line, as it was published last."""
+        return description.glance(self._state)
+
+    def table(self) -> dict[str, object]:
+        """For ``map``: the rows of ``bess.map/1``."""
+        return {
+            "asset": self.asset,
+            "digest": self._map.digest,
+            "points": description.point_table(self._map),
+        }
+
+    def health(self, now: Now) -> dict[str, object]:
+        """For ``health``: what the session met, and since when."""
+        return {
+            "up": self._up,
+            "sinceMs": self._since.unix_ms,
+            "cause": self._cause,
+            "lastOkMs": dict(self.counts.last_ok_ms),
+            "failing": dict(self._failures),
+            "indications": sorted(self.iin),
+            "map": {
+                "ref": self._map.ref,
+                "verdict": self._fingerprint.verdict.name.lower(),
+                "findings": [f"{one.layer}: {one.text}" for one in self._fingerprint.findings],
+            },
+            "state": None if self._state is None else self._state.quality.label,
+            "worries": self.worries,
+            "atMs": now.unix_ms,
+        }
 
     # --- records -----------------------------------------------------------------------------
 

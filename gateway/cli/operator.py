@@ -14,12 +14,11 @@ import signal
 import sys
 import time
 from argparse import ArgumentTypeError
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gateway.cli import views
 from gateway.cli.command import add
-from gateway.errors import ConfigError, GatewayError, UsageError
+from gateway.errors import GatewayError, UsageError
 from gateway.local import client
 from gateway.local.server import OPERATORS
 from gateway.site import load
@@ -90,7 +89,10 @@ def _add_zero(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -
     declare.add_argument("--name", required=True, help="who was at the site")
     declare.add_argument("--reason", required=True, help="what was seen there")
     declare.add_argument(
-        "--site-visited", action="store_true", required=True, help="somebody was there and looked"
+        "--site-visited",
+        action="store_true",
+        required=True,
+        help="somebody was there and looked",
     )
     for one in (zero, declare):
         _add_asset(one)
@@ -104,7 +106,9 @@ def _add_commission(subparsers: argparse._SubParsersAction[argparse.ArgumentPars
     show.add_argument("--json", action="store_true", help="for programs")
     acknowledge = add(below, "acknowledge", _acknowledge, "take responsibility for safety.toml")
     acknowledge.add_argument(
-        "--yes", metavar="DIGEST", help="without asking, if this is the safety file's digest"
+        "--yes",
+        metavar="DIGEST",
+        help="without asking, if this is the safety file's digest",
     )
     deadman = add(
         below,
@@ -121,7 +125,10 @@ def _add_commission(subparsers: argparse._SubParsersAction[argparse.ArgumentPars
     for act, one in (("deadman-test", deadman), ("sign-test", sign)):
         one.set_defaults(act=act)
         one.add_argument(
-            "--hold", type=_seconds, metavar="S", help="seconds for which each power is held"
+            "--hold",
+            type=_seconds,
+            metavar="S",
+            help="seconds for which each power is held",
         )
     abort = add(below, "abort", _abort, "end a test that runs, with idle")
     for one in (show, acknowledge, sign, deadman, abort):
@@ -154,7 +161,7 @@ def _ask(asked: argparse.Namespace, verb: str, **arguments: object) -> dict[str,
         UnavailableError: nobody answered.
     """
     try:
-        answer = client.ask(_socket(asked.config), verb, arguments)
+        answer = client.ask(load.find_socket(asked.config), verb, arguments)
     except client.SocketDeniedError as error:
         raise NotPermittedError(str(error)) from None
     except client.NotRunningError as error:
@@ -166,16 +173,6 @@ def _ask(asked: argparse.Namespace, verb: str, **arguments: object) -> dict[str,
         return answer
     text = views.plain(answer["error"])
     raise NotPermittedError(text) if OPERATORS in text else RefusedError(text)
-
-
-def _socket(config: Path) -> Path:
-    """Where the daemon listens; a site.toml that was broken since must not keep a hand off it."""
-    try:
-        return load.find_socket(config)
-    except ConfigError:
-        if config != Path(load.DEFAULT_FILE):
-            raise
-        return Path(load.PACKAGED_SOCKET)
 
 
 def _asset(asked: argparse.Namespace) -> str:

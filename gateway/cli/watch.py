@@ -18,9 +18,16 @@ def add_parser(commands: Commands) -> None:
     text = "the same, live, with the state and the raw points"
     parser = add(commands, "watch", _watch, text)
     parser.add_argument("--asset", default="", help="show only this asset")
+    parser.add_argument("--once", action="store_true", help="print one frame, all of it")
+    parser.add_argument("--json", action="store_true", help="the same, for programs")
 
 
 def _watch(asked: argparse.Namespace) -> int:
     from gateway.cli import watch_screen
 
-    return watch_screen.run(load.find_socket(asked.config), asset=asked.asset)
+    return watch_screen.run(
+        load.find_socket(asked.config),
+        asset=asked.asset,
+        once=asked.once,
+        as_json=asked.json,
+    )

@@ -1,76 +1,134 @@
-"""What ``bess-gateway watch`` draws: the daemon's own view, live in the terminal."""
+"""Draws ``bess-gateway watch`` and takes its keys."""
 
 from __future__ import annotations
 
-import time
+import json
+import os
+import select
+import sys
+import termios
+import tty
+from contextlib import contextmanager
+from dataclasses import replace
 from typing import IO, TYPE_CHECKING, Any
 
-from rich.columns import Columns
-from rich.console import Console, Group
+from rich.console import Console
 from rich.live import Live
-from rich.table import Table
+from rich.text import Text
 
-from gateway.cli import views
+from gateway.cli import watch_lines
+from gateway.cli.watch_lines import View
 from gateway.local import client
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
-    from rich.console import RenderableType
-
 PERIOD_S = 1.0
-ROWS = 30  # raw points shown; the rest is counted
+END = "\x1b"  # of typing a filter, as Enter does
 
 
-def run(socket: Path, *, asset: str) -> int:
-    """Draw until Ctrl-C; without a terminal, draw once."""
+def run(socket: Path, *, asset: str, once: bool, as_json: bool) -> int:
+    """Draw until ``q`` or Ctrl-C; into a pipe, or with ``once``, the whole of it once."""
     terminal = console()
-    first = render(client.ask(socket, "watch"), asset)
-    if not terminal.is_terminal:
-        terminal.print(first)
-        return 0
-    with Live(first, console=terminal, screen=True, auto_refresh=False) as live:
-        while True:
-            time.sleep(PERIOD_S)
+    answer = ask(socket, View(asset))
+    if as_json:
+        print(json.dumps(answer))
+        return int("error" in answer)
+    if once or not terminal.is_terminal:
+        print("\n".join(watch_lines.lines(answer, View(asset))))
+        return int("error" in answer)
+    if "error" in answer:
+        raise client.NotRunningError(str(answer["error"]))
+    view: View | None = View(asset)
+    with (
+        keys() as pressed,
+        Live(console=terminal, screen=True, auto_refresh=False) as live,
+    ):
+        while view is not None:
+            view = replace(view, width=terminal.width, height=terminal.height)
             try:
-                live.update(render(client.ask(socket, "watch"), asset), refresh=True)
+                answer = ask(socket, view)
             except client.NotRunningError as error:
-                live.update(str(error), refresh=True)
+                answer = {"error": str(error)}
+            live.update(frame(answer, view), refresh=True)
+            if (key := pressed()) is not None:
+                view = press(view, key, answer)
+    return 0
+
+
+def ask(socket: Path, view: View) -> dict[str, Any]:
+    """Everything of the box, and of one battery the points that are looked at."""
+    whole = view.height is None
+    asset = view.asset or (None if whole else _first(socket))
+    arguments: dict[str, object] = {"first": view.first, "match": view.match}
+    return client.ask(socket, "watch", arguments | ({} if asset is None else {"asset": asset}))
+
+
+def _first(socket: Path) -> str | None:
+    assets = client.ask(socket, "hello").get("assets") or [None]
+    return None if assets[0] is None else str(assets[0])
+
+
+def press(view: View, key: str, answer: dict[str, Any]) -> View | None:
+    """What is looked at after ``key``; None ends it."""
+    if view.typing:
+        return _typed(view, key)
+    names = list(answer.get("glance", ()))
+    chosen = next(iter(answer.get("detail", ())), "")
+    step = watch_lines.page(answer, view)
+    if key == "n" and names:
+        place = names.index(chosen) + 1 if chosen in names else 0
+        view = replace(view, asset=names[place % len(names)], first=0)
+    elif key == "/":
+        view = replace(view, typing=True, match="", first=0)
+    elif key == " ":
+        matched = answer.get("detail", {}).get(chosen, {}).get("matched", 0)
+        view = replace(view, first=view.first + step if view.first + step < matched else view.first)
+    elif key == "b":
+        view = replace(view, first=max(0, view.first - step))
+    return None if key in ("q", "\x03") else view
+
+
+def _typed(view: View, key: str) -> View:
+    if key in ("\r", "\n", END):
+        return replace(view, typing=False)
+    if key in ("\x7f", "\b"):
+        return replace(view, match=view.match[:-1], first=0)
+    return replace(view, match=view.match + key, first=0) if key.isprintable() else view
+
+
+def frame(answer: dict[str, Any], view: View) -> Text:
+    """One frame; what is wrong is bold. Names and texts of an outstation are never markup."""
+    found = Text(no_wrap=True, overflow="crop")
+    for line in watch_lines.lines(answer, view)[: view.height]:
+        found.append(line + "\n", "bold" if line.startswith("!") else "")
+    found.right_crop(1)
+    return found
 
 
 def console(*, file: IO[str] | None = None, width: int | None = None) -> Console:
-    """Where frames are drawn. Names and octet strings of an outstation are never markup."""
-    return Console(markup=False, file=file, width=width)
+    """Where frames are drawn."""
+    return Console(markup=False, highlight=False, file=file, width=width)
 
 
-def render(answer: dict[str, Any], asset: str) -> RenderableType:
-    """One frame."""
-    if "error" in answer:
-        return str(answer["error"])
-    parts: list[RenderableType] = [views.status(answer), "", views.queue(answer["queue"])]
-    for name, detail in answer["detail"].items():
-        if asset in ("", name):
-            parts.append(Columns([_state(name, detail["state"]), _points(detail["points"])]))
-    return Group(*parts)
-
-
-def _state(name: str, state: dict[str, Any]) -> Table:
-    table = Table("field", "value", "quality", "from", title=name)
-    for field, note in state["fields"].items():
-        value = state.get(field, state["enrichment"].get(field))
-        shown = "-" if value is None else f"{value:,}" if isinstance(value, int) else str(value)
-        table.add_row(field, shown, note["quality"], note["source"] or "-")
-    for alarm in (*state["enrichment"]["faults"], *state["enrichment"]["alarms"]):
-        table.add_row(alarm["code"], "ACTIVE", alarm["priority"], alarm["since"])
-    return table
-
-
-def _points(points: list[dict[str, Any]]) -> Table:
-    table = Table("point", "name", "raw", "value", "quality", title="points")
-    for point in points[:ROWS]:
-        value = "-" if point["value"] is None else f"{point['value']} {point['unit']}"
-        row = (point["point"], point["name"] or "", str(point["raw"]), value)
-        table.add_row(*row, point["quality"] or "-")
-    if len(points) > ROWS:
-        table.caption = f"and {len(points) - ROWS} more"
-    return table
+@contextmanager
+def keys() -> Iterator[Any]:
+    """Keys as they are pressed: a function that waits a period for one, None if there is none."""
+    try:
+        handle = sys.stdin.fileno()
+        before = termios.tcgetattr(handle)
+    except (OSError, ValueError, termios.error):  # no terminal to press them on
+        yield lambda: select.select([], [], [], PERIOD_S) and None
+        return
+    tty.setcbreak(handle)
+    try:
+        yield (
+            lambda: (
+                os.read(handle, 32).decode(errors="replace")[:1]
+                if select.select([handle], [], [], PERIOD_S)[0]
+                else None
+            )
+        )
+    finally:
+        termios.tcsetattr(handle, termios.TCSADRAIN, before)

@@ -1,7 +1,8 @@
 """The control socket: one JSON line in, one JSON line out, answered by the core.
 
-It belongs to the daemon's group, which may also read the uplink's key. People are in the operators'
-group instead: an access control list lets that in here, and it reads nothing else.
+It belongs to the daemon's group, which may also read the uplink's key. People are in one of two
+others instead, operators or viewers: an access control list lets those in here, and they read
+nothing else. A viewer looks and does not act.
 
 Who asks is what the kernel says (SO_PEERCRED), never what the line says. Nothing is decided here:
 the core sees user and role and answers.
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 OPERATORS = "bess-operators"
+VIEWERS = "bess-viewers"
 ANSWER_S = 5.0  # the core answers in microseconds; longer means that it is stuck
 MAX_LINE = 65_536
 MAX_CALLERS = 16  # connections, each with a thread; a line says so to the next one
@@ -65,7 +67,7 @@ class Server:
             self._path.unlink(missing_ok=True)
             self._listener = _Listener(str(self._path), self)
             self._path.chmod(0o660)
-            _admit_operators(self._path)
+            _admit_people(self._path)
         except OSError as error:
             text = f"{self._path}: the control socket cannot be made: {error.strerror or error}"
             raise StoreError(text) from None
@@ -172,18 +174,22 @@ class _Conversation(socketserver.BaseRequestHandler):
 
 
 def _line(body: dict[str, object]) -> bytes:
-    return json.dumps(body, separators=(",", ":")).encode() + b"\n"
+    text = json.dumps(body, separators=(",", ":"), default=lambda one: one())
+    return text.encode() + b"\n"
 
 
-def _admit_operators(path: Path) -> None:
+def _admit_people(path: Path) -> None:
+    gids = []
+    for name in (OPERATORS, VIEWERS):
+        with contextlib.suppress(KeyError):  # not an installed box
+            gids.append(grp.getgrnam(name).gr_gid)
+    if not gids:
+        return
     try:
-        gid = grp.getgrnam(OPERATORS).gr_gid
-    except KeyError:
-        return  # not an installed box
-    try:
-        acl.admit(path, gid)
+        acl.admit(path, gids)
     except OSError as error:
-        log.warning("%s: group %s cannot connect: %s", path, OPERATORS, error.strerror or error)
+        text = "%s: groups %s and %s cannot connect: %s"
+        log.warning(text, path, OPERATORS, VIEWERS, error.strerror or error)
 
 
 def _peer(credentials: bytes) -> tuple[str, bool]:

@@ -32,7 +32,8 @@ if TYPE_CHECKING:
 
 DEFAULT_FILE = "/etc/bess-gateway/site.toml"
 PACKAGED_STATE = "/var/lib/bess-gateway"
-PACKAGED_SOCKET = "/run/bess-gateway/control.sock"
+SOCKET = "control.sock"
+PACKAGED_SOCKET = f"/run/bess-gateway/{SOCKET}"
 
 
 def read_document(path: Path) -> bytes:
@@ -112,7 +113,9 @@ def load_site(
         response_timeouts_s={one.id: one.dnp3.response_timeout_s for one in settings.assets},
         nameplates_w={one.id: one.nameplate_w for one in settings.assets},
         paths=_paths(
-            settings, {name: chosen[name] for name in chosen.keys() - unmatched}, kept(settings)
+            settings,
+            {name: chosen[name] for name in chosen.keys() - unmatched},
+            kept(settings),
         ),
         maps=() if unmatched or len(chosen) < len(settings.assets) else chosen.values(),
         daemon_uid=_daemon_uid(settings) if sealed else None,
@@ -156,20 +159,23 @@ def _choose(maps: tuple[PointsMap, ...], asset: AssetSettings) -> PointsMap | No
 
 
 def socket_path(settings: SiteSettings) -> Path:
-    """Where the daemon of this site listens: /run when packaged, beside its state otherwise."""
-    return _socket_in(settings.state_dir)
+    """Where the daemon of this site listens: in the unit's /run, beside its state without one."""
+    runtime = os.environ.get("RUNTIME_DIRECTORY")  # systemd.exec(5)
+    return Path(runtime) / SOCKET if runtime else _socket_in(settings.state_dir)
 
 
 def find_socket(path: Path) -> Path:
     """Where the daemon of site.toml ``path`` listens, for those who only want to ask it.
 
     Nothing else of the file is checked and no key is read: a daemon goes on with its old
-    settings while the file is broken, and an operator may not read the key.
+    settings while the file is edited or broken, and an operator may not read the key. So the
+    installed daemon is asked where the unit lets it listen, whatever its file says by now.
 
     Raises:
-        ConfigError: the file is missing, unreadable or not TOML.
+        ConfigError: another file than the installed one is missing, unreadable or not TOML.
     """
-    if path == Path(DEFAULT_FILE) and not os.access(path, os.R_OK):
+    installed = path == Path(DEFAULT_FILE)
+    if installed and (Path(PACKAGED_SOCKET).exists() or not os.access(path, os.R_OK)):
         return Path(PACKAGED_SOCKET)
     gateway = parse(read_document(path), file=str(path)).tree.get("gateway")
     found = gateway.get("state_dir") if isinstance(gateway, dict) else None
@@ -178,4 +184,4 @@ def find_socket(path: Path) -> Path:
 
 
 def _socket_in(state_dir: str) -> Path:
-    return Path(PACKAGED_SOCKET if state_dir == PACKAGED_STATE else f"{state_dir}/control.sock")
+    return Path(PACKAGED_SOCKET if state_dir == PACKAGED_STATE else f"{state_dir}/{SOCKET}")

@@ -98,6 +98,19 @@ class Summary:
             "held": report.held,
         }
 
+    def counters(self, monitors: Mapping[str, Monitor]) -> dict[str, object]:
+        """Answer to ``counters``: since the start, only ever upward."""
+        depth = self.depth
+        return {
+            "epoch": depth.epoch if depth else None,
+            "upS": round(self.up_s, 1),
+            "acknowledged": self.report.acknowledged,
+            "refused": self.report.refused,
+            "gaps": depth.gaps if depth else 0,
+            "quarantined": depth.quarantined if depth else 0,
+            "assets": {name: one.counts.figures() for name, one in monitors.items()},
+        }
+
     def line(self, monitors: Collection[Monitor], control: str) -> str:
         """One useful line for ``systemctl status``: what ``status`` says first, then figures."""
         age_s = self.report.age_s(self.unix_ms)

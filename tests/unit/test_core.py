@@ -14,20 +14,11 @@ from gateway.measured import TimeQuality
 from gateway.points.raw import RawPoint
 from gateway.streams import Gap, QueueDepth, Row, Stream, StreamDepth
 from gateway.uplink import messages
-from tests.fixtures.sites import SITE, START, core, later, site
+from tests.fixtures.sites import SITE, START, core, fragment, later, site
 
 if TYPE_CHECKING:
     from gateway.clock import Now
     from gateway.core import Core
-
-
-def reading(point: str, value: float, at: Now) -> RawPoint:
-    return RawPoint(point, value, 1, at.unix_ms, at.unix_ms, TimeQuality.SYNCED, event=True)
-
-
-def fragment(at: Now, **values: float) -> events.FragmentStored:
-    points = tuple(reading(point, value, at) for point, value in values.items())
-    return events.FragmentStored("bess-1", points, unsolicited=True, at=at)
 
 
 def bodies(found: list[Any], stream: Stream) -> list[dict[str, Any]]:
@@ -198,7 +189,8 @@ def test_an_outstation_with_a_time_beyond_all_calendars_does_not_end_the_core() 
     made = core()
     far = RawPoint("AI0", 634, 1, (1 << 48) - 1, START.unix_ms, TimeQuality.SKEWED, event=True)
     found = made.handle(
-        events.FragmentStored("bess-1", (far,), unsolicited=False, at=later(1)), later(1)
+        events.FragmentStored("bess-1", (far,), unsolicited=False, at=later(1)),
+        later(1),
     )
     (state,) = bodies(found, Stream.STATE)
     assert state["fields"]["chargePercentage"]["observedAt"] == "9999-12-31T23:59:59.999Z"
@@ -387,7 +379,12 @@ def test_a_site_that_looks_well_and_gets_nothing_through_is_not_healthy() -> Non
         1,
         1,
         messages.event(
-            gateway="gw-17", asset="", type_="clock", severity="info", text="x", at_ms=START.unix_ms
+            gateway="gw-17",
+            asset="",
+            type_="clock",
+            severity="info",
+            text="x",
+            at_ms=START.unix_ms,
         ),
         "01JTESTEPOCH",
     )

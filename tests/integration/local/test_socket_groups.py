@@ -1,4 +1,4 @@
-"""Who may connect to the control socket: its owner's group, one group more, and nobody else."""
+"""Who may connect to the control socket: its owner's group, those admitted, and nobody else."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from gateway.local import acl
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-OWNERS, OPERATORS, STRANGERS = 54321, 54322, 54323
+OWNERS, OPERATORS, VIEWERS, STRANGERS = 54321, 54322, 54324, 54323
 CONNECT = """\
 import os, socket, sys
 os.setgroups([]); os.setgid(int(sys.argv[2])); os.setuid(65534)
@@ -33,7 +33,7 @@ except PermissionError:
 
 @pytest.fixture
 def path() -> Iterator[Path]:
-    """A listening socket of the group OWNERS, with OPERATORS admitted."""
+    """A listening socket of the group OWNERS, with OPERATORS and VIEWERS admitted."""
     if os.geteuid() != 0:
         pytest.skip("needs root to become other users")
     # pytest's own folders are closed to other users.
@@ -44,15 +44,20 @@ def path() -> Iterator[Path]:
         listener.listen()
         os.chown(where, -1, OWNERS)
         where.chmod(0o660)
-        acl.admit(where, OPERATORS)
+        acl.admit(where, (OPERATORS, VIEWERS))
         yield where
 
 
 @pytest.mark.parametrize(
     ("group", "outcome"),
-    [(OWNERS, "connected"), (OPERATORS, "connected"), (STRANGERS, "refused")],
+    [
+        (OWNERS, "connected"),
+        (OPERATORS, "connected"),
+        (VIEWERS, "connected"),
+        (STRANGERS, "refused"),
+    ],
 )
-def test_one_group_more_may_connect(path: Path, group: int, outcome: str) -> None:
+def test_the_admitted_groups_may_connect(path: Path, group: int, outcome: str) -> None:
     command = [sys.executable, "-c", CONNECT, str(path), str(group)]
     ended = subprocess.run(command, check=True, capture_output=True, text=True)
     assert ended.stdout.strip() == outcome

@@ -43,6 +43,24 @@ def test_a_broken_site_and_an_unreadable_key_do_not_keep_an_operator_from_asking
         client.ask(load.find_socket(path), "status")
 
 
+def test_an_edited_site_of_the_installed_daemon_does_not_lead_away_from_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    etc, run = tmp_path / "site.toml", tmp_path / "run"
+    monkeypatch.setattr(load, "DEFAULT_FILE", str(etc))
+    monkeypatch.setattr(load, "PACKAGED_SOCKET", str(run / "control.sock"))
+    monkeypatch.setenv("RUNTIME_DIRECTORY", str(run))
+    etc.write_text(SITE)
+    settings = site_settings(parse(SITE.encode(), file=str(etc)), folder=str(tmp_path))
+    assert load.socket_path(settings) == run / "control.sock"
+    run.mkdir()
+    (run / "control.sock").touch()
+    etc.write_text(SITE.replace('id = "gw-17"', 'id = "gw-17"\nstate_dir = "elsewhere"'))
+    assert load.find_socket(etc) == run / "control.sock"
+    etc.write_text("= 3\n")
+    assert load.find_socket(etc) == run / "control.sock"
+
+
 def test_a_file_that_is_no_toml_is_named(tmp_path: Path) -> None:
     path = tmp_path / "site.toml"
     path.write_text("= 3\n")
