@@ -238,8 +238,13 @@ FINGERPRINT: dict[str, Reader] = {
         }
     ),
     "equals": _items(
-        {"point": _ANY_TEXT, "value": _equal_value, "severity": _word("mismatch", "warn")},
-        optional=("severity",),
+        {
+            "point": _ANY_TEXT,
+            "value": _equal_value,
+            "severity": _word("mismatch", "warn"),
+            "text": _ANY_TEXT,
+        },
+        optional=("severity", "text"),
     ),
     "ranges": _items({"point": _ANY_TEXT, "min": _number("M18"), "max": _number("M18")}),
     "absent": _texts("M01"),

@@ -138,7 +138,8 @@ def identity(evidence: Evidence) -> Iterator[Finding]:
         if value is not None and value != check.value:
             verdict = Verdict.OK if check.severity == "warn" else Verdict.MISMATCH
             text = f"{row.name} is {_plain(value)}: the map is for {_plain(check.value)}"
-            yield Finding(Layer.IDENTITY, verdict, row.point, text)
+            said = text if check.text is None else f"{text}: {check.text}"
+            yield Finding(Layer.IDENTITY, verdict, row.point, said)
 
 
 def reconfigured(evidence: Evidence, before: Value | None) -> Iterator[Finding]:

@@ -176,6 +176,7 @@ def _fingerprint(draft: Draft, by_name: dict[str, MapPoint], faults: list[Fault]
                 item.get("point"),
                 _canonical(item.get("value"), by_name.get(item.get("point"))),
                 item.get("severity", "mismatch"),
+                item.get("text"),
             )
             for item in table.get("equals", ())
         ),

@@ -65,6 +65,7 @@ class EqualCheck:
     point: str
     value: float | bool | str
     severity: str = "mismatch"  # mismatch | warn
+    text: str | None = None  # said to people where it has another value
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,12 +220,19 @@ def _place(row: MapPoint) -> tuple[str, int]:
 
 
 _DERIVED = frozenset({"line", "kind", "mul", "div", "bias"})
+# Came later: in the digest only of maps that use them.
+_LATER = {"text": None}
 
 
 def _fields(
     part: MapPoint | MapControl | AttributeCheck | EqualCheck | RangeCheck | NameplateCheck,
 ) -> dict[str, object]:
-    return {name: _plain(getattr(part, name)) for name in part.__slots__ if name not in _DERIVED}
+    found = {name: getattr(part, name) for name in part.__slots__ if name not in _DERIVED}
+    return {
+        name: _plain(value)
+        for name, value in found.items()
+        if name not in _LATER or value != _LATER[name]
+    }
 
 
 def _plain(value: object) -> object:

@@ -66,7 +66,7 @@ def controller(
         if row.name == "capacity_nameplate":
             value = 8e6
         if row.name == "profile_version":
-            value = 100
+            value = 1
         raw = value if row.unit in ("bool", "enum") else encode(value, row)
         assert raw is not None
         raws.append(update(row.point, round(raw)))
