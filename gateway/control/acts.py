@@ -60,7 +60,7 @@ def zero(control: AssetControl, by: str, user: str, now: Now) -> Acted:
 def declare(control: AssetControl, text: str, user: str, now: Now) -> Acted:
     """An operator visited the site, and declares that nothing is in force."""
     controller, name = control.controller, control.name
-    state, power_w = controller.state, controller.view.power_w(now)
+    state, power_w = controller.state, controller.power_w(now)
     if not state.in_force:
         return [], f"{name}: nothing is in force"
     if state.phase in POWERED:  # what is being ordered is what nobody can declare gone

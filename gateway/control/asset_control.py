@@ -72,10 +72,13 @@ class AssetControl:
     def _is_other(self, owed: Obligation | None, now: Now) -> bool:
         """Whether what is in force was written otherwise than zero would be now; then none is."""
         controller = self.controller
-        if owed is None or owed.declared or not controller.state.in_force:
+        if owed is None:
             return False
-        of = controller.view.base(now)
-        why = owed.differs(controller.zero(owed.number, owed.setpoint_w, of))
+        zero = controller.zero(owed.number, owed.setpoint_w, controller.view.base(now))
+        controller.measure_by(owed.meter_beside(zero))
+        if owed.declared or not controller.state.in_force:
+            return False
+        why = owed.differs(zero)
         if why:
             controller.block(why)
         return bool(why)

@@ -79,6 +79,7 @@ if TYPE_CHECKING:
     from gateway.control.rules.limits import Ceiling, SiteLimits, SocWindow
     from gateway.control.rules.percent_base import Base
     from gateway.control.rules.shared import Commitment
+    from gateway.control.watchdog.kept_meter import KeptMeter
     from gateway.control.watchdog.obligation import KeptRow, Obligation
     from gateway.control.watchdog.state import WatchdogState
     from gateway.control.watchdog.words import Terms
@@ -177,12 +178,15 @@ class Controller:
         if (owed := self.owed) is None:
             return found
         # While something is in force the stricter of old and new holds.
-        return replace(
+        held = replace(
             found,
             idle_verify_s=min(found.idle_verify_s, owed.verify_s),
             deadman_s=max(found.deadman_s, owed.deadman_s),
             zero_needs_beat=needs_beat(found.zero_needs_beat, owed.zero_needs_beat),
         )
+        if owed.meter is not None:
+            held = replace(held, zero_band_w=min(held.zero_band_w, owed.meter.band_w))
+        return held if (meter := self._sight.meter) is None else replace(held, idle_w=meter.idle_w)
 
     def become(self, safety: Safety) -> None:
         """Be held to another safety file, that of a reload; it must be acknowledged first."""
@@ -340,9 +344,25 @@ class Controller:
         self.blocked_by = why
         self.state = replace(self.state, blocked=True)
 
+    def measure_by(self, meter: KeptMeter | None) -> None:
+        """Read power by the row that was kept, where the map has another one now."""
+        self._sight.meter = meter
+        self.state = replace(self.state, terms=self._terms())
+
+    @property
+    def measured_by(self) -> str:
+        """The point of power where it is not the map's: "AI1", or "?"; "": it is."""
+        return "" if self._sight.meter is None else self._sight.meter.point or "?"
+
+    def power_w(self, now: Now) -> float | None:
+        """Measured power, W, by the row that a zero is verified by; None: not known."""
+        return self._sight.power_w(now)
+
     def choose(self, rows: tuple[KeptRow, ...], now: Now) -> list[Effect]:
         """An operator says by which rows zero is written; none: by those of the map."""
         self._sight.rows, self.blocked_by = rows, ""
+        if not rows:  # the map of now is right, he says: its row of power is, too
+            self.measure_by(None)
         return self._run(watchdog_events.ZeroChosen(), now)
 
     def declare(self, text: str, now: Now) -> list[Effect]:
@@ -636,7 +656,7 @@ class Controller:
         self._send_stop(now)
         if self._force.recorded(event, awaited=bool(self.jobs.accepted)):
             self._sight.rows = ()
-            self.state = replace(self.state, terms=self._terms())
+            self.measure_by(None)
         self.jobs.recorded(event, now)
 
     # --- what is told --------------------------------------------------------------------------

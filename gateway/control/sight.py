@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from gateway.control.execution.underway import Execution
     from gateway.control.rules.interlocks import Facts
     from gateway.control.rules.percent_base import Base
+    from gateway.control.watchdog.kept_meter import KeptMeter
     from gateway.control.watchdog.obligation import KeptRow
     from gateway.control.watchdog.state import ActiveDispatch
     from gateway.measured import Measured
@@ -68,6 +69,7 @@ class Sight:
         self._ours: tuple[Base, float, tuple[Write, ...]] | None = None  # the newest setpoint
         self._looked_at, self.look_at = -math.inf, now.mono_s
         self.rows: tuple[KeptRow, ...] = ()  # of zero, where an operator chose those kept
+        self.meter: KeptMeter | None = None  # of power, where it is another one than the map's
         self._read: dict[str, tuple[Measured | None, float]] = {}  # echo -> read, received at
         self._read_at: dict[str, float] = {}  # point -> monotonic s of its last static read
         self._asked_at = -math.inf
@@ -144,6 +146,7 @@ class Sight:
     ) -> Iterator[watchdog_events.Event | Asked]:
         view, names = self.view, {raw.point for raw in event.points}
         watched = view.points | view.feedback_points | {row.echo for row in self.rows}
+        watched |= {self._power_point}
         if names.isdisjoint(watched):
             return
         old = {raw.point for raw in event.points if raw.event}
@@ -195,8 +198,22 @@ class Sight:
         since = min((self._read_at.get(one, -math.inf) for one in echoes), default=0.0)
         if points & echoes and (echo_w := self._echo_w(now)) is not None:
             yield watchdog_events.EchoRead(echo_w, since)
-        if view.power_point in points and (power_w := view.power_w(now)) is not None:
+        if self._power_point in points and (power_w := self.power_w(now)) is not None:
             yield watchdog_events.PowerRead(power_w, asked_at)
+
+    @property
+    def _power_point(self) -> str:
+        return self.view.power_point if self.meter is None else self.meter.point
+
+    def power_w(self, now: Now) -> float | None:
+        """Measured power, W, + discharging, by the row that verifies zero; None: unknown."""
+        meter = self.meter
+        if meter is None:
+            return self.view.power_w(now)
+        for raw in self.view.raw_numbers():
+            if raw.point == meter.point and _is_good(raw):
+                return meter.watts(float(raw.value))
+        return None
 
     def wrote(self, power_w: float, of: Base) -> None:
         """Note a setpoint (W) that is put in the row of outputs, in percent of ``of``."""

@@ -55,6 +55,11 @@ def _over(control: AssetControl) -> str:
     return f"{f' ({cause})' if cause else ''}: `reset`, after a look at the site"
 
 
+def _measure(control: AssetControl) -> str:
+    point = control.controller.measured_by
+    return f" (power as the map has it that wrote: {point})" if point else ""
+
+
 def _declared(control: AssetControl) -> str:
     owed = control.controller.owed
     return f": {owed.declared}" if owed is not None and owed.declared else ""
@@ -85,7 +90,7 @@ TROUBLES = (
     Trouble(
         "something is in force without a dispatch",
         lambda one, _: one.controller.state.in_force and one.controller.phase not in _BUSY,
-        lambda one: f": {unsettled(one.controller.state)}",
+        lambda one: f": {unsettled(one.controller.state)}{_measure(one)}",
     ),
     Trouble(
         "a start without a verified zero before it: the gateway ends too early",

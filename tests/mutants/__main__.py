@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.mutants import control, field, kinds, safety, silence, watchdog
+from tests.mutants import control, field, kept, kinds, safety, silence, watchdog
 
 if TYPE_CHECKING:
     from tests.mutants.mutant import Mutant
@@ -27,6 +27,7 @@ ALL: tuple[Mutant, ...] = (
     *control.MUTANTS,
     *field.MUTANTS,
     *safety.MUTANTS,
+    *kept.MUTANTS,
     *kinds.MUTANTS,
     *silence.MUTANTS,
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gateway.control.execution.plan import PlanError, idle_writes
+from gateway.control.watchdog.kept_meter import kept_meter
 from gateway.control.watchdog.obligation import KeptRow, Obligation
 from gateway.points.encode import encode
 
@@ -54,6 +55,7 @@ def kept(
         heartbeat_s=terms.heartbeat_s,
         response_s=terms.response_s,
         zero_needs_beat=terms.zero_needs_beat,
+        meter=kept_meter(points_map.row("power"), idle_w=terms.idle_w, band_w=terms.zero_band_w),
     )
 
 

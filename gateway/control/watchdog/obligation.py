@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from gateway.control.strictjson import StrictJsonError, parse_object
+from gateway.control.watchdog.kept_meter import UNKNOWN_METER, KeptMeter, read_meter
 from gateway.ports import CrobOp, Variation
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ class Obligation:
     span_w: tuple[float, float] | None = None  # least and most signed since nothing was in force
     declared: str = ""  # by whom, and why: it is only said that nothing is in force
     zero_needs_beat: bool | None = None  # the RTAC refuses zero without a heartbeat; None: unknown
+    meter: KeptMeter | None = None  # by which power is measured; None: not known
 
     @property
     def endpoint(self) -> str:
@@ -66,6 +68,12 @@ class Obligation:
         if self.rows != other.rows:
             return f"it was written by map {self.map_digest}, and the map is now {other.map_digest}"
         return ""
+
+    def meter_beside(self, other: Obligation) -> KeptMeter | None:
+        """By what power is measured where ``other`` has another row for it; None: it has not."""
+        if self.meter is None:
+            return None if self.map_digest == other.map_digest else UNKNOWN_METER
+        return None if self.meter.is_row_of(other.meter) else self.meter
 
 
 def spanned(
@@ -123,7 +131,8 @@ def obligation(facts: Mapping[str, str], asset: str) -> Obligation | None:
         span = body.pop("span_w", None)
         assert span is None or isinstance(span, list)
         span_w = None if span is None else tuple(span)
-        found = Obligation(rows=kept, span_w=span_w, **body)  # type: ignore[arg-type]  # judged below
+        meter = read_meter(body.pop("meter", None))
+        found = Obligation(rows=kept, span_w=span_w, meter=meter, **body)  # type: ignore[arg-type]  # judged below
         return _sound(found)
     except (StrictJsonError, TypeError, KeyError, ValueError, AssertionError):
         return None

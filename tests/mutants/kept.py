@@ -1,0 +1,39 @@
+"""What the fact keeps beside the rows of zero, and who is believed about it: section 7."""
+
+from __future__ import annotations
+
+from tests.mutants.mutant import Mutant
+
+_CONTROLLER = "gateway/control/controller.py"
+_METER = "tests/unit/control/test_kept_meter.py::"
+
+MUTANTS: tuple[Mutant, ...] = (
+    Mutant(
+        "power is measured by the row that was kept",
+        "gateway/control/asset_control.py",
+        "controller.measure_by(owed.meter_beside(zero))",
+        "controller.measure_by(None)",
+        _METER + "test_a_map_that_points_power_elsewhere_verifies_nothing_by_it",
+    ),
+    Mutant(
+        "the zero band is the smaller of old and new",
+        _CONTROLLER,
+        "min(held.zero_band_w, owed.meter.band_w)",
+        "held.zero_band_w",
+        _METER + "test_a_wider_dead_band_verifies_nothing_that_the_kept_one_would_not",
+    ),
+    Mutant(
+        "the kept row has its own idle power",
+        _CONTROLLER,
+        "replace(held, idle_w=meter.idle_w)",
+        "held",
+        _METER + "test_the_idle_power_that_was_measured_by_the_kept_row_counts_with_it",
+    ),
+    Mutant(
+        "a fact that does not say by what power is measured is measured by no other map",
+        "gateway/control/watchdog/obligation.py",
+        "None if self.map_digest == other.map_digest else UNKNOWN_METER",
+        "None",
+        _METER + "test_a_fact_that_does_not_say_it_is_measured_by_the_map_that_wrote_it_or_by_none",
+    ),
+)
