@@ -38,6 +38,7 @@ from gateway.status.summary import Summary
 from gateway.streams import Stream
 from gateway.uplink import messages
 from gateway.uplink.shipper import Shipper
+from gateway.uplink.unheard import FACT, Unheard
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -76,6 +77,10 @@ class Core:
             window=site.settings.uplink.window,
             epoch="",  # the queue's first report begins it
             last_id=0,
+            unheard=Unheard(
+                (key.removeprefix(FACT) for key in past.facts if key.startswith(FACT)),
+                require=site.settings.uplink.require_subscriber,
+            ),
         )
         self._broker_up = False
         self._link = "not connected yet"  # "" while the broker is up, else why it is not
@@ -373,7 +378,8 @@ class Core:
             for asset in new.settings.assets
         }
         self._replaced |= dict.fromkeys(before.maps.keys() - kept, new)
-        self._shipper.resize(new.settings.uplink.window)
+        uplink = new.settings.uplink
+        self._shipper.resize(uplink.window, require=uplink.require_subscriber)
         effects: list[Effect] = [
             *self._judge_safety(),
             *self._fleet.become(new, self._monitors, now),

@@ -251,6 +251,14 @@ class PublishAcknowledged:
     """PUBACK for the ``Publish`` with this token."""
 
     token: int
+    taken: bool = False  # MQTT 5 said Success: somebody subscribes. 3.1.1 never says
+
+
+@dataclass(frozen=True, slots=True)
+class PublishUnheard:
+    """PUBACK 0x10 for the ``Publish`` with this token: nobody subscribes to its topic."""
+
+    token: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -242,6 +242,7 @@ def queue(answer: dict[str, Any]) -> str:
         rate = f"backfill: {answer['backfillPerS']:.0f} readings/s"
         lines.append(rate if left is None else f"{rate}, {span(left)} to go")
     lines += [f"refused by the broker: {topic}" for topic in answer["blockedTopics"]]
+    lines += [f"nobody subscribes to: {topic}" for topic in answer["unheardTopics"]]
     return "\n".join(lines)
 
 

@@ -36,6 +36,7 @@ class UplinkSettings:
     keepalive_s: int
     window: int
     telemetry_linger_s: float
+    require_subscriber: bool | None = None  # None: "auto", where somebody took before
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +169,7 @@ def _uplink(section: Section, folder: str) -> UplinkSettings:
             "keepalive_s",
             "window",
             "telemetry_linger_s",
+            "require_subscriber",
         )
     )
     if ("key_file" in section.values) == ("credential" in section.values):
@@ -191,7 +193,17 @@ def _uplink(section: Section, folder: str) -> UplinkSettings:
         telemetry_linger_s=section.number(
             "telemetry_linger_s", lo=0, hi=10, unit="seconds", default=0.1
         ),
+        require_subscriber=_auto(section, "require_subscriber"),
     )
+
+
+def _auto(section: Section, key: str) -> bool | None:
+    """True or false, or None for "auto", which is the default."""
+    found = section.values.get(key, "auto")
+    if found == "auto" or isinstance(found, bool):
+        return found if isinstance(found, bool) else None
+    section.fault(key, 'true, false or "auto"')
+    return None
 
 
 def _queue(section: Section | None) -> QueueSettings:

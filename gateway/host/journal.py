@@ -30,6 +30,7 @@ MESSAGE_IDS = {
     "certificate-near-expiry": "1070b95886794c49a8d6c38c825e8b66",
     "broker-up": "4bd9f111d92d42c5b3d0ccf99718cc15",
     "broker-down": "d09bd5555bd948ae832a721ebb7f10f0",
+    "nobody-subscribes": "9f802a238bf1414e8bf0050da89ee9cf",
     "reload": "58693b72e7c8486582dcf5cacca1ff5c",
     "command-refused": "c1fcf18a67af41de89b7b1d12eaeb24d",
     "store": "476aa08b429940bd803e7a94b17be9f3",

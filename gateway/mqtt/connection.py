@@ -27,7 +27,13 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from gateway import clock
-from gateway.events import BrokerUp, MessageArrived, PublishAcknowledged, PublishRefused
+from gateway.events import (
+    BrokerUp,
+    MessageArrived,
+    PublishAcknowledged,
+    PublishRefused,
+    PublishUnheard,
+)
 from gateway.mqtt import causes
 from gateway.mqtt.client import CONNECT_S, HiddenError, attach, detach, subscribe
 from gateway.mqtt.dial import dial
@@ -57,6 +63,7 @@ SLOWLY_S = 0.001  # after a turn that brought too much: the core's thread goes f
 _WORST_TOPIC = 512  # bytes of topic and properties, for the packet size
 _NO_LIMIT = 268_435_455  # the largest MQTT packet
 _PUBACKS = 100  # packets of ours without a token that may wait: PUBACKs, challenges, receipts
+_UNHEARD = 0x10  # No matching subscribers (MQTT 5, 3.4.2.1)
 _RECEIVE_MAX = 65_535  # if the broker says nothing (MQTT 5, 3.2.2.3.3)
 
 
@@ -289,13 +296,10 @@ class Connection:
             if mid == oldest:  # else a PUBACK may be lost, and its message in flight for ever
                 self._moved_at = time.monotonic()
             self.acknowledged = True
-            if not token:
-                if code.is_failure:
-                    log.warning("the broker refused a message: %s", code)
+            if token:
+                events.append(self._verdict(token, code))
             elif code.is_failure:
-                events.append(PublishRefused(token, causes.reason(code.value, code.getName())))
-            else:
-                events.append(PublishAcknowledged(token))
+                log.warning("the broker refused a message: %s", code)
         with self._lock:
             while self._waiting and len(self._tokens) < self._receive_max and self.up:
                 order = self._waiting.popleft()
@@ -304,6 +308,13 @@ class Connection:
                     events.append(PublishRefused(order.token, refusal))
         for event in events:
             self._post(event)
+
+    def _verdict(self, token: int, code: ReasonCode) -> object:
+        if code.is_failure:
+            return PublishRefused(token, causes.reason(code.value, code.getName()))
+        if code.value == _UNHEARD:
+            return PublishUnheard(token)
+        return PublishAcknowledged(token, taken=self._v5)
 
     def _send(self, order: Publish) -> str:
         """Hand to paho, inside our lock; "" or why paho did not take it."""

@@ -95,6 +95,7 @@ class Summary:
             "backfillPerS": report.backfill_per_s,
             "backfillLeftS": report.left_s,
             "blockedTopics": list(report.blocked_topics),
+            "unheardTopics": list(report.unheard_topics),
             "held": report.held,
         }
 
@@ -130,6 +131,9 @@ class Summary:
         """What keeps records from the broker although it is up."""
         report = self.report
         found = [f"the broker refuses {topic}" for topic in report.blocked_topics]
+        found += [
+            f"nobody subscribes to {topic}: its records wait" for topic in report.unheard_topics
+        ]
         if report.held:
             found.append(f"{report.held} records end the connection and are held back")
         if report.in_flight and (report.quiet_s or 0.0) > STANDSTILL_S:

@@ -33,6 +33,7 @@ class ShipperReport:
     quiet_s: float | None  # since the last acknowledgement, or the connection if it is later
     blocked_topics: tuple[str, ...]
     held: int  # records that end connections
+    unheard_topics: tuple[str, ...] = ()  # nobody subscribes: their records wait
 
     def age_s(self, unix_ms: int) -> float | None:
         """Age of the newest acknowledged record in seconds; None before the first."""

@@ -7,6 +7,7 @@
 | RowsFetched | history, oldest first within each priority |
 | PublishAcknowledged | the only thing that deletes |
 | PublishRefused | stays in the store, offered again later; see refusals.py |
+| PublishUnheard | stays in the store, its topic waits for a reader; see unheard.py |
 | BrokerDown | forgets what is in flight; it comes again as history |
 | QueueReported | learns the backlog and the epoch |
 | StopAsked | publishes no more, waits for what is in flight |
@@ -20,18 +21,20 @@ than the work itself.
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import math
 from collections import deque
 from typing import TYPE_CHECKING, NamedTuple
 
-from gateway.effects import ForgetRows, Log, Publish
+from gateway.effects import ForgetRows, Log, Publish, Record
 from gateway.errors import PayloadError
 from gateway.events import (
     BrokerDown,
     BrokerUp,
     PublishAcknowledged,
     PublishRefused,
+    PublishUnheard,
     QueueReported,
     RowsFetched,
     RowsStored,
@@ -43,6 +46,7 @@ from gateway.uplink.messages import wire
 from gateway.uplink.pace import Pace, ShipperReport
 from gateway.uplink.refusals import Refusals
 from gateway.uplink.topics import retained
+from gateway.uplink.unheard import FACT, Unheard
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -73,9 +77,18 @@ class Shipper:
         window: records in flight at most, 1..1000; the broker's Receive Maximum may lower it.
         epoch: of the queue.
         last_id: newest row in the queue at the start; 0 if it is empty.
+        unheard: topics from which somebody took before, and whether that matters.
     """
 
-    def __init__(self, topics: Topics, *, window: int, epoch: str, last_id: int) -> None:
+    def __init__(
+        self,
+        topics: Topics,
+        *,
+        window: int,
+        epoch: str,
+        last_id: int,
+        unheard: Unheard | None = None,
+    ) -> None:
         self._topics = topics
         self._window = window
         self._epoch = epoch
@@ -92,6 +105,7 @@ class Shipper:
         self._mine: set[int] = set()  # ids in memory: waiting or in flight
         self._backlog = History()
         self._refusals = Refusals()
+        self._unheard = unheard or Unheard()
         self._acked: list[int] = []
         self._forget_at = math.inf
         self._recent: deque[int] = deque()
@@ -103,6 +117,7 @@ class Shipper:
             RowsStored: self._on_stored,
             RowsFetched: self._on_fetched,
             PublishRefused: self._on_refused,
+            PublishUnheard: self._on_unheard,
             BrokerUp: self._on_up,
             BrokerDown: self._on_down,
             QueueReported: self._on_reported,
@@ -137,15 +152,18 @@ class Shipper:
             self._pump(now, effects)
         return self, effects
 
-    def resize(self, window: int) -> None:
-        """Take a new window (records); what is in flight beyond it is waited for."""
-        self._window = window
+    def resize(self, window: int, *, require: bool | None = None) -> None:
+        """Take a new window (records), and whether a topic needs somebody who takes from it.
+
+        What is in flight beyond the window is waited for.
+        """
+        self._window, self._unheard.require = window, require
         if self._up_at is not None:
             self._open()
 
     def report(self, now: Now) -> ShipperReport:
         """Figures for status."""
-        return self._pace.report(
+        report = self._pace.report(
             now,
             up=self._up_at is not None,
             window=self._limit,
@@ -155,6 +173,7 @@ class Shipper:
             blocked_topics=self._refusals.blocked_topics,
             held=len(self._refusals.held),
         )
+        return dataclasses.replace(report, unheard_topics=self._unheard.topics)
 
     # --- events ----------------------------------------------------------------------------
 
@@ -179,6 +198,7 @@ class Shipper:
         held = self._refusals.ended(ids, lasted_s=now.mono_s - self._up_at, mono_s=now.mono_s)
         if held is not None:
             effects.append(_held_log(held, event.cause))
+        self._unheard.ended()
         self._up_at = None
         self._limit = 0
         self._drop_all()
@@ -195,7 +215,7 @@ class Shipper:
 
     def _wait_live(self, row: Row, now: Now) -> None:
         stream = row.batch.stream
-        until = self._refusals.until(self._topic(row, backfill=False), now.mono_s)
+        until = self._blocked(self._topic(row, backfill=False), now.mono_s)
         room = LIVE_BYTES if stream is Stream.TELEMETRY else 2 * LIVE_BYTES
         if until is not None:
             self._backlog.again(until)
@@ -224,11 +244,23 @@ class Shipper:
             return False
         return True
 
-    def _on_acknowledged(self, event: object, now: Now, _effects: list[Effect]) -> None:
+    def _on_acknowledged(self, event: object, now: Now, effects: list[Effect]) -> None:
         assert isinstance(event, PublishAcknowledged)
         sent = self._sent.pop(event.token, None)
         if sent is None:
             return
+        if event.taken:
+            first, waited = self._unheard.taken(sent.topic)
+            if first:
+                effects.append(Record(0, (), {FACT + sent.topic: "yes"}))
+        else:
+            waited = self._unheard.passed(sent.topic)
+        if waited:
+            self._backlog.again(now.mono_s)
+            effects.append(Log(logging.INFO, f"{sent.topic}: the broker takes it again"))
+        self._acknowledged(sent, now)
+
+    def _acknowledged(self, sent: _Sent, now: Now) -> None:
         row = sent.row
         self._mine.discard(row.id)
         self._backfilling -= sent.backfill
@@ -253,6 +285,26 @@ class Shipper:
         if blocked:
             text = f"the broker refuses {sent.topic}: {event.cause}; offered again later"
             effects.append(Log(logging.WARNING, text))
+
+    def _on_unheard(self, event: object, now: Now, effects: list[Effect]) -> None:
+        assert isinstance(event, PublishUnheard)
+        sent = self._sent.pop(event.token, None)
+        if sent is None:
+            return
+        stream, topic = sent.row.batch.stream, sent.topic
+        keep = retained(stream, backfill=sent.backfill)
+        again_s = self._unheard.nobody(topic, stream, retained=keep, mono_s=now.mono_s)
+        if again_s is None:
+            fate = "the broker has it, and it counts as delivered"
+            self._acknowledged(sent, now)
+        else:
+            fate = "its records are kept here until somebody does"
+            self._mine.discard(sent.row.id)
+            self._backfilling -= sent.backfill
+            self._backlog.again(again_s)
+        if self._unheard.first_told(topic):
+            text = f"nobody subscribes to {topic}: {fate}"
+            effects.append(Log(logging.WARNING, text, "nobody-subscribes"))
 
     def _on_reported(self, event: object, now: Now, _effects: list[Effect]) -> None:
         assert isinstance(event, QueueReported)
@@ -309,7 +361,7 @@ class Shipper:
     def _publish(self, row: Row, now: Now, effects: list[Effect], *, backfill: bool) -> None:
         batch = row.batch
         topic = self._topic(row, backfill=backfill)
-        until = self._refusals.until(topic, now.mono_s)
+        until = self._blocked(topic, now.mono_s)
         if until is not None:
             self._set_aside(row, until, backfill=backfill, now=now)
             return
@@ -320,6 +372,7 @@ class Shipper:
             self._backlog.again(self._refusals.hold(row.id, now.mono_s))
             effects.append(Log(logging.ERROR, f"record {row.id} cannot be shipped: {error}"))
             return
+        self._unheard.sent(topic, now.mono_s)
         self._token += 1
         self._sent[self._token] = _Sent(row, topic, backfill, now.mono_s)
         self._backfilling += backfill
@@ -333,11 +386,18 @@ class Shipper:
         self._backlog.again(until_s)
         stream = row.batch.stream
         if backfill and all(
-            self._refusals.until(self._topics.of(stream, asset, backfill=True), now.mono_s)
+            self._blocked(self._topics.of(stream, asset, backfill=True), now.mono_s)
             for of, asset, _ in self._known
             if of is stream
         ):
             self._backlog.leave(stream)
+
+    def _blocked(self, topic: str, mono_s: float) -> float | None:
+        """Monotonic second until which nothing goes to ``topic``; None: now."""
+        refused, unheard = self._refusals.until(topic, mono_s), self._unheard.until(topic, mono_s)
+        if refused is None or unheard is None:
+            return refused if unheard is None else unheard
+        return max(refused, unheard)
 
     def _topic(self, row: Row, *, backfill: bool) -> str:
         key = (row.batch.stream, row.batch.asset, backfill)

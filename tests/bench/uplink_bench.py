@@ -12,7 +12,7 @@ from statistics import median
 from gateway.demo.broker import Broker
 from gateway.demo.pki import Pki
 from gateway.effects import Publish
-from gateway.events import BrokerUp, PublishAcknowledged
+from gateway.events import BrokerUp
 from gateway.measured import TimeQuality
 from gateway.points.raw import RawPoint
 from gateway.streams import Batch, Row
@@ -105,7 +105,7 @@ def _messages_per_s(payloads: list[bytes]) -> float:
                 began = time.monotonic()
                 for token in range(1, MESSAGES + WINDOW + 1):
                     if token > WINDOW:
-                        inbox.wait(PublishAcknowledged)
+                        inbox.taken()
                     if token <= MESSAGES:
                         payload = payloads[token % len(payloads)]
                         mqtt.publish(Publish(token, topic, payload, 1, retain=False))

@@ -21,14 +21,14 @@ from gateway import consumer
 from gateway.demo.pki import Pki
 from gateway.effects import Publish
 from gateway.errors import ConfigError, PayloadError
-from gateway.events import BrokerDown, BrokerUp, PublishAcknowledged, PublishRefused, ThreadFault
+from gateway.events import BrokerDown, BrokerUp, PublishRefused, ThreadFault
 from gateway.site.load import load_site
 from gateway.site.maps import load_map
 from gateway.streams import Gap, Row, Stream
 from gateway.uplink.messages import gap_batch, wire
 from gateway.uplink.telemetry import Telemetry
 from tests.faults.hostile import Hostile
-from tests.fixtures.brokers import CONNACK, FakeBroker, Inbox, packets, session, site, suback
+from tests.fixtures.brokers import CONNACK, TAKEN, FakeBroker, Inbox, packets, session, site, suback
 from tests.fixtures.daemon import ROOT
 
 if TYPE_CHECKING:
@@ -170,7 +170,7 @@ def _outcome(inbox: Inbox, token: int) -> type:
     """What became of a message; the session ends a connection on which nothing moves."""
 
     def settles(event: object) -> bool:
-        own = isinstance(event, PublishAcknowledged | PublishRefused) and event.token == token
+        own = isinstance(event, (*TAKEN, PublishRefused)) and event.token == token
         return own or isinstance(event, BrokerDown)
 
     return type(inbox.wait(object, settles))

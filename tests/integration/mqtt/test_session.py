@@ -11,8 +11,15 @@ from gateway.demo.broker import Broker, Limits
 from gateway.demo.pki import Pki
 from gateway.effects import Publish
 from gateway.errors import ConfigError
-from gateway.events import BrokerDown, BrokerUp, MessageArrived, PublishAcknowledged, PublishRefused
-from tests.fixtures.brokers import WAIT_S, Inbox, Subscriber, session, site
+from gateway.events import (
+    BrokerDown,
+    BrokerUp,
+    MessageArrived,
+    PublishAcknowledged,
+    PublishRefused,
+    PublishUnheard,
+)
+from tests.fixtures.brokers import TAKEN, WAIT_S, Inbox, Subscriber, session, site
 from tests.fixtures.schemas import check
 
 if TYPE_CHECKING:
@@ -20,7 +27,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 EVENTS = "bess/v1/gw-17/bess-1/event"
-ACKED = (PublishAcknowledged, PublishRefused)
+ACKED = (*TAKEN, PublishRefused)
 
 
 @pytest.fixture(scope="module")
@@ -64,6 +71,26 @@ def test_a_message_arrives_at_the_platform_and_is_acknowledged(
             assert told["UserProperty"] == [("encoding", "zstd")]
 
 
+def test_a_broker_of_mqtt_5_says_that_nobody_subscribes(pki: Pki, broker: Broker) -> None:
+    inbox = Inbox()
+    with session(site(pki, broker.port), inbox) as mqtt:
+        inbox.wait(BrokerUp)
+        mqtt.publish(order(1))
+        with Subscriber(pki, broker.port):
+            mqtt.publish(order(2))
+            first, second = inbox.take(TAKEN, 2)
+    assert first == PublishUnheard(1)
+    assert second == PublishAcknowledged(2, taken=True)
+
+
+def test_mqtt_3_1_1_does_not_say_whether_anybody_subscribes(pki: Pki, broker: Broker) -> None:
+    inbox = Inbox()
+    with session(site(pki, broker.port, protocol="3.1.1"), inbox) as mqtt:
+        inbox.wait(BrokerUp)
+        mqtt.publish(order(1))
+        assert inbox.wait(PublishAcknowledged) == PublishAcknowledged(1, taken=False)
+
+
 @pytest.mark.parametrize("protocol", ["5", "3.1.1"])
 def test_the_will_says_offline_when_the_gateway_vanishes(
     tmp_path: Path, pki: Pki, protocol: str
@@ -101,7 +128,7 @@ def test_the_will_follows_the_queue_into_a_new_epoch(pki: Pki, broker: Broker) -
         inbox.wait(BrokerUp)
         mqtt.follow(epoch)  # known already: the connection stays
         mqtt.publish(order(1))
-        inbox.wait(PublishAcknowledged)
+        inbox.taken()
         connection = mqtt._connection
         assert connection is not None
         connection._client.socket().shutdown(2)  # type: ignore[union-attr]  # as a cut cable
@@ -135,7 +162,7 @@ def test_a_retained_message_is_there_for_a_platform_that_comes_later(
     with session(site(pki, broker.port), inbox) as mqtt:
         inbox.wait(BrokerUp)
         mqtt.publish(order(1, b'{"n":1}', topic="bess/v1/gw-17/bess-1/state", retain=True))
-        inbox.wait(PublishAcknowledged)
+        inbox.taken()
         with Subscriber(pki, broker.port) as late:
             message = late.on("bess/v1/gw-17/bess-1/state")
             assert message.retain
@@ -205,7 +232,7 @@ def test_a_small_receive_maximum_is_told_and_never_exceeded(tmp_path: Path, pki:
             assert inbox.wait(BrokerUp).receive_max == 2
             for token in range(1, 501):
                 mqtt.publish(order(token))
-            inbox.take((PublishAcknowledged,), 500)
+            inbox.take(TAKEN, 500)
             assert not any(isinstance(each, BrokerDown) for each in inbox.seen)
     finally:
         broker.stop()
@@ -224,7 +251,7 @@ def test_a_message_that_the_broker_would_not_take_is_refused_without_losing_the_
             refused = inbox.wait(PublishRefused)
             assert (refused.token, "takes packets up to 4000" in refused.cause) == (1, True)
             mqtt.publish(order(2, b"x" * 3000))
-            assert inbox.wait(PublishAcknowledged).token == 2
+            assert inbox.taken() == 2
     finally:
         broker.stop()
 
@@ -249,7 +276,7 @@ def test_the_session_comes_back_with_the_broker(pki: Pki, broker: Broker) -> Non
         broker.start()
         inbox.wait(BrokerUp)
         mqtt.publish(order(2))
-        assert inbox.wait(PublishAcknowledged).token == 2
+        assert inbox.taken() == 2
 
 
 def test_a_frozen_broker_acknowledges_nothing_and_the_connection_is_given_up(
@@ -313,4 +340,4 @@ def test_settings_whose_files_are_wrong_change_nothing(
         with pytest.raises(ConfigError, match="cannot be read"):
             mqtt.replace(site(pki, broker.port, ca=tmp_path / "missing.pem"))
         mqtt.publish(order(1))
-        inbox.wait(PublishAcknowledged)
+        inbox.taken()

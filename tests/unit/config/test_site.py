@@ -125,6 +125,11 @@ def test_relative_paths_start_at_the_folder_of_the_file_and_defaults_fill_in() -
             "site.toml:7: [uplink] key_file is missing: must be given, or credential = ",
         ),
         (
+            'key_file = "tls/gateway.key"',
+            'key_file = "tls/gateway.key"\nrequire_subscriber = "yes"',
+            "site.toml:12: [uplink] require_subscriber = 'yes': must be true, false or \"auto\"",
+        ),
+        (
             "rating_kva = 2500",
             "rating_kva = 2500\nwarn_pct = 90\nalarm_pct = 80",
             "site.toml:38: [asset[1].transformer] alarm_pct = 80: must be 90..300 %",
@@ -147,6 +152,15 @@ def test_a_wrong_value_is_named_with_its_line_and_what_is_allowed(
     assert old in GOOD
     found = faults(GOOD.replace(old, new, 1))
     assert any(line.startswith(message) for line in found), found
+
+
+@pytest.mark.parametrize(
+    ("text", "value"), [("", None), ('"auto"', None), ("true", True), ("false", False)]
+)
+def test_whether_somebody_must_subscribe_is_the_sites_choice(text: str, value: object) -> None:
+    line = f"\nrequire_subscriber = {text}" if text else ""
+    site = load(GOOD.replace("[uplink]", f"[uplink]{line}"))
+    assert site.uplink.require_subscriber is value
 
 
 def test_all_faults_of_a_file_are_reported_at_once() -> None:
