@@ -76,6 +76,7 @@ class AssetControl:
             return False
         zero = controller.zero(owed.number, owed.setpoint_w, controller.view.base(now))
         controller.measure_by(owed.meter_beside(zero))
+        controller.found_written(owed)
         if owed.declared or not controller.state.in_force:
             return False
         why = owed.differs(zero)

@@ -344,6 +344,10 @@ class Controller:
         self.blocked_by = why
         self.state = replace(self.state, blocked=True)
 
+    def found_written(self, owed: Obligation) -> None:
+        """Know the echo of what the last run wrote, whatever percent are of by now."""
+        self._sight.found_written(owed)
+
     def measure_by(self, meter: KeptMeter | None) -> None:
         """Read power by the row that was kept, where the map has another one now."""
         self._sight.meter = meter
@@ -479,6 +483,8 @@ class Controller:
         if one is not None:
             one.begun = True
             by = min(by, one.executor.now.ends_at)
+        if output.rank is Rank.POWER and (of := self._sight.written_of) is not None:
+            self._force.say(of)
         first = output.reduces or (beat_first and output.rank is Rank.HEARTBEAT)
         self._turn.order(self._outputs.send(output, at, by, first=first))
 

@@ -69,8 +69,18 @@ class ForceRecord:
         last_w = setpoint_w or (None if before is None else before.setpoint_w)
         span_w = (0.0, 0.0) if before is None else before.span_w
         found = self.zero(number, last_w, of, terms)
+        if before is not None:
+            found = replace(found, least_base_w=before.least_base_w).based_on(found.base_w)
         self.owed = replace(found, span_w=spanned(span_w, setpoint_w))
         return self.owed
+
+    def say(self, of: Base) -> None:
+        """A setpoint in percent of ``of`` is about to leave: what is kept knows its echo, too."""
+        before = self.owed
+        if before is None or before.base_w in (None, (of.charge_w, of.discharge_w)):
+            return
+        self.owed = before.based_on((of.charge_w, of.discharge_w))
+        self._record("percent of another base", fact_of_force(self._asset.id, self.owed))
 
     def keep(self, found: Obligation) -> None:
         """What was declared gone, or is not so any more.

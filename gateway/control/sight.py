@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 
 from gateway.config.safety import FRESH_S
 from gateway.control.execution.job import Looked
-from gateway.control.execution.plan import power_writes
+from gateway.control.execution.plan import PlanError, power_writes
 from gateway.control.inward import Asked
 from gateway.control.rules.field_view import FieldView
 from gateway.control.rules.limits import Ceiling, SocWindow, site_limits, trusted
-from gateway.control.rules.percent_base import RecentBase
+from gateway.control.rules.percent_base import Base, RecentBase
 from gateway.control.watchdog import events as watchdog_events
 from gateway.measured import Quality
 from gateway.points.decode import flag_quality
@@ -33,9 +33,8 @@ if TYPE_CHECKING:
     from gateway.control.execution.plan import Write
     from gateway.control.execution.underway import Execution
     from gateway.control.rules.interlocks import Facts
-    from gateway.control.rules.percent_base import Base
     from gateway.control.watchdog.kept_meter import KeptMeter
-    from gateway.control.watchdog.obligation import KeptRow
+    from gateway.control.watchdog.obligation import KeptRow, Obligation
     from gateway.control.watchdog.state import ActiveDispatch
     from gateway.measured import Measured
     from gateway.points.pointmap import PointsMap
@@ -218,6 +217,21 @@ class Sight:
     def wrote(self, power_w: float, of: Base) -> None:
         """Note a setpoint (W) that is put in the row of outputs, in percent of ``of``."""
         self._ours = of, power_w, power_writes(self.view.map, power_w, of)
+
+    @property
+    def written_of(self) -> Base | None:
+        """What the percent of the newest setpoint are of; None: none was written."""
+        return None if self._ours is None else self._ours[0]
+
+    def found_written(self, owed: Obligation) -> None:
+        """Note what the last run wrote: by the least base any is a step on the way."""
+        if owed.base_w is None or owed.least_base_w is None or not owed.setpoint_w:
+            return
+        try:
+            writes = power_writes(self.view.map, owed.setpoint_w, Base(*owed.base_w))
+        except PlanError:  # by another map than that
+            return
+        self._ours = Base(*owed.least_base_w), owed.setpoint_w, writes
 
     def echo_w(self, now: Now) -> float | None:
         """The setpoint's echo as read, W; None: not known.

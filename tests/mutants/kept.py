@@ -5,6 +5,7 @@ from __future__ import annotations
 from tests.mutants.mutant import Mutant
 
 _CONTROLLER = "gateway/control/controller.py"
+_BASE = "tests/unit/control/test_kept_base.py::"
 _METER = "tests/unit/control/test_kept_meter.py::"
 
 MUTANTS: tuple[Mutant, ...] = (
@@ -35,5 +36,27 @@ MUTANTS: tuple[Mutant, ...] = (
         "None if self.map_digest == other.map_digest else UNKNOWN_METER",
         "None",
         _METER + "test_a_fact_that_does_not_say_it_is_measured_by_the_map_that_wrote_it_or_by_none",
+    ),
+    Mutant(
+        "after a start our echo is of the percent that were written",
+        "gateway/control/asset_control.py",
+        "        controller.found_written(owed)\n",
+        "",
+        _BASE + "test_our_echo_of_the_last_run_is_ours_whatever_the_base_is_by_then",
+    ),
+    Mutant(
+        "the least base of all that was written is kept",
+        "gateway/control/sight.py",
+        "self._ours = Base(*owed.least_base_w), owed.setpoint_w, writes",
+        "self._ours = Base(*owed.base_w), owed.setpoint_w, writes",
+        _BASE
+        + "test_a_setpoint_that_was_said_anew_in_other_percent_is_ours_and_so_is_that_of_before",
+    ),
+    Mutant(
+        "a setpoint that is said anew in other percent is kept",
+        _CONTROLLER,
+        "            self._force.say(of)\n",
+        "            pass\n",
+        _BASE + "test_a_base_that_moves_is_on_its_way_to_the_disk_before_the_frame",
     ),
 )

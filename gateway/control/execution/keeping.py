@@ -38,7 +38,7 @@ def kept(
         span_w: least and most that was signed since nothing was in force; None: not known.
     """
     link = asset.dnp3
-    return Obligation(
+    found = Obligation(
         number=number,
         host=link.host,
         port=link.port,
@@ -57,6 +57,12 @@ def kept(
         zero_needs_beat=terms.zero_needs_beat,
         meter=kept_meter(points_map.row("power"), idle_w=terms.idle_w, band_w=terms.zero_band_w),
     )
+    return found.based_on((of.charge_w, of.discharge_w) if _in_percent(points_map) else None)
+
+
+def _in_percent(points_map: PointsMap) -> bool:
+    rows = (points_map.row(role) for role in ("cmd_power", "cmd_charge", "cmd_discharge"))
+    return any(row is not None and row.canonical_unit == "%" for row in rows)
 
 
 def _rows(points_map: PointsMap, of: Base) -> tuple[KeptRow, ...]:

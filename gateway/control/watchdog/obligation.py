@@ -9,7 +9,7 @@ force.
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
 from gateway.control.strictjson import StrictJsonError, parse_object
@@ -18,6 +18,8 @@ from gateway.ports import CrobOp, Variation
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+Sides = tuple[float | None, float | None]  # W > 0, charging and discharging; None: not known
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,10 @@ class Obligation:
     declared: str = ""  # by whom, and why: it is only said that nothing is in force
     zero_needs_beat: bool | None = None  # the RTAC refuses zero without a heartbeat; None: unknown
     meter: KeptMeter | None = None  # by which power is measured; None: not known
+    # What the percent of a setpoint were of, W, charging and discharging: of the newest that was
+    # written, and the least of all since nothing was in force; None: it was not in percent.
+    base_w: Sides | None = None
+    least_base_w: Sides | None = None
 
     @property
     def endpoint(self) -> str:
@@ -68,6 +74,17 @@ class Obligation:
         if self.rows != other.rows:
             return f"it was written by map {self.map_digest}, and the map is now {other.map_digest}"
         return ""
+
+    def based_on(self, base_w: Sides | None) -> Obligation:
+        """The same with a setpoint written in percent of ``base_w``."""
+        if base_w is None:
+            return self
+        known = [one for one in (self.least_base_w, base_w) if one is not None]
+        charge_w, discharge_w = (
+            min((side for side in sides if side is not None), default=None)
+            for sides in zip(*known, strict=True)
+        )
+        return replace(self, base_w=base_w, least_base_w=(charge_w, discharge_w))
 
     def meter_beside(self, other: Obligation) -> KeptMeter | None:
         """By what power is measured where ``other`` has another row for it; None: it has not."""
@@ -132,10 +149,20 @@ def obligation(facts: Mapping[str, str], asset: str) -> Obligation | None:
         assert span is None or isinstance(span, list)
         span_w = None if span is None else tuple(span)
         meter = read_meter(body.pop("meter", None))
-        found = Obligation(rows=kept, span_w=span_w, meter=meter, **body)  # type: ignore[arg-type]  # judged below
+        bases = {name: _sides(body.pop(name, None)) for name in ("base_w", "least_base_w")}
+        found = Obligation(rows=kept, span_w=span_w, meter=meter, **bases, **body)  # type: ignore[arg-type]  # judged below
         return _sound(found)
     except (StrictJsonError, TypeError, KeyError, ValueError, AssertionError):
         return None
+
+
+def _sides(body: object) -> Sides | None:
+    if body is None:
+        return None
+    assert isinstance(body, list)
+    charge_w, discharge_w = body
+    assert all(one is None or one > 0 for one in body)
+    return charge_w, discharge_w
 
 
 def _sound(found: Obligation) -> Obligation | None:
