@@ -24,6 +24,7 @@ from gateway.field.dnp3.engine import Engine
 from gateway.field.dnp3.session import Dnp3Session
 from gateway.field.intake import Intake
 from gateway.host import journal, notify, threads
+from gateway.local.reports import Reports
 from gateway.local.server import Server
 from gateway.mqtt.session import Mqtt
 from gateway.ports import Outcome, OutcomeKind
@@ -112,7 +113,7 @@ class Gateway:
         self._uplink = Mqtt(
             settings, post=self._post, boot_id=identity.boot_id, epoch=identity.epoch
         )
-        self._server = Server(load.socket_path(settings), post=self._post)
+        self._server = Server(load.socket_path(settings), post=self._post, reports=Reports(path))
         self._engines: dict[str, Engine] = {}
         self._intakes: dict[str, Intake] = {}
         self._sessions: dict[str, Dnp3Session] = {}

@@ -45,7 +45,6 @@ if TYPE_CHECKING:
 
     from gateway.checked import Identity, Past, Site
     from gateway.clock import Now
-    from gateway.config.site import SiteSettings
     from gateway.streams import QueueDepth
 
 DRAIN_S = 2.0  # SIGTERM: how long what is in flight may still be acknowledged; the exit is <= 5 s
@@ -352,8 +351,8 @@ class Core:
         """Check, then swap: a bad file keeps the old settings and says so."""
         new, old = event.site, self._site.settings
         why = event.error
-        if new is not None and _fixed(new.settings) != _fixed(old):
-            why, new = "[gateway] id, state_dir and [uplink] prefix need a restart", None
+        if new is not None and new.settings.fixed != old.fixed:
+            why, new = f"{', '.join(old.fixed)} need a restart", None
         if new is not None and new.safety_faults and self._site.safety is not None:
             # Else a typing error would end what runs under the file that is in force.
             why, new = str(ConfigError(new.safety_faults)), None
@@ -462,7 +461,8 @@ class Core:
         def control(asset: str) -> dict[str, object]:
             return self._fleet.summary(asset, now)
 
-        found = Looking(self._overview(now), self._monitors, control, now).answer(event)
+        fixed = self._site.settings.fixed
+        found = Looking(self._overview(now), fixed, self._monitors, control, now).answer(event)
         text = f"verb {event.verb!r}: must be one of {', '.join(sorted(VERBS))}"
         return {"error": text} if found is None else found
 
@@ -484,8 +484,3 @@ class Core:
 
     def _certificate_left(self, now: Now) -> int:
         return (self._site.certificate_not_after_ms - now.unix_ms) // DAY_MS
-
-
-def _fixed(settings: SiteSettings) -> tuple[str, ...]:
-    """What a reload cannot change: what is in flight and in the queue is addressed by it."""
-    return (settings.gateway_id, settings.state_dir, settings.uplink.prefix)

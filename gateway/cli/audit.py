@@ -1,6 +1,7 @@
 """``bess-gateway audit show | verify | in-force``: for people, 80 columns; ``--json`` for programs.
 
-All read control.db as it lies on the disk: the daemon may run or not.
+All read control.db as it lies on the disk: the daemon may run or not. Whoever may not read it asks
+the daemon to.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from gateway.audit.examine import examine
 from gateway.audit.file import FILE
 from gateway.audit.reader import reading
 from gateway.cli import audit_views as views
+from gateway.cli.command import reported
 from gateway.cli.in_force import in_force
 from gateway.cli.views import plain
 from gateway.config.toml import parse
@@ -68,6 +70,8 @@ def run(asked: argparse.Namespace) -> int:
         StoreError: the audit log cannot be read.
         UsageError: an argument is not what it must be.
     """
+    if asked.database is None and not os.access(_folder(asked), os.R_OK | os.X_OK):
+        return reported(asked, _words(asked))
     acts = {"show": _show, "verify": _verify, "in-force": _in_force}
     return acts[asked.audit_command](asked)
 
@@ -173,10 +177,26 @@ def _in_force(asked: argparse.Namespace) -> int:
 
 
 def _database(asked: argparse.Namespace) -> Path:
-    if asked.database:
-        return Path(asked.database)
-    state_dir = _word(_site(asked.config), "gateway", "state_dir") or load.PACKAGED_STATE
-    return Path(os.path.normpath(asked.config.absolute().parent / state_dir)) / FILE
+    return Path(asked.database) if asked.database else _folder(asked) / FILE
+
+
+def _folder(asked: argparse.Namespace) -> Path:
+    """The daemon's state; where site.toml of an installed daemon is not for us, its package's."""
+    if asked.config == Path(load.DEFAULT_FILE) and not os.access(asked.config, os.R_OK):
+        return Path(load.PACKAGED_STATE)
+    return load.state_folder(asked.config)
+
+
+def _words(asked: argparse.Namespace) -> list[str]:
+    """The command again, for the daemon, which reads its own files."""
+    if getattr(asked, "head", None) or getattr(asked, "cert", None):
+        text = "--head and --cert name files: must be root, or name a copy with --database"
+        raise UsageError(text)
+    words = ["audit", asked.audit_command]
+    for name in ("last", "since", "asset"):
+        if (value := getattr(asked, name, None)) is not None:
+            words += [f"--{name}", str(value)]
+    return [*words, "--json"] if asked.json else words
 
 
 def _site(path: Path) -> Mapping[str, Any]:

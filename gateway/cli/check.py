@@ -1,8 +1,13 @@
-"""``bess-gateway check``: reads everything that the daemon would, and changes nothing."""
+"""``bess-gateway check``: reads everything that the daemon would, as its user, and changes nothing.
+
+Root becomes the daemon's user for it, for what root may read is no proof; whoever else may not
+read the files has the daemon judge them.
+"""
 
 from __future__ import annotations
 
 import os
+import pwd
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,16 +15,22 @@ from typing import TYPE_CHECKING
 from gateway import clock
 from gateway.audit.file import FILE
 from gateway.audit.reader import reading
-from gateway.cli.command import add
+from gateway.cli.command import add, reported
 from gateway.errors import ConfigError, NoInputError, StoreError
+from gateway.local import client
 from gateway.site import load
 from gateway.status import safety_report
+from gateway.tls import credentials
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Iterator
 
+    from gateway.checked import Site
     from gateway.cli.command import Commands
     from gateway.config.site import SiteSettings
+
+DAEMON = "bess-gateway"  # the packaged daemon's user
 
 
 def add_parser(commands: Commands) -> None:
@@ -28,6 +39,28 @@ def add_parser(commands: Commands) -> None:
 
 
 def _check(asked: argparse.Namespace) -> int:
+    owner = _owner(asked.config)
+    if owner is not None and owner.pw_uid != os.geteuid():
+        if os.geteuid() != 0:
+            return reported(asked, ["check"])
+        os.initgroups(owner.pw_name, owner.pw_gid)
+        os.setgid(owner.pw_gid)
+        os.setuid(owner.pw_uid)
+    return _report(asked)
+
+
+def _owner(config: Path) -> pwd.struct_passwd | None:
+    """The daemon's user: who owns its state, or the package's before there is any."""
+    installed = config == Path(load.DEFAULT_FILE)
+    with suppress(ConfigError, OSError, KeyError):
+        folder = Path(load.PACKAGED_STATE) if installed else load.state_folder(config)
+        return pwd.getpwuid(folder.stat().st_uid)
+    with suppress(KeyError):
+        return pwd.getpwnam(DAEMON) if installed else None
+    return None
+
+
+def _report(asked: argparse.Namespace) -> int:
     now_ms = clock.now().unix_ms
     facts: dict[str, str] = {}
     unread: list[str] = []
@@ -47,16 +80,10 @@ def _check(asked: argparse.Namespace) -> int:
     if site.settings.uplink.credential and not os.environ.get("CREDENTIALS_DIRECTORY"):
         name = site.settings.uplink.credential
         print(f"  uplink: NOTE: credential {name!r} was not read: only systemd passes it")
-    for asset in site.settings.assets:
-        points_map = site.maps[asset.id]
-        print(f"  {asset.id}: map {points_map.ref}, {len(points_map.points)} points")
-        if asset.id in site.unmatched:
-            print(
-                f"  {asset.id}: WARNING: no map matches {asset.vendor}/{asset.model} firmware "
-                f"{asset.firmware!r}: only raw points will be shipped"
-            )
-        if asset.transformer is not None and asset.transformer.enforce and site.safety is None:
-            print(f"  {asset.id}: NOTE: transformer.enforce has no effect: control is off")
+    for text in credentials.warnings(site.settings.uplink, site.settings.gateway_id):
+        print(f"  uplink: WARNING: {text}")
+    for line in (*_running(asked.config, site.settings), *_assets(site)):
+        print(f"  {line}")
     for text in unread:
         print(f"  WARNING: what commissioning measured was not held against the files: {text}")
     for line in safety_report.lines(site, now_ms, None if unread else facts):
@@ -64,3 +91,28 @@ def _check(asked: argparse.Namespace) -> int:
     if site.safety_faults:
         raise ConfigError(site.safety_faults)
     return 0
+
+
+def _assets(site: Site) -> Iterator[str]:
+    for asset in site.settings.assets:
+        points_map = site.maps[asset.id]
+        yield f"{asset.id}: map {points_map.ref}, {len(points_map.points)} points"
+        if asset.id in site.unmatched:
+            yield (
+                f"{asset.id}: WARNING: no map matches {asset.vendor}/{asset.model} firmware "
+                f"{asset.firmware!r}: only raw points will be shipped"
+            )
+        if asset.transformer is not None and asset.transformer.enforce and site.safety is None:
+            yield f"{asset.id}: NOTE: transformer.enforce has no effect: control is off"
+
+
+def _running(config: Path, settings: SiteSettings) -> Iterator[str]:
+    """What a reload of the daemon that runs would refuse, though a restart takes it."""
+    with suppress(client.NotRunningError, ConfigError):
+        told = client.ask(load.find_socket(config), "hello").get("fixed") or {}
+        for key, value in settings.fixed.items():
+            if key in told and told[key] != value:
+                yield (
+                    f"WARNING: {key} = {value!r}: the daemon runs with {told[key]!r}: "
+                    f"a reload refuses it, only a restart takes it"
+                )

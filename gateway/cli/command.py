@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     Commands = argparse._SubParsersAction[Any]  # argparse has no public name for it
 
 EX_USAGE = 64
+_REPORT_S = 40.0  # longer than the daemon waits for its report
 
 
 class Parser(argparse.ArgumentParser):
@@ -37,6 +38,22 @@ def add(
     )
     parser.set_defaults(run=run)
     return parser
+
+
+def reported(asked: argparse.Namespace, command: list[str]) -> int:
+    """Let the daemon make the report ``command``, print it, and return its exit code.
+
+    Raises:
+        NotRunningError: no daemon, or it refuses to.
+    """
+    path = load.find_socket(asked.config)
+    answer = client.ask(path, "report", {"command": command}, wait_s=_REPORT_S)
+    if "error" in answer:
+        text = f"{' '.join(command)}: {answer['error']}"
+        raise client.NotRunningError(text)
+    sys.stdout.write(answer["out"])
+    sys.stderr.write(answer["err"])
+    return int(answer["exit"])
 
 
 def ask(asked: argparse.Namespace, verb: str) -> dict[str, Any]:

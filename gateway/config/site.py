@@ -104,6 +104,15 @@ class SiteSettings:
     queue: QueueSettings
     assets: tuple[AssetSettings, ...]
 
+    @property
+    def fixed(self) -> dict[str, str]:
+        """What a reload cannot change: what is in flight and in the queue is addressed by it."""
+        return {
+            "[gateway] id": self.gateway_id,
+            "[gateway] state_dir": self.state_dir,
+            "[uplink] prefix": self.uplink.prefix,
+        }
+
 
 def site_settings(document: Document, *, folder: str) -> SiteSettings:
     """Read and check the whole document.

@@ -5,7 +5,7 @@ others instead, operators or viewers: an access control list lets those in here,
 nothing else. A viewer looks and does not act.
 
 Who asks is what the kernel says (SO_PEERCRED), never what the line says. Nothing is decided here:
-the core sees user and role and answers.
+the core sees user and role and answers; ``report`` alone is answered by a process of its own.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from gateway.events import Post
+    from gateway.local.reports import Reports
 
 log = logging.getLogger(__name__)
 
@@ -50,9 +51,10 @@ QUESTION_S = (
 class Server:
     """Listens on a Unix socket; every question becomes ``LocalAsked``."""
 
-    def __init__(self, path: Path, *, post: Post) -> None:
+    def __init__(self, path: Path, *, post: Post, reports: Reports) -> None:
         self._path = path
         self._post = post
+        self._reports = reports
         self._tokens = itertools.count(1)
         self._waiting: dict[int, queue.SimpleQueue[dict[str, object]]] = {}
         self._listener: _Listener | None = None
@@ -94,6 +96,8 @@ class Server:
             return {"error": 'must be one JSON object a line: {"verb": "status", "arguments": {}}'}
         if not isinstance(verb, str) or not isinstance(arguments, dict):
             return {"error": "verb must be a string, arguments an object"}
+        if verb == "report":
+            return self._reports.report(arguments)
         token, box = next(self._tokens), queue.SimpleQueue[dict[str, object]]()
         self._waiting[token] = box
         self._post(LocalAsked(token, verb, arguments, user, operator))

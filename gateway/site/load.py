@@ -177,10 +177,19 @@ def find_socket(path: Path) -> Path:
     installed = path == Path(DEFAULT_FILE)
     if installed and (Path(PACKAGED_SOCKET).exists() or not os.access(path, os.R_OK)):
         return Path(PACKAGED_SOCKET)
+    return _socket_in(str(state_folder(path)))
+
+
+def state_folder(path: Path) -> Path:
+    """Where the daemon of site.toml ``path`` keeps its state; nothing else of it is checked.
+
+    Raises:
+        ConfigError: the file is missing, unreadable or not TOML.
+    """
     gateway = parse(read_document(path), file=str(path)).tree.get("gateway")
     found = gateway.get("state_dir") if isinstance(gateway, dict) else None
     state_dir = found if isinstance(found, str) and found else PACKAGED_STATE
-    return _socket_in(os.path.normpath(path.absolute().parent / state_dir))
+    return Path(os.path.normpath(path.absolute().parent / state_dir))
 
 
 def _socket_in(state_dir: str) -> Path:

@@ -40,6 +40,7 @@ class Looking:
     """What the core has to show at one instant."""
 
     overview: Summary
+    fixed: Mapping[str, str]  # settings that only a restart changes
     monitors: Mapping[str, Monitor]
     control: Callable[[str], dict[str, object]]  # of an asset, for ``status``
     now: Now
@@ -57,6 +58,7 @@ class Looking:
             "gateway": overview.gateway,
             "version": overview.version,
             "epoch": overview.depth.epoch if overview.depth else None,
+            "fixed": dict(self.fixed),
             "assets": list(self.monitors),
             "verbs": sorted(VERBS),
             "user": asked.user,

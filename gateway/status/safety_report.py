@@ -1,7 +1,7 @@
 """What ``check`` says of safety.toml: what it allows, and how long a setpoint can last. Pure.
 
-The reasons are those that remain when all of commissioning is done, whatever is on record; only
-what it measured is asked for: the bounds are said at the response timeout, and as measured.
+The bounds are said at the response timeout, and as measured. Of what stands against control those
+reasons come first that remain when all of commissioning is done; then what of it is not on record.
 """
 
 from __future__ import annotations
@@ -36,8 +36,7 @@ def lines(site: Site, now_ms: int, facts: Mapping[str, str] | None) -> Iterator[
         yield from _of_file(site.safety, now_ms)
         for asset in site.settings.assets:
             done = None if facts is None else readiness.commissioned(facts, asset.id)
-            found = None if done is None else done.findings(site.maps[asset.id].digest)
-            for line in _of_asset(site, site.safety, asset, found, now_ms):
+            for line in _of_asset(site, site.safety, asset, done, now_ms):
                 yield f"{asset.id}: {line}"
 
 
@@ -65,10 +64,11 @@ def _of_asset(
     site: Site,
     safety: Safety,
     asset: AssetSettings,
-    found: readiness.Findings | None,
+    done: readiness.Commissioned | None,
     now_ms: int,
 ) -> Iterator[str]:
     points_map = site.maps[asset.id]
+    found = None if done is None else done.findings(points_map.digest)
     limits = site_limits(asset, safety.settings)
     yield f"map digest {points_map.digest}"
     yield (
@@ -89,12 +89,23 @@ def _of_asset(
         yield f"WARNING: the map refuses control: {text}"
     if not refusals:
         yield "the map allows control"
-    off = readiness.reasons(_commissioned(site, safety, asset, now_ms))
+    proof = readiness.Proof(points_map.digest, now_ms)
+    all_done = readiness.Commissioned(safety.digest, proof, proof)
+    off = readiness.reasons(_standing(site, safety, asset, all_done, now_ms))
     if off:
         yield f"control stays off: {', '.join(off)}"
-    else:
-        test = "deadman-test, " if readiness.dead_man_testable(points_map) else ""
+        return
+    test = "deadman-test, " if readiness.dead_man_testable(points_map) else ""
+    if done is None:
+        yield f"control needs the commissioning (not known here): acknowledge, {test}sign-test"
+        return
+    missing = readiness.reasons(_standing(site, safety, asset, done, now_ms))
+    if not missing:
+        yield "control is commissioned: nothing on record stands against it"
+    elif done == readiness.Commissioned():
         yield f"control needs the commissioning: acknowledge, {test}sign-test"
+    else:
+        yield f"control is off by what is on record: {', '.join(missing)}"
 
 
 def _at_one_transformer(site: Site, asset: AssetSettings) -> list[str]:
@@ -168,18 +179,21 @@ def _seconds(found_s: float | None, means: str) -> str:
     return f"none (the map has no {means})" if found_s is None else f"{found_s:g} s"
 
 
-def _commissioned(
-    site: Site, safety: Safety, asset: AssetSettings, now_ms: int
+def _standing(
+    site: Site,
+    safety: Safety,
+    asset: AssetSettings,
+    done: readiness.Commissioned,
+    now_ms: int,
 ) -> readiness.Standing:
-    """The asset as if all of its commissioning had just been done."""
+    """The asset as it stands with ``done`` on record."""
     points_map = site.maps[asset.id]
-    proof = readiness.Proof(points_map.digest, now_ms)
     return readiness.Standing(
         safety=safety,
         safety_faulty=False,
         points_map=points_map,
         matched=asset.id not in site.unmatched,
-        commissioned=readiness.Commissioned(safety.digest, proof, proof),
+        commissioned=done,
         now_ms=now_ms,
         latest_ms=None,
         log_lost=False,

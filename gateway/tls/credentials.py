@@ -6,14 +6,17 @@ that is wrong, with the settings key that names it; ``client_context`` is what c
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import os
 import ssl
+import stat
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
 
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
+from cryptography.x509.oid import NameOID
 
 from gateway.clock import rfc3339
 from gateway.errors import ConfigError, Fault, Where
@@ -128,6 +131,37 @@ def faults(
             text = f"OpenSSL does not take it with its key and CA: {reason}"
             found.append(TlsFault("cert_file", settings.cert_file, text))
     return [*found, *_expiry(settings, certificates, unix_ms)]
+
+
+def warnings(settings: UplinkSettings, gateway: str) -> list[str]:
+    """What is not wrong, and should not be so: who may read the key, whose certificate it is."""
+    found: list[str] = []
+    key, path = Path(settings.key_file), Path(settings.cert_file)
+    with contextlib.suppress(OSError):
+        mode = stat.S_IMODE(key.stat().st_mode) if settings.key_file else 0
+        if mode & 0o007:
+            found.append(f"{key} is open to everybody on this box ({mode:04o}): must be 0640")
+    with contextlib.suppress(OSError, ValueError):
+        names = _names(_certificates(path.read_bytes())[0])
+        if names and gateway not in names:
+            told = ", ".join(names)
+            found.append(
+                f"{path} is of {told}, and [gateway] id is {gateway}: a broker that goes by the "
+                f"name in the certificate refuses our topics"
+            )
+    return found
+
+
+def _names(certificate: x509.Certificate) -> list[str]:
+    """Whose it is: common names, then alternative ones."""
+    found = [
+        str(one.value) for one in certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+    ]
+    with contextlib.suppress(x509.ExtensionNotFound):
+        kind = x509.SubjectAlternativeName
+        others = certificate.extensions.get_extension_for_class(kind).value
+        found += [str(one.value) for one in others]
+    return list(dict.fromkeys(found))
 
 
 def _expiry(

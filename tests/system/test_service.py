@@ -63,10 +63,33 @@ def test_an_operator_asks_and_acts_and_reads_no_key(gateway: Machine) -> None:
     told = json.loads(_as("oona", gateway, "bess-gateway status --json"))
     assert told["assets"][ASSET]["session"]["up"]
     assert "chargePercentage" in _as("oona", gateway, "bess-gateway watch")
+    assert f"{ETC}/site.toml: good" in _as("oona", gateway, "bess-gateway check")
+    assert "a new chain" in _as("oona", gateway, "bess-gateway audit show")
+    assert "clean" in _as("oona", gateway, "bess-gateway audit verify")
     # The map is right, so that there is nothing to clear; but the question is not refused.
     assert "must be root or in the group" not in _as("oona", gateway, f"bess-gateway reset {ASSET}")
     for secret in (f"{ETC}/tls/gateway.key", f"{STATE}/queue.db"):
         assert "Permission denied" in _as("oona", gateway, f"cat {secret}")
+
+
+def test_a_viewer_looks_and_does_not_act(gateway: Machine) -> None:
+    gateway.sh("id vera >/dev/null 2>&1 || useradd --groups bess-viewers vera")
+    told = json.loads(_as("vera", gateway, "bess-gateway watch --json"))
+    assert ASSET in told["glance"]
+    refused = _as("vera", gateway, f"bess-gateway estop {ASSET}")
+    assert "user vera: must be root or in the group bess-operators" in refused
+
+
+def test_root_is_told_what_the_daemons_user_may_not_read(gateway: Machine) -> None:
+    gateway.run("chmod", "0600", f"{ETC}/site.toml")
+    gateway.run("chown", "root:root", f"{ETC}/site.toml")
+    try:
+        ended = gateway.try_("bess-gateway", "check")
+        assert ended.returncode == 78
+        assert "must be readable by the daemon's user" in ended.stderr
+    finally:
+        gateway.run("chmod", "0644", f"{ETC}/site.toml")
+    assert "good" in gateway.run("bess-gateway", "check")
 
 
 def test_the_daemons_own_group_may_ask_but_not_act(gateway: Machine) -> None:

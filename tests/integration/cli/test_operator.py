@@ -18,6 +18,7 @@ import pytest
 
 from gateway.cli import main
 from gateway.events import LocalAsked
+from gateway.local.reports import Reports
 from gateway.local.server import Server
 
 if TYPE_CHECKING:
@@ -110,7 +111,7 @@ class Desk:
         self.said: queue.SimpleQueue[str] = queue.SimpleQueue()
         self.answers: dict[str, Callable[[dict[str, object]], Answer]] = {}
         self.progress: list[Answer] = [progress(running=False, ok=True)]
-        self.server = Server(path, post=self.post)
+        self.server = Server(path, post=self.post, reports=Reports(path))
 
     def post(self, event: object, /) -> None:
         assert isinstance(event, LocalAsked)

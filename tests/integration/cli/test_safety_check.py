@@ -215,6 +215,16 @@ def test_the_bounds_are_said_again_at_the_answers_that_commissioning_timed(
     assert any(" bound A 40.5 s plus 15 s of ramp: a read that takes" in line for line in out)
 
 
+def test_what_is_on_record_of_the_commissioning_is_not_asked_for_again(
+    site: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_safety(site.parent)
+    leave(site, Findings())
+    _, out, _ = check(site, capsys)
+    missing = "SAFETY_NOT_ACKNOWLEDGED, SIGN_TEST_MISSING"
+    assert out[-1] == f"  bess-1: control is off by what is on record: {missing}"
+
+
 def test_where_a_new_connection_takes_longer_than_a_zero_waits_nothing_is_dropped(
     site: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -317,6 +317,34 @@ def test_without_a_daemon_the_commands_say_where_they_asked(
     assert f"no daemon answers on {daemon.socket}" in shown.stderr
 
 
+def test_the_daemon_checks_its_own_files_for_who_may_not_read_them(rig: Rig) -> None:
+    told = rig.daemon.ask("report", command=["check"])
+    assert (told["exit"], told["err"]) == (0, "")
+    assert told["out"].startswith(f"{rig.daemon.site}: good\n")
+    shown = rig.daemon.ask("report", command=["audit", "show", "--last", "1", "--json"])
+    assert shown["exit"] == 0
+    assert len(json.loads(shown["out"])["rows"]) == 1
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["run"],
+        ["check", "--config", "/etc/shadow"],
+        ["audit", "show", "--database", "/etc/shadow"],
+        ["audit", "show", "--dat", "/etc/shadow"],
+        ["audit", "show", "--database=/etc/shadow"],
+        ["audit", "verify", "--head", "/etc/shadow"],
+        ["audit"],
+        [],
+        "check",
+        None,
+    ],
+)
+def test_no_report_names_a_file_or_does_anything_else(rig: Rig, command: object) -> None:
+    assert "must be" in rig.daemon.ask("report", command=command)["error"]
+
+
 def test_queue_shows_every_stream(rig: Rig) -> None:
     shown = bess_gateway("queue", "--config", rig.daemon.site)
     assert shown.returncode == 0

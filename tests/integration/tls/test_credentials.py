@@ -34,6 +34,18 @@ def pki(tmp_path_factory: pytest.TempPathFactory) -> Pki:
     return Pki(tmp_path_factory.mktemp("pki"))
 
 
+def test_a_key_that_everybody_may_read_and_a_strange_certificate_are_warned_of(
+    pki: Pki, tmp_path: Path
+) -> None:
+    settings = uplink(pki)
+    assert credentials.warnings(settings, "gw-17") == []
+    open_key = Path(shutil.copy(settings.key_file, tmp_path / "gateway.key"))
+    open_key.chmod(0o644)
+    found = credentials.warnings(dataclasses.replace(settings, key_file=str(open_key)), "gw-18")
+    assert found[0] == f"{open_key} is open to everybody on this box (0644): must be 0640"
+    assert "is of gw-17, and [gateway] id is gw-18" in found[1]
+
+
 def uplink(pki: Pki, **change: str) -> UplinkSettings:
     return dataclasses.replace(site(pki, 1).uplink, **change)  # type: ignore[arg-type]  # all text
 
