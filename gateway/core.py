@@ -142,6 +142,8 @@ class Core:
         elif (asset := getattr(event, "asset", None)) in self._monitors and (
             asset not in self._replaced
         ):
+            if isinstance(event, events.FragmentStored):
+                event = self._monitors[asset].completed(event)
             effects += self._monitors[asset].handle(event, now)
         if getattr(event, "asset", None) not in self._replaced:
             effects = self._fleet.handle(event, now) + effects

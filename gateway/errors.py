@@ -44,7 +44,7 @@ class Where:
 class Fault:
     """One thing wrong in a file: where, what was found, what is allowed.
 
-    ``code`` is the points-map validation code (M01..M23), empty elsewhere.
+    ``code`` is the points-map validation code (M01 on), empty elsewhere.
     """
 
     where: Where

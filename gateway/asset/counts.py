@@ -23,7 +23,7 @@ class AssetCounts:
             case events.FragmentStored():
                 self.fragments += 1
                 self.unsolicited += event.unsolicited
-                self.readings += len(event.points)
+                self.readings += len(event.points) - event.made
             case events.PollDone():
                 self.polls[event.kind, event.ok] += 1
                 if event.ok:

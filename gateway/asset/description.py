@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from gateway.config.site import AssetSettings
     from gateway.normalize.fold import Battery
     from gateway.normalize.state import BatteryState
+    from gateway.points.mappoint import MapPoint
     from gateway.points.pointmap import PointsMap
     from gateway.points.raw import RawPoint
 
@@ -58,9 +59,25 @@ def point_table(points_map: PointsMap) -> list[dict[str, object]]:
             "unit": row.unit,
             "sign": row.sign,
             "invert": row.invert,
+            **_reading(row),
         }
         for row in points_map.points
     ]
+
+
+def _reading(row: MapPoint) -> dict[str, object]:
+    """How else its raw values are read, where the map says so; ends in the row's own unit."""
+    ends = [None if end is None else end / row.factor for end in (row.min, row.max)]
+    lo, hi = ends if row.factor > 0 else reversed(ends)
+    found = {
+        "enum": None if row.enum is None else dict(row.enum),
+        "bits": None if row.bits is None else {str(bit): code for bit, code in row.bits.items()},
+        "on": None if row.on is None else list(row.on),
+        "off": None if row.off is None else list(row.off),
+        "min": lo,
+        "max": hi,
+    }
+    return {key: value for key, value in found.items() if value is not None}
 
 
 def summary(

@@ -23,6 +23,7 @@ from gateway.normalize.alarms import CRITICAL
 from gateway.normalize.fold import Battery
 from gateway.normalize.publish import Publication, dead_bands
 from gateway.normalize.state import body
+from gateway.points.derive import DerivedPoints
 from gateway.points.layers import Verdict
 from gateway.uplink import messages
 
@@ -70,6 +71,7 @@ class Monitor:
         self._matched = matched
         self.battery = Battery(points_map, asset)  # control looks at it, and changes nothing
         self.possible = PossibleValues(points_map.polled_points)  # likewise
+        self._derived = DerivedPoints(points_map)
         self._fingerprint = Fingerprint.start(points_map, asset)
         bands = dead_bands(points_map, capacity_wh=asset.capacity_wh)
         self._publication = Publication(bands)
@@ -107,6 +109,13 @@ class Monitor:
         return min(self._publication.wake_at, self._fingerprint.wake_at, self._repoll_at)
 
     # --- what happened -----------------------------------------------------------------------
+
+    def completed(self, event: events.FragmentStored) -> events.FragmentStored:
+        """``event`` with the points that the map makes of those that were received."""
+        made = self._derived.of(event.points)
+        if not made:
+            return event
+        return replace(event, points=event.points + made, made=len(made))
 
     def handle(self, event: object, now: Now) -> list[Effect]:
         """Take one event of this asset."""

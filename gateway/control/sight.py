@@ -20,7 +20,7 @@ from gateway.control.rules.percent_base import Base, RecentBase
 from gateway.control.watchdog import events as watchdog_events
 from gateway.measured import Quality
 from gateway.points.decode import flag_quality
-from gateway.points.raw import parse_point
+from gateway.points.raw import parse_reference
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -319,5 +319,5 @@ class Sight:
 
 def _is_good(raw: RawPoint) -> bool:
     """Whether its flags let it say anything; whatever the map of now makes of that point."""
-    found = parse_point(raw.point)
-    return found is not None and flag_quality(raw, found[0]) <= Quality.DERIVED
+    found = parse_reference(raw.point)
+    return found is not None and flag_quality(raw, found.kind) <= Quality.DERIVED

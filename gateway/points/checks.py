@@ -1,15 +1,16 @@
-"""Whether the rows of a resolved map make sense, alone and together (M02, M04, M08..M23)."""
+"""Whether the rows of a resolved map make sense, alone and together (M02, M04, and M08 on)."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from gateway.errors import Fault
+from gateway.points.code_checks import code_faults, echo_code_faults
 from gateway.points.encode import VARIATIONS, beats, encode, round_trip
+from gateway.points.keys import kind_words, point_keys
 from gateway.points.pointmap import CHARGE, DISCHARGE
 from gateway.points.raw import PointType
 from gateway.points.roles import (
-    BINARY,
     OUTPUT,
     POWER_COMMANDS,
     PULSED_COMMANDS,
@@ -40,6 +41,8 @@ Rows = list[tuple["MapPoint", "Table"]]
 def row_faults(row: MapPoint, table: Table) -> Iterator[Fault]:
     """Faults of one row on its own."""
     kind = row.kind
+    yield from _key_faults(row, table)
+    yield from code_faults(row, table)
     if row.role is not None:
         yield from _role_faults(row, table)
     if row.min is not None and row.max is not None and row.min > row.max:
@@ -48,9 +51,10 @@ def row_faults(row: MapPoint, table: Table) -> Iterator[Fault]:
     if "unit" in table.blamed:
         return
     binary_unit = row.unit == "bool"
-    if binary_unit is not (kind in BINARY) and row.unit != "enum" and kind is not PointType.OS:
-        allowed = "bool or enum" if kind in BINARY else "any unit but bool"
-        yield Fault(table.at("unit"), f'= "{row.unit}": must be {allowed} for {kind} points', "M15")
+    if binary_unit is not row.is_flag and row.unit != "enum" and kind is not PointType.OS:
+        allowed = "bool or enum" if row.is_flag else "any unit but bool"
+        words = "codes" if row.on is not None else kind_words(row.reference)
+        yield Fault(table.at("unit"), f'= "{row.unit}": must be {allowed} for {words}', "M15")
     if row.unit == "enum" and table.lacks("enum") and kind is not PointType.OS:
         yield Fault(table.at("enum"), 'is missing: unit "enum" needs one with "*"', "M09")
     if row.enum is not None and "*" not in row.enum:
@@ -59,9 +63,19 @@ def row_faults(row: MapPoint, table: Table) -> Iterator[Fault]:
         yield Fault(table.at("unit"), f'= "{row.unit}": must be enum where there is one', "M15")
 
 
+def _key_faults(row: MapPoint, table: Table) -> Iterator[Fault]:
+    """Keys of the base's row that a point of another kind does not take."""
+    known = point_keys(row.reference)
+    for key, cell in table.cells.items():
+        if key not in known and cell.where.file != table.where.file:  # its own were told already
+            text = f'= "{row.point}": takes no {key}, which the base has here'
+            text += ": must be a row of its own"
+            yield Fault(table.at("point"), text, "M01")
+
+
 def row_warnings(row: MapPoint, table: Table) -> Iterator[Fault]:
     """What is odd in a row but does no harm."""
-    if row.deadband is not None and row.kind in BINARY:
+    if row.deadband is not None and row.is_flag:
         text = f"= {table.get('deadband'):g}: a binary has no dead band; it is ignored"
         yield Fault(table.at("deadband"), text, "M20")
     if row.command:
@@ -83,7 +97,7 @@ def control_warnings(draft: Draft) -> Iterator[Fault]:
 def _role_faults(row: MapPoint, table: Table) -> Iterator[Fault]:
     assert row.role is not None
     role = ROLES[row.role]
-    if row.kind not in role.types:
+    if row.plays not in role.types:
         if row.role == "energy_stored" and row.kind is PointType.CTR:
             text = f'= "energy_stored": {row.point} is a counter: stored energy must be an AI point'
             yield Fault(table.at("role"), text, "M16")
@@ -92,7 +106,7 @@ def _role_faults(row: MapPoint, table: Table) -> Iterator[Fault]:
             text = f'= "{row.role}": {row.point} cannot have it: must be on {types}'
             yield Fault(table.at("role"), text, "M08")
         return
-    if row.role in ("alarm", "fault") and row.kind not in BINARY and table.lacks("bits"):
+    if row.role in ("alarm", "fault") and not row.is_flag and table.lacks("bits"):
         text = f'= "{row.role}": {row.point} is no binary: must have bits = {{ … }}'
         yield Fault(table.at("role"), text, "M08")
     if row.unit not in role.units and row.kind is not PointType.OS and "unit" not in table.blamed:
@@ -150,6 +164,7 @@ def _feedback_faults(row: MapPoint, table: Table, by_name: dict[str, MapPoint]) 
         text = f'= "{row.feedback}": must name an input of this map, or this output itself'
         yield Fault(table.at("feedback"), text, "M11")
         return
+    yield from echo_code_faults(table, echo)
     if UNITS[echo.unit][0] != UNITS[row.unit][0]:
         text = f'= "{echo.name}" in {echo.unit}: must be readable as {row.canonical_unit}'
         yield Fault(table.at("feedback"), text, "M15")

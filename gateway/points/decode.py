@@ -1,8 +1,8 @@
 """Raw DNP3 value -> canonical value and quality, by one row of a points map.
 
-Quality follows the flags alone, except: a value that is no finite number, a double-bit point that
-is neither on nor off, and a value outside the row's ``min``..``max`` are BAD whatever the flags
-say. The value of a BAD reading is for people; nothing is calculated from it.
+Quality follows the flags alone, except: a value that is no finite number, a double-bit point or a
+code that is neither on nor off, and a value outside the row's ``min``..``max`` are BAD whatever
+the flags say. The value of a BAD reading is for people; nothing is calculated from it.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ def decode(raw: RawPoint, row: MapPoint) -> Measured:
     if kind is PointType.OS:
         value = str(found)
     elif isinstance(found, str) or not math.isfinite(found):
-        value = False if kind in BINARY else 0.0
+        value = False if row.is_flag else 0.0
         quality = Quality.BAD
     elif row.enum is not None:
         value = _enum_name(found, row.enum)
@@ -93,6 +93,10 @@ def decode(raw: RawPoint, row: MapPoint) -> Measured:
         if found not in (off, on):
             quality = Quality.BAD
         value = (found == on) is not row.invert
+    elif row.on is not None:
+        value = found in row.on
+        if not value and found not in (row.off or ()):
+            quality = Quality.BAD
     else:
         value = found * row.mul / row.div + row.bias
         if (row.min is not None and value < row.min) or (row.max is not None and value > row.max):

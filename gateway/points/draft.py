@@ -20,11 +20,12 @@ from gateway.points.keys import (
     POINT,
     ROW,
     Table,
+    kind_words,
     point_keys,
     read_table,
 )
 from gateway.points.pointmap import SCHEMA
-from gateway.points.raw import parse_point
+from gateway.points.raw import parse_reference
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -164,14 +165,17 @@ def _lay_rows(
 
 
 def _with_inline_lines(document: Document) -> Document:
-    """Give the inline tables of [map.fingerprint] the line of the key that holds them."""
-    table = "map.fingerprint"
+    """Give inline tables the line of the key that holds them."""
     lines = dict(document.lines)
-    section = document.section(table)
-    for key, items in section.values.items() if section is not None else ():
-        for at in range(len(items) if isinstance(items, list) else 0):
+    holders = [(at, document.section(at)) for at in ("map.fingerprint", "map.control")]
+    holders += [(one.path, one) for one in document.sections("points")]
+    for table, section in holders:
+        for key, found in section.values.items() if section is not None else ():
             line = lines.get((table, key), lines.get((table, ""), 1))
-            lines.setdefault((f"{table}.{key}[{at}]", ""), line)
+            if isinstance(found, dict):
+                lines.setdefault((f"{table}.{key}", ""), line)
+            for at in range(len(found) if isinstance(found, list) else 0):
+                lines.setdefault((f"{table}.{key}[{at}]", ""), line)
     return Document(document.file, document.tree, lines, document.faults)
 
 
@@ -217,11 +221,11 @@ def _part(section: Section, key: str, readers: Mapping[str, Reader]) -> Table | 
 
 def _row(section: Section) -> Table | None:
     row = read_table(section, ROW)
-    point = parse_point(row.get("point", ""))
-    known = point_keys(point[0]) if point is not None else tuple(ROW)
+    point = parse_reference(row.get("point", ""))
+    known = point_keys(point) if point is not None else tuple(ROW)
     for key in section.values:
         if key not in known:
-            of = f" for {point[0]} points" if point is not None and key in ROW else ""
+            of = f" for {kind_words(point)}" if point is not None and key in ROW else ""
             text = f"is unknown{of}: allowed are {', '.join(sorted(known))}"
             section.document.fault(section.path, key, text, code="M01")
     if "name" not in section.values:

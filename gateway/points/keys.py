@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from gateway.points.encode import VARIATIONS
 from gateway.points.mappoint import CHARGE, DISCHARGE
-from gateway.points.raw import PointType, parse_point
+from gateway.points.raw import MAX_BIT, PointType, parse_point, parse_reference
 from gateway.points.roles import BINARY, OUTPUT, ROLES, UNITS
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from gateway.config.toml import Section
     from gateway.errors import Where
+    from gateway.points.raw import Reference
 
     Reader = Callable[[Section, str], Any]
 
@@ -28,7 +29,6 @@ CODE = r"(alarm|fault):[a-z0-9][a-z0-9_.-]{0,63}"
 REF = r"[a-z0-9-]+@\S+"
 ORDER = ("reversion", "ramp", "setpoint", "mode_enable")
 NAMEPLATE_KEYS = ("nameplate_w", "capacity_wh", "max_charge_w", "max_discharge_w")
-MAX_BIT = 31
 MAX_W = 1e12
 
 
@@ -83,13 +83,18 @@ def read_table(section: Section, readers: Mapping[str, Reader]) -> Table:
     return table
 
 
-def point_keys(kind: PointType) -> tuple[str, ...]:
-    """Keys that a row about a ``kind`` point may have."""
-    keys = ["point", "name", "role", "unit", "deadband", "required", "enum"]
+def point_keys(reference: Reference) -> tuple[str, ...]:
+    """Keys that a row about it may have."""
+    kind = reference.kind
+    keys = ["point", "name", "role", "unit", "required", "enum"]
+    if reference.bit is None:
+        keys.append("deadband")
     if kind in BINARY:
         keys.append("invert")
     elif kind is not PointType.OS:
         keys += ["scale", "offset", "sign", "min", "max", "bits"]
+    if kind in (PointType.AI, PointType.CTR):
+        keys += ["on", "off"]
     if kind is PointType.CTR:
         keys.append("rollover")
     if kind is PointType.AO:
@@ -99,7 +104,13 @@ def point_keys(kind: PointType) -> tuple[str, ...]:
     return tuple(keys)
 
 
+def kind_words(reference: Reference) -> str:
+    """What ``reference`` is one of, for people."""
+    return "bits" if reference.bit is not None else f"{reference.kind} points"
+
+
 POINT = "a point such as AI47: AI BI DBI CTR AO BO or OS and an index 0..65535"
+BIT = f"a bit 0..{MAX_BIT} of an analog input or a counter, such as AI12.3"
 NAME_RULE = f"a name, {NAME}"
 
 
@@ -127,9 +138,12 @@ def _texts(code: str) -> Reader:
 
 def _point(section: Section, key: str) -> str:
     found = section.values[key]
-    if isinstance(found, str) and parse_point(found) is not None:
+    if isinstance(found, str) and parse_reference(found) is not None:
         return found
-    section.fault(key, POINT, code="M01")
+    if isinstance(found, str) and parse_point(found.partition(".")[0]) is not None:
+        section.fault(key, BIT, code="M24")
+    else:
+        section.fault(key, POINT, code="M01")
     return ""
 
 
@@ -168,6 +182,16 @@ def _bits(section: Section, key: str) -> dict[int, str]:
         key, f'a table of bits 0..{MAX_BIT}, such as {{ "0" = "alarm:over_temp" }}', code="M01"
     )
     return {}
+
+
+def _codes(section: Section, key: str) -> tuple[int, ...]:
+    """One raw code, or a list of them."""
+    found = section.values[key]
+    codes = found if isinstance(found, list) else [found]
+    if codes and len(set(codes)) == len(codes) and all(type(one) is int for one in codes):
+        return tuple(codes)
+    section.fault(key, "a whole number, or a list of different ones", code="M25")
+    return ()
 
 
 def _order(section: Section, key: str) -> tuple[str, ...]:
@@ -265,6 +289,8 @@ ROW: dict[str, Reader] = {
     "enum": _enum,
     "bits": _bits,
     "invert": _flag,
+    "on": _codes,
+    "off": _codes,
     "rollover": lambda section, key: section.integer(key, lo=2, hi=1 << 32, code="M01"),
     "variation": _word(*VARIATIONS, code="M12"),
     "feedback": _text(NAME, "the name of a readable point", code="M11"),

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
-from gateway.points.raw import PointType, parse_point
-from gateway.points.roles import COMMAND_ROLES, UNITS
+from gateway.points.raw import PointType, Reference, parse_reference
+from gateway.points.roles import BINARY, COMMAND_ROLES, UNITS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,7 +30,7 @@ class MapPoint:
     quotient keeps decimals exact: 6123 at scale 0.01 is 61.23 and not 61.230000000000004.
     """
 
-    point: str  # "AI47"; an output's row also says how to read its status
+    point: str  # "AI47", or a bit of it, "AI47.3"; an output's row also says how to read its status
     name: str
     role: str | None = None  # None: raw telemetry only
     scale: float = 1.0
@@ -50,15 +50,21 @@ class MapPoint:
     tolerance: float | None = None  # canonical unit; how far the feedback may be from it
     verify_s: float = 5.0  # the feedback must agree within this many seconds
     min_interval_s: float = 2.0  # seconds between two writes
+    on: tuple[int, ...] | None = None  # raw codes of an analog that mean on, and off
+    off: tuple[int, ...] | None = None
     line: int = field(default=0, compare=False)  # in the file that last spoke of this row
 
-    kind: PointType = field(init=False, compare=False, repr=False)
+    kind: PointType = field(init=False, compare=False, repr=False)  # as it is read: BI for a bit
+    source: str = field(init=False, compare=False, repr=False)  # the point: AI47 for AI47.3
+    index: int = field(init=False, compare=False, repr=False)  # on the outstation, 0..65535
+    bit: int | None = field(init=False, compare=False, repr=False)
+    is_flag: bool = field(init=False, compare=False, repr=False)  # its value is true or false
     mul: float = field(init=False, compare=False, repr=False)
     div: float = field(init=False, compare=False, repr=False)
     bias: float = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
-        parsed = parse_point(self.point)
+        parsed = parse_reference(self.point)
         if parsed is None:
             msg = f"{self.point!r} is not a point"
             raise ValueError(msg)
@@ -66,7 +72,11 @@ class MapPoint:
         gain = Fraction(repr(self.scale)) * factor
         exact = abs(gain.numerator) <= _EXACT and gain.denominator <= _EXACT
         derived = {
-            "kind": parsed[0],
+            "kind": parsed.kind,
+            "source": parsed.point,
+            "index": parsed.index,
+            "bit": parsed.bit,
+            "is_flag": parsed.kind in BINARY or self.on is not None,
             "mul": float(gain.numerator) if exact else float(gain),
             "div": float(gain.denominator) if exact else 1.0,
             "bias": float(Fraction(repr(self.offset)) * factor),
@@ -75,9 +85,21 @@ class MapPoint:
             object.__setattr__(self, name, value)
 
     @property
-    def index(self) -> int:
-        """Index on the outstation, 0..65535."""
-        return int(self.point[len(self.kind.value) :])
+    def reference(self) -> Reference:
+        """Its point, taken apart."""
+        return Reference(self.kind, self.source, self.index, self.bit)
+
+    @property
+    def factor(self) -> float:
+        """From its own unit and sign to the canonical ones; not 0."""
+        return float(UNITS[self.unit][1]) * (-1.0 if self.sign == CHARGE else 1.0)
+
+    @property
+    def plays(self) -> PointType:
+        """The type of point that roles take it for: a number with codes is a binary."""
+        if self.on is None:
+            return self.kind
+        return PointType.BO if self.kind is PointType.AO else PointType.BI
 
     @property
     def canonical_unit(self) -> str:

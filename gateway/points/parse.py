@@ -12,7 +12,8 @@ Codes:
 - M16 stored energy on a counter; M17 control lacks something; M18 min above max
 - M19 two maps for one firmware (``choose``); M20 a key without effect
 - M21 a regular expression whose matching might take for ever; M22 an inverted pulse
-- M23 a setpoint that is selected before it is operated
+- M23 a setpoint that is selected before it is operated; M24 a bit of what has none
+- M25 codes for on and off that cannot be told apart, or beside other ways to read a number
 
 M10 and M17 cost the map its control, M20 and M23 cost nothing; all others fail the load.
 """
@@ -40,7 +41,7 @@ from gateway.points.pointmap import (
     place,
     refusals,
 )
-from gateway.points.raw import parse_point
+from gateway.points.raw import parse_point, parse_reference
 from gateway.points.roles import BINARY, UNITS
 
 if TYPE_CHECKING:
@@ -104,8 +105,9 @@ def _in_order(faults: list[Fault]) -> list[Fault]:
 
 def _map_point(table: Table) -> MapPoint:
     cells = {key: cell.value for key, cell in table.cells.items()}
-    kind, _ = parse_point(cells["point"]) or (None, 0)
-    unit = cells.setdefault("unit", "bool" if kind in BINARY else "count")
+    reference = parse_reference(cells["point"])
+    is_flag = "on" in cells or (reference is not None and reference.kind in BINARY)
+    unit = cells.setdefault("unit", "bool" if is_flag else "count")
     factor = float(UNITS[unit][1])
     for key in _SCALED:
         if key in cells:
@@ -212,7 +214,7 @@ def _canonical(value: Value, row: MapPoint | None) -> Value:
     """A value of [map.fingerprint], written in the row's own unit and sign, as it is decoded."""
     if row is None or not isinstance(value, float):
         return value
-    return value * float(UNITS[row.unit][1]) * (-1.0 if row.sign == CHARGE else 1.0)
+    return value * row.factor
 
 
 def _warnings(points_map: PointsMap, draft: Draft, rows: Rows) -> list[Fault]:

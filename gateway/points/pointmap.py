@@ -9,7 +9,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from gateway.points.mappoint import CHARGE, DISCHARGE, MapPoint
-from gateway.points.raw import parse_point
+from gateway.points.raw import parse_reference
 from gateway.points.roles import (
     COMMAND_ROLES,
     CRITICAL_ROLES,
@@ -209,19 +209,22 @@ def resolved(points_map: PointsMap) -> dict[str, object]:
     }
 
 
-def place(point: str) -> tuple[str, int]:
-    """Sorting key of a point's name: type, then index."""
-    parsed = parse_point(point)
-    return (parsed[0].value, parsed[1]) if parsed is not None else (point, -1)
+def place(point: str) -> tuple[str, int, int]:
+    """Sorting key of a point's name: type, then index, then bit."""
+    parsed = parse_reference(point)
+    if parsed is None:
+        return point, -1, -1
+    kind = parsed.point.removesuffix(str(parsed.index))
+    return kind, parsed.index, -1 if parsed.bit is None else parsed.bit
 
 
-def _place(row: MapPoint) -> tuple[str, int]:
+def _place(row: MapPoint) -> tuple[str, int, int]:
     return place(row.point)
 
 
-_DERIVED = frozenset({"line", "kind", "mul", "div", "bias"})
+_DERIVED = frozenset({"line", "kind", "source", "index", "bit", "is_flag", "mul", "div", "bias"})
 # Came later: in the digest only of maps that use them.
-_LATER = {"text": None}
+_LATER = {"text": None, "on": None, "off": None}
 
 
 def _fields(

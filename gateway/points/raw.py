@@ -8,6 +8,7 @@ because one is made for every event of every session (0.3 against 1 microsecond)
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
@@ -49,6 +50,32 @@ _POINT = re.compile(r"(AI|BI|DBI|CTR|AO|BO|OS)(0|[1-9][0-9]{0,4})\Z")
 def point_name(kind: PointType, index: int) -> str:
     """Printed name of a point; cached, since the same few thousand come again and again."""
     return f"{kind.value}{index}"
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """What a row of a map is about: a point, or one bit of it."""
+
+    kind: PointType  # as it is read: BI for a bit
+    point: str  # "AI12", also for AI12.3
+    index: int  # 0..65535
+    bit: int | None = None  # 0..31, of an analog input or a counter
+
+
+_BIT = re.compile(r"((?:AI|CTR)[0-9]{1,5})\.(0|[1-9][0-9]?)\Z")
+MAX_BIT = 31
+
+
+@cache
+def parse_reference(text: str) -> Reference | None:
+    """Read "AI47", or "AI12.3": bit 3 of a status word; None if it is neither."""
+    found = _BIT.match(text)
+    whole = parse_point(text if found is None else found[1])
+    if whole is None or (found is not None and int(found[2]) > MAX_BIT):
+        return None
+    if found is None:
+        return Reference(whole[0], text, whole[1])
+    return Reference(PointType.BI, found[1], whole[1], int(found[2]))
 
 
 def parse_point(text: str) -> tuple[PointType, int] | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import groupby
 from typing import TYPE_CHECKING, NamedTuple
 
-from gateway.points.raw import PointType, parse_point
+from gateway.points.raw import PointType, parse_point, parse_reference
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -28,9 +28,10 @@ def runs(points: Iterable[str]) -> tuple[PointRun, ...]:
     request (IIN2.2).
 
     Args:
-        points: names such as "AI47"; what is no point's name is left out.
+        points: names such as "AI47", and of bits such as "AI12.3"; what is neither is left out.
     """
-    wanted = sorted(filter(None, map(parse_point, set(points))))
+    names = {found.point for found in map(parse_reference, points) if found is not None}
+    wanted = sorted(filter(None, map(parse_point, names)))
     found = []
     # Within a run of consecutive indices, index minus position is constant.
     for _, run in groupby(enumerate(wanted), key=lambda item: (item[1][0], item[1][1] - item[0])):

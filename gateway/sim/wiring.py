@@ -7,7 +7,7 @@ that the gateway knows nothing about stand still at 0, as spare points of a real
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from gateway.points.encode import encode
@@ -29,6 +29,7 @@ _BINARY = (PointType.BI, PointType.DBI, PointType.BO)
 _OUTPUT = (PointType.AO, PointType.BO)
 _KILO = ("kW", "MW", "kvar", "kWh", "MWh", "kV")
 _UNKNOWN_CODE = 99
+_SIGN = 1 << 31
 _RAW_MAP_POINTS = 8  # analogs that are served where a map has no points of its own
 
 
@@ -39,6 +40,7 @@ class Wire:
     spec: Spec
     row: MapPoint | None
     echoes: MapPoint | None = None  # the output whose value this input shows
+    bits: tuple[Wire, ...] = ()  # of a status word: those that rows of their own are about
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +70,12 @@ class Wiring:
                 raw: float | str = 0.0
             else:
                 raw = self._raw(wire, wire.row, rtac, values, conditions, now)
+            for bit in wire.bits:
+                assert bit.row is not None
+                if self._raw(bit, bit.row, rtac, values, conditions, now):
+                    raw = int(raw) | 1 << (bit.row.bit or 0)
+            if wire.bits and wire.spec.kind is PointType.AI and int(raw) >= _SIGN:
+                raw = int(raw) - 2 * _SIGN  # the word's first bit, as a signed integer has it
             found[point] = _spoilt(wire.spec, raw, rtac)
         return found
 
@@ -146,10 +154,7 @@ def wire_up(
         spares: how many further analogs, in event class 3.
     """
     outputs = {row.feedback: row for row in points_map.points if row.feedback is not None}
-    wires = [
-        Wire(_spec(row, form), row, outputs.get(row.name) or _self_echo(row))
-        for row in points_map.points
-    ]
+    wires = _wires(points_map, outputs, form)
     if not wires:
         wires = [Wire(Spec(PointType.AI, index), None) for index in range(_RAW_MAP_POINTS)]
     wires.extend(
@@ -164,6 +169,22 @@ def wire_up(
         constants=dict(_constants(points_map, ratings)),
         by_point={wire.spec.point: wire for wire in wires},
     )
+
+
+def _wires(points_map: PointsMap, outputs: Mapping[str, MapPoint], form: Form | None) -> list[Wire]:
+    """One for each point; rows about bits of it go with it."""
+    words: dict[str, list[Wire]] = {}
+    for row in points_map.points:
+        wire = Wire(_spec(row, form), row, outputs.get(row.name) or _self_echo(row))
+        words.setdefault(row.source, []).append(wire)
+    found = []
+    for rows in words.values():
+        bits = tuple(one for one in rows if one.row is not None and one.row.bit is not None)
+        whole = next((one for one in rows if one not in bits), None)
+        found.append(
+            Wire(bits[0].spec, None, bits=bits) if whole is None else replace(whole, bits=bits)
+        )
+    return found
 
 
 def _constants(points_map: PointsMap, ratings: Ratings) -> Iterator[tuple[str, Value]]:
@@ -192,6 +213,9 @@ def _spec(row: MapPoint, form: Form | None) -> Spec:
     Where nothing else is said, analogs in whole kilo- or mega-units are floats, as an RTAC
     hands on engineering values, and scaled ones 32-bit integers.
     """
+    if row.bit is not None:
+        kind = PointType.AI if row.source.startswith(PointType.AI) else PointType.CTR
+        return Spec(kind, row.index, event_class=1)
     if row.kind is PointType.AI:
         engineering = row.scale == 1.0 and row.unit in _KILO
         own = form or (Form.FLOAT if engineering else Form.INT32)
@@ -210,16 +234,22 @@ def _backwards(value: Value, row: MapPoint) -> float | str:
         return str(value)
     if row.enum is not None:
         return _code(value, row)
-    if row.kind in _BINARY:
-        on = value == "remote" if isinstance(value, str) else bool(value)
-        state = on is not row.invert
-        return float((_ON if state else _OFF) if row.kind is PointType.DBI else state)
+    if row.is_flag:
+        return _flag(row, on=value == "remote" if isinstance(value, str) else bool(value))
     if isinstance(value, str):
         return _nothing(row)
     raw = encode(float(value), row)
     if raw is None:  # beyond its variation: shown as it is, clamped and flagged on the wire
         return (float(value) - row.bias) * row.div / row.mul
     return float(int(raw)) if row.kind is PointType.CTR else float(raw)
+
+
+def _flag(row: MapPoint, *, on: bool) -> float:
+    """Raw value by which a flag says ``on``."""
+    if row.on is not None:
+        return float(((row.on if on else row.off) or (0,))[0])
+    state = on is not row.invert
+    return float((_ON if state else _OFF) if row.kind is PointType.DBI else state)
 
 
 def _code(value: Value, row: MapPoint) -> float:
@@ -245,6 +275,8 @@ def _nothing(row: MapPoint) -> float:
         return float(_OFF)
     if row.kind in _BINARY:
         return 0.0
+    if row.off is not None:
+        return float(row.off[0])
     value = 0.0
     if row.min is not None:
         value = max(value, row.min)

@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING
 from gateway.control.execution.plan import PlanError, idle_writes
 from gateway.control.watchdog.kept_meter import kept_meter
 from gateway.control.watchdog.obligation import KeptRow, Obligation
+from gateway.points.decode import OFF, ON
 from gateway.points.encode import encode
+from gateway.points.raw import PointType
 
 if TYPE_CHECKING:
     from gateway.config.site import AssetSettings
     from gateway.control.rules.percent_base import Base
     from gateway.control.watchdog.words import Terms
+    from gateway.points.mappoint import MapPoint
     from gateway.points.pointmap import PointsMap
 
 
@@ -78,7 +81,7 @@ def _rows(points_map: PointsMap, of: Base) -> tuple[KeptRow, ...]:
         if echo is not None and not isinstance(write.expected, bool):
             raw, step = float(encode(write.expected, echo) or 0.0), echo.step
         elif isinstance(write.expected, bool):
-            raw = float(write.expected is not (echo is not None and echo.invert))
+            raw = _shown(echo, on=write.expected)
         control = write.control
         value = control.value if isinstance(control.value, str) else float(control.value)
         slack = write.tolerance / step if step else 0.0
@@ -87,3 +90,14 @@ def _rows(points_map: PointsMap, of: Base) -> tuple[KeptRow, ...]:
         )
         found.append(row)
     return tuple(found)
+
+
+def _shown(echo: MapPoint | None, *, on: bool) -> float:
+    """Raw value by which ``echo`` says ``on``; its codes are one each (M25)."""
+    if echo is None:
+        return float(on)
+    codes = echo.on if on else echo.off
+    if codes:
+        return float(codes[0])
+    raw = on is not echo.invert
+    return float((ON if raw else OFF) if echo.kind is PointType.DBI else raw)

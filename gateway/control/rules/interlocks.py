@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 from gateway.control.rules.least import permits
 from gateway.control.rules.limits import trusted
 from gateway.measured import Quality
-from gateway.points.roles import BINARY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -152,7 +151,7 @@ def _unsafe(facts: Facts) -> Iterator[Block]:
             yield Block(interlock, f"{row.name} ({row.point}) {_says(facts.read(row))}")
     for row in facts.points_map.by_role.get("fault", ()):
         measured = facts.read(row)
-        wrong = _is(measured) is not False if row.kind in BINARY else not _is_trusted(measured)
+        wrong = _is(measured) is not False if row.is_flag else not _is_trusted(measured)
         if wrong:
             yield Block(Interlock.FAULT, f"{row.name} ({row.point}) {_says(measured)}")
     if facts.faults:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from gateway.control.rules.limits import trusted
 from gateway.measured import Quality
-from gateway.points.roles import BINARY, LIMIT_ROLES
+from gateway.points.roles import LIMIT_ROLES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,7 +36,7 @@ def least(row: MapPoint, found: Sequence[Measured]) -> Measured:
     """
     role = row.role or ""
     doubtful = [one for one in found if one.quality > Quality.DERIVED]
-    if role == _AUTHORITY or (role in _WANTED and row.kind in BINARY):
+    if role == _AUTHORITY or (role in _WANTED and row.is_flag):
         good = [one for one in found if one.quality <= Quality.DERIVED]
         refusing = [one for one in good if not permits(role, one.value)]
         return (*refusing, *doubtful, *good)[0]

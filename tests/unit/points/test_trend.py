@@ -275,7 +275,7 @@ def test_a_soc_that_stands_still_under_power_is_told_as_such() -> None:
 
 def test_a_capacity_in_another_unit_is_suspect_too() -> None:
     real = shipped("an2018-storage@1.0.0")
-    found = Plant(changed(real, "capacity_effective", unit="kWh"), real).run(1e6, 3 * WINDOW_S)
+    found = Plant(changed(real, "capacity_usable", unit="kWh"), real).run(1e6, 3 * WINDOW_S)
     assert "8e+09 Wh" in found[0].text
 
 

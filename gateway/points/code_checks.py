@@ -1,0 +1,44 @@
+"""Whether a number's codes for on and off can be told apart (M25)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gateway.errors import Fault
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from gateway.points.keys import Table
+    from gateway.points.mappoint import MapPoint
+
+# Other ways to read a number.
+_READINGS = ("scale", "offset", "sign", "min", "max", "enum", "bits", "rollover", "deadband")
+
+
+def code_faults(row: MapPoint, table: Table) -> Iterator[Fault]:
+    """Faults of ``on`` and ``off`` of one row."""
+    if row.on is None and row.off is None:
+        return
+    for key, other in (("on", "off"), ("off", "on")):
+        if table.lacks(key):
+            text = f"is missing: {other} needs it too; any other code is bad, and never used"
+            yield Fault(table.at(key), text, "M25")
+    both = sorted(set(row.on or ()) & set(row.off or ()))
+    if both:
+        text = f"= {both[0]}: is a code for on, too: must be different ones"
+        yield Fault(table.at("off"), text, "M25")
+    for key in _READINGS:
+        if key in table.cells:
+            text = "stands beside on and off, which are raw codes: must be absent"
+            yield Fault(table.at(key), text, "M25")
+
+
+def echo_code_faults(table: Table, echo: MapPoint) -> Iterator[Fault]:
+    """What is verified by its codes has one each: zero is kept by them, whatever comes."""
+    for key, codes in (("on", echo.on), ("off", echo.off)):
+        if codes is not None and len(codes) > 1:
+            text = (
+                f'= "{echo.name}" has {len(codes)} codes for {key}: must have one where it echoes'
+            )
+            yield Fault(table.at("feedback"), text, "M25")

@@ -1,0 +1,103 @@
+"""What a points map can say, against an outstation of another library that serves it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gateway.asset.description import point_table
+from gateway.clock import now
+from gateway.measured import Quality
+from tests.fixtures.mapped_site import MappedSite
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pytest
+
+    from gateway.measured import Measured
+
+BITS = """
+[[points]]
+point = "AI12"
+name = "status"
+bits = { "5" = "alarm:hot" }
+[[points]]
+point = "AI12.0"
+name = "local"
+role = "local"
+[[points]]
+point = "AI12.3"
+name = "breaker"
+role = "breaker"
+[[points]]
+point = "AI12.4"
+name = "open"
+role = "lockout"
+invert = true
+[[points]]
+point = "AI12.31"
+name = "last"
+role = "started"
+"""
+
+
+def test_bits_of_a_status_word_are_flags_and_telemetry_keeps_the_word(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with MappedSite(tmp_path, monkeypatch, BITS) as site:
+        assert site.value("local", is_=False).quality is Quality.GOOD
+        assert site.value("breaker", is_=True).source == "AI12.3"
+        assert site.value("started", is_=True).quality is Quality.GOOD
+        assert site.value("lockout", is_=False).quality is Quality.GOOD  # 1: inverted
+        site.sim.fault("local")
+        site.sim.fault("alarm=hot")
+        site.value("local", is_=True)
+        codes = site.until(lambda one: bool(one.battery.state(now()).alarms))
+        assert [one.code for one in codes.battery.state(now()).alarms] == ["hot"]
+        assert {raw.point for raw in site.sink.points} == {"AI12"}
+        assert site.monitor.counts.readings == len(site.sink.points)
+        words = {raw.value for raw in site.sink.points}
+        assert words >= {0b11000 - 2**31}  # bit 31 is the sign of a 32-bit integer
+        site.sim.fault("offline=AI12")
+        gone = site.until(lambda one: _quality(one.battery.value("local", now())) is Quality.BAD)
+        assert _quality(gone.battery.value("breaker", now())) is Quality.BAD
+
+
+CODES = """
+[[points]]
+point = "AI7"
+name = "estop"
+role = "estop_status"
+on = [170, 171]
+off = 85
+[[points]]
+point = "CTR2"
+name = "tripped"
+role = "fault"
+on = 1
+off = 0
+"""
+
+
+def test_codes_of_a_number_are_on_or_off_and_any_other_is_bad(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with MappedSite(tmp_path, monkeypatch, CODES) as site:
+        assert site.value("estop_status", is_=False).quality is Quality.GOOD
+        assert site.value("fault", is_=False).quality is Quality.GOOD
+        site.sim.fault("estop")
+        site.sim.fault("trip")
+        site.value("estop_status", is_=True)
+        site.value("fault", is_=True)
+        assert site.monitor.battery.faults == ("tripped",)
+        site.sim.fault("value=AI7:171")
+        assert site.value("estop_status", is_=True).quality is Quality.GOOD
+        site.sim.clear("value")
+        site.sim.fault("value=AI7:0")
+        site.until(lambda one: _quality(one.battery.value("estop_status", now())) is Quality.BAD)
+        table = {row["point"]: row for row in point_table(site.map)}
+        assert (table["AI7"]["on"], table["AI7"]["off"]) == ([170, 171], [85])
+
+
+def _quality(measured: Measured | None) -> Quality:
+    return Quality.MISSING if measured is None else measured.quality
