@@ -77,7 +77,7 @@ def declare(control: AssetControl, text: str, user: str, now: Now) -> Acted:
     if here and power_w is not None and is_ours(power_w, last_w):
         return [], f"{name}: measured power is {power_w:g} W, as our setpoint was"
     out = control.records.act(user, "declare-zero", text, now)
-    return out + controller.declare(f"{user}: {text}", now), ""
+    return out + controller.declare(f"{user}: {text}", now, elsewhere=not here), ""
 
 
 def _elsewhere(control: AssetControl, owed: Obligation, now: Now) -> bool:

@@ -77,12 +77,9 @@ class AssetControl:
         zero = controller.zero(owed.number, owed.setpoint_w, controller.view.base(now))
         controller.measure_by(owed.meter_beside(zero))
         controller.found_written(owed)
-        if owed.declared or not controller.state.in_force:
-            return False
-        why = owed.differs(zero)
-        if why:
-            controller.block(why)
-        return bool(why)
+        if why := owed.differs(zero):
+            controller.differs(why, elsewhere=owed.endpoint != zero.endpoint)
+        return controller.state.blocked
 
     # --- what happens --------------------------------------------------------------------------
 

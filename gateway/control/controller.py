@@ -127,6 +127,7 @@ class Controller:
         self._orders = PowerlessOrders()
         self._stop = HeldStop()
         self.blocked_by = ""  # why no zero is written; "": one is
+        self._other = ""  # or would be none if what was declared were not so
         self._mark = InForceMark()
         self._runs = False  # a pass is under way
         self._taken: tuple[float, Commitment] | None = None  # monotonic s, of what is shared
@@ -339,10 +340,19 @@ class Controller:
         """How zero is written now, and to whom."""
         return self._force.zero(number, setpoint_w, of, self.state.terms)
 
-    def block(self, why: str) -> None:
-        """What is in force was written otherwise than zero would be now: nothing is written."""
-        self.blocked_by = why
-        self.state = replace(self.state, blocked=True)
+    def differs(self, why: str, *, elsewhere: bool) -> None:
+        """What is in force was written otherwise than zero would be now: nothing is written.
+
+        Where it was declared gone, not before a read shows that it was not so.
+        """
+        self._other = why
+        if self.state.in_force:
+            self.blocked_by = why
+            self.state = replace(self.state, blocked=True)
+        elif self.state.declared:
+            self.state = replace(
+                self.state, declared_elsewhere=elsewhere, declared_by_others=not elsewhere
+            )
 
     def found_written(self, owed: Obligation) -> None:
         """Know the echo of what the last run wrote, whatever percent are of by now."""
@@ -369,10 +379,10 @@ class Controller:
             self.measure_by(None)
         return self._run(watchdog_events.ZeroChosen(), now)
 
-    def declare(self, text: str, now: Now) -> list[Effect]:
-        """An operator declares that nothing is in force."""
+    def declare(self, text: str, now: Now, *, elsewhere: bool) -> list[Effect]:
+        """An operator declares that nothing is in force, here or at another endpoint."""
         self._force.declared, self.blocked_by = text, ""
-        return self._run(watchdog_events.ZeroDeclared(), now)
+        return self._run(watchdog_events.ZeroDeclared(elsewhere), now)
 
     def _run(self, event: object, now: Now) -> list[Effect]:
         """Take ``event`` and all that follows from it."""
@@ -551,9 +561,15 @@ class Controller:
             case watchdog_effects.KeepGroup(used):
                 self._force.group(used=used)
             case watchdog_effects.KeepForce(declared):
-                owed = self.owed or self.zero("unknown", self.state.last_w, self.view.base(now))
+                here = self.zero("unknown", self.state.last_w, self.view.base(now))
+                owed = self.owed or here
+                if not declared and owed.endpoint != here.endpoint:
+                    owed = owed.moved_to(here)  # it is here that it is read
                 text = self._force.declared if declared else ""
                 self._force.keep(replace(owed, declared=text))
+                if self.state.blocked:
+                    self.blocked_by = self._other
+                    self._turn.order(*self._records.blocked(self._other, now))
             case watchdog_effects.ForgetForce():
                 self._force.forget()
             case (

@@ -6,6 +6,8 @@ from tests.mutants.mutant import Mutant
 
 _CONTROLLER = "gateway/control/controller.py"
 _BASE = "tests/unit/control/test_kept_base.py::"
+_DECLARED = "tests/unit/control/test_declarations.py::"
+_FORCE = "gateway/control/watchdog/force.py"
 _METER = "tests/unit/control/test_kept_meter.py::"
 
 MUTANTS: tuple[Mutant, ...] = (
@@ -58,5 +60,44 @@ MUTANTS: tuple[Mutant, ...] = (
         "            self._force.say(of)\n",
         "            pass\n",
         _BASE + "test_a_base_that_moves_is_on_its_way_to_the_disk_before_the_frame",
+    ),
+    Mutant(
+        "a declaration that is belied leads out of neither LATCHED nor ESTOP",
+        _FORCE,
+        "zero is demanded anyway\n        return state\n"
+        "    return moves.to_idling(state, at, Cause.RESUMED, effects)",
+        "zero is demanded anyway\n        return state\n"
+        "    return anew(state, at, effects, leaves=True)",
+        _DECLARED + "test_latched_and_estop_stay_until_a_reset",
+    ),
+    Mutant(
+        "a declaration that is belied in IDLE is LATCHED",
+        _FORCE,
+        "    if state.phase in RESTING:\n        return revived(state, at, effects)\n"
+        "    if state.phase is Phase.LOCAL:",
+        "    if state.phase is Phase.LOCAL:",
+        _DECLARED + "test_in_idle_it_is_latched_and_no_heartbeat_feeds_it",
+    ),
+    Mutant(
+        "a declaration that is belied is blocked by other rows again",
+        _FORCE,
+        "blocked = state.declared_by_others",
+        "blocked = False",
+        _DECLARED + "test_other_rows_write_nothing_again_also_after_a_start",
+    ),
+    Mutant(
+        "what was declared of another endpoint and is read here is in force here",
+        _CONTROLLER,
+        "if not declared and owed.endpoint != here.endpoint:",
+        "if False:",
+        _DECLARED
+        + "test_what_was_declared_of_another_endpoint_is_in_force_here_if_it_is_read_here",
+    ),
+    Mutant(
+        "power here says nothing of what was declared of another endpoint",
+        _FORCE,
+        "if state.declared and ours and not state.declared_elsewhere:",
+        "if state.declared and ours:",
+        _DECLARED + "test_power_at_another_endpoint_takes_no_declaration_back",
     ),
 )

@@ -170,6 +170,8 @@ class ZeroChosen:
 class ZeroDeclared:
     """An operator visited the site and declares that nothing is in force."""
 
+    elsewhere: bool = False  # it was written to another endpoint
+
 
 @dataclass(frozen=True, slots=True)
 class WriteDone:

@@ -91,7 +91,9 @@ def echo(state: WatchdogState, event: EchoRead, at: float, effects: Effects) -> 
     zero = state.is_zero(event.value_w)
     ours = state.last_w is not None and state.is_near(event.value_w, state.last_w)
     if state.declared and state.reads_ours(event.value_w):
-        return force.belied(state, at, effects)
+        state = force.belied(state, at, effects)
+        if state.phase is not Phase.LOCAL:
+            return state
     if state.phase in OWING:
         return _verify(state, event, at, effects, zero=zero)
     if state.phase is Phase.LOCAL:

@@ -72,7 +72,7 @@ def power(state: WatchdogState, event: PowerRead, at: float, effects: Effects) -
     left = state.power_w is not None and _is_gone(state.power_w, terms) and not gone
     ours = is_ours(event.value_w, state.last_w)
     state = replace(state, power_w=event.value_w, power_at=event.at_s)
-    if state.declared and ours:
+    if state.declared and ours and not state.declared_elsewhere:
         return belied(state, at, effects)
     if left and ours and _is_soon(state, at) and state.dispatch is None and state.phase in RESTING:
         return revived(state, at, effects)
@@ -278,13 +278,21 @@ def anew(
     return moves.arrive(state, at, Cause.ORDERED, effects)
 
 
-def declared(state: WatchdogState, effects: Effects) -> WatchdogState:
+def declared(state: WatchdogState, effects: Effects, *, elsewhere: bool) -> WatchdogState:
     """An operator who visited the site says that nothing is in force. It is no proof."""
     effects.append(KeepForce(declared=True))
-    return replace(state, declared=True, in_force=False, blocked=False)
+    differs = state.blocked and not elsewhere
+    state = replace(state, declared=True, declared_elsewhere=elsewhere, declared_by_others=differs)
+    return replace(state, in_force=False, blocked=False)
 
 
 def belied(state: WatchdogState, at: float, effects: Effects) -> WatchdogState:
-    """A read shows that what was declared was not so."""
+    """A read shows that what was declared was not so: in force, and blocked where it was."""
     effects.append(KeepForce(declared=False))
-    return anew(replace(state, declared=False, in_force=True), at, effects)
+    blocked = state.declared_by_others
+    state = replace(state, declared=False, in_force=True, blocked=blocked)
+    if state.phase in RESTING:
+        return revived(state, at, effects)
+    if state.phase is Phase.LOCAL:  # on remote zero is demanded anyway
+        return state
+    return moves.to_idling(state, at, Cause.RESUMED, effects)

@@ -4,6 +4,7 @@
 |---|---|---|
 | MONITOR | control enabled: no session / session / session, local | STARTUP / IDLING / LOCAL |
 | MONITOR | idle, IIN1.7, or our setpoint in the echo, while something may be in force | IDLING |
+| MONITOR | a read belies what was declared | IDLING |
 | STARTUP | session: remote / local | IDLING / LOCAL |
 | IDLING | a zero written after the demand was accepted, then an echo of zero | IDLE |
 | IDLING | the same, control off | MONITOR |
@@ -27,7 +28,8 @@
 | BLIND | session: remote / local | IDLING / LOCAL |
 | all but MONITOR with nothing in force | estop | ESTOP |
 | LATCHED, ESTOP | operator's reset: session / local / none | IDLING / LOCAL / BLIND |
-| LATCHED | operator says by which rows; a read belies what was declared | the same |
+| LATCHED | operator says by which rows | the same |
+| IDLE | a read belies what was declared | LATCHED |
 
 What a reader would get wrong: nothing is ever resumed, so every way back leads through IDLING.
 Deadlines are judged before the event that comes with them: an answer that arrives together with
@@ -202,8 +204,8 @@ def _happened(state: WatchdogState, event: Event, at: float, effects: Effects) -
             return force.group(state, at, effects) if ok else state
         case ZeroChosen():
             return force.anew(replace(state, blocked=False), at, effects)
-        case ZeroDeclared():
-            return force.declared(state, effects)
+        case ZeroDeclared(elsewhere):
+            return force.declared(state, effects, elsewhere=elsewhere)
         case DerHeartbeatRead(value):
             return replace(state, der_beat=value)
         case InterlocksChanged(reasons):

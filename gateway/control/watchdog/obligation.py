@@ -86,8 +86,15 @@ class Obligation:
         )
         return replace(self, base_w=base_w, least_base_w=(charge_w, discharge_w))
 
+    def moved_to(self, here: Obligation) -> Obligation:
+        """The same setpoint, with the zero of ``here``: it is read there."""
+        signed = {"setpoint_w": self.setpoint_w, "span_w": self.span_w, "number": self.number}
+        return replace(here, **signed)  # type: ignore[arg-type]  # by name
+
     def meter_beside(self, other: Obligation) -> KeptMeter | None:
         """By what power is measured where ``other`` has another row for it; None: it has not."""
+        if self.endpoint != other.endpoint:
+            return None  # it says nothing there
         if self.meter is None:
             return None if self.map_digest == other.map_digest else UNKNOWN_METER
         return None if self.meter.is_row_of(other.meter) else self.meter

@@ -100,6 +100,8 @@ class WatchdogState:
     forget_at: float = math.inf  # when that is tried again
     blocked: bool = False  # it was written to another endpoint, or by other rows: no zero is
     declared: bool = False  # only an operator says that nothing is in force
+    declared_elsewhere: bool = False  # at another endpoint: what power is here says nothing of it
+    declared_by_others: bool = False  # by other rows: blocked again if it was not so
     silent: bool = True  # no zero was accepted since the start, or since the site was local
     silent_since: float = -math.inf
     fresh: bool = True  # since the start no zero was accepted, and no operator said anything
