@@ -65,6 +65,7 @@ class Dispatcher:
         heartbeat: who answers challenges; None: nobody.
         lifetime_s: of commands, s, at most 120.
         keep: how many messages ``received`` remembers; None: all.
+        puback_s: how long the broker may take to acknowledge what is published, s.
     """
 
     def __init__(
@@ -76,8 +77,10 @@ class Dispatcher:
         heartbeat: Signer | None = None,
         lifetime_s: float = 60.0,
         keep: int | None = None,
+        puback_s: float = PUBACK_S,
     ) -> None:
         self.gateway = gateway
+        self.puback_s = puback_s
         self.signers = tuple(signers)
         self.heartbeat = heartbeat
         self.lifetime_s = lifetime_s
@@ -310,14 +313,22 @@ class Dispatcher:
         retain: bool = False,  # noqa: FBT001, FBT002 - as paho has it
         *,
         qos: int = 1,
-        wait_s: float = PUBACK_S,
+        wait_s: float | None = None,
     ) -> None:
         """Publish any bytes on any topic, and wait for the PUBACK (QoS 1, ``wait_s`` > 0).
+
+        Args:
+            topic: where to.
+            payload: the bytes.
+            retain: whether the broker keeps it.
+            qos: 0 or 1.
+            wait_s: how long for the PUBACK; None: ``puback_s``, 0: not at all.
 
         Raises:
             BrokerUnreachableError: not connected, refused by the broker, or no PUBACK in time.
         """
-        self._link.publish(topic, payload, qos=qos, retain=retain, wait_s=wait_s)
+        limit_s = self.puback_s if wait_s is None else wait_s
+        self._link.publish(topic, payload, qos=qos, retain=retain, wait_s=limit_s)
 
     # --- below: the network thread, and what needs the lock -----------------------------------
 

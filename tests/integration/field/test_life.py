@@ -126,6 +126,14 @@ def tasks() -> int:
     return len(list(Path("/proc/self/task").iterdir()))
 
 
+def assert_gone(before: int) -> None:
+    """No more threads than before; the kernel lets one go a moment after it was joined."""
+    deadline_s = clock.now().mono_s + DEADLINE_S
+    while tasks() > before and clock.now().mono_s < deadline_s:
+        os.sched_yield()
+    assert tasks() <= before
+
+
 def test_engines_end_side_by_side_and_twice_is_once(core: Recorder) -> None:
     before = tasks()
     engines = [Engine(core, asset=f"bess-{number}") for number in range(4)]
@@ -137,11 +145,7 @@ def test_engines_end_side_by_side_and_twice_is_once(core: Recorder) -> None:
     for end in ends:
         end.join(DEADLINE_S)
         assert not end.is_alive()
-    # The kernel lets a thread go a moment after it was joined.
-    deadline_s = clock.now().mono_s + DEADLINE_S
-    while tasks() > before and clock.now().mono_s < deadline_s:
-        os.sched_yield()
-    assert tasks() <= before
+    assert_gone(before)
 
 
 def test_an_engine_that_ends_while_its_session_connects_leaves_no_thread(core: Recorder) -> None:
@@ -155,7 +159,7 @@ def test_an_engine_that_ends_while_its_session_connects_leaves_no_thread(core: R
             session.start()
             session.close(within_s=10)
             engine.close()
-    assert tasks() <= before
+    assert_gone(before)
 
 
 @pytest.mark.parametrize(("mode", "code"), [("leave", 0), ("raise", 3), ("fork", 4)])
