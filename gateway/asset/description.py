@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gateway.normalize.state import body, wire_value
+from gateway.points.mappoint import CHARGE
 from gateway.points.pointmap import control_refusals
 
 if TYPE_CHECKING:
@@ -67,11 +68,12 @@ def point_table(points_map: PointsMap) -> list[dict[str, object]]:
 
 def _reading(row: MapPoint) -> dict[str, object]:
     """How else its raw values are read, where the map says so; ends in the row's own unit."""
-    ends = [None if end is None else end / row.factor for end in (row.min, row.max)]
-    lo, hi = ends if row.factor > 0 else reversed(ends)
+    ends = [None if end is None else row.own(end) for end in (row.min, row.max)]
+    lo, hi = reversed(ends) if row.sign == CHARGE else ends
     found = {
         "enum": None if row.enum is None else dict(row.enum),
         "bits": None if row.bits is None else {str(bit): code for bit, code in row.bits.items()},
+        "codes": None if row.codes is None else dict(row.codes),
         "on": None if row.on is None else list(row.on),
         "off": None if row.off is None else list(row.off),
         "min": lo,

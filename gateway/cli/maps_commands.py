@@ -115,6 +115,8 @@ def _meaning(row: MapPoint) -> str:
         return ", ".join(f"{raw}={name}" for raw, name in row.enum.items())
     if row.bits is not None:
         return ", ".join(f"bit {bit}={code}" for bit, code in row.bits.items())
+    if row.codes is not None:
+        return ", ".join(f"{raw}={word or 'nothing'}" for raw, word in row.codes.items())
     if row.on is not None:
         codes = ((word, row.on if word == "on" else row.off or ()) for word in ("on", "off"))
         return ", ".join(f"{word}={'/'.join(map(str, found))}" for word, found in codes)

@@ -43,7 +43,7 @@ class AlarmPoints:
 
     def __init__(self, points_map: PointsMap, book: AlarmBook) -> None:
         self.rows: Mapping[str, MapPoint] = {
-            row.point: row for row in points_map.points if row.role in ALARM_ROLES or row.bits
+            row.point: row for row in points_map.points if row.role in ALARM_ROLES or row.tells
         }
         self._book = book
         self._last: dict[str, tuple[object, int | None]] = {}
@@ -58,10 +58,10 @@ class AlarmPoints:
         measured = decode(raw, row)
         if measured.quality > USABLE:
             return
-        if row.role in ALARM_ROLES and not row.bits:
+        if row.role in ALARM_ROLES and not row.tells:
             notice = notice_of(row.role, row.name)
             self._book.put(notice, on=bool(measured.value), point=raw.point, at_ms=raw.at_ms)
-        if row.bits:
+        if row.tells:
             self._take_bits(raw, decode_bits(raw, row))
 
     def _take_bits(self, raw: RawPoint, on: frozenset[str]) -> None:

@@ -106,8 +106,9 @@ def _role_faults(row: MapPoint, table: Table) -> Iterator[Fault]:
             text = f'= "{row.role}": {row.point} cannot have it: must be on {types}'
             yield Fault(table.at("role"), text, "M08")
         return
-    if row.role in ("alarm", "fault") and not row.is_flag and table.lacks("bits"):
-        text = f'= "{row.role}": {row.point} is no binary: must have bits = {{ … }}'
+    told = not (table.lacks("bits") and table.lacks("codes"))
+    if row.role in ("alarm", "fault") and not row.is_flag and not told:
+        text = f'= "{row.role}": {row.point} is no binary: must have bits or codes = {{ … }}'
         yield Fault(table.at("role"), text, "M08")
     if row.unit not in role.units and row.kind is not PointType.OS and "unit" not in table.blamed:
         text = f'= "{row.unit}": role {row.role} must be in {", ".join(role.units)}'
@@ -165,7 +166,7 @@ def _feedback_faults(row: MapPoint, table: Table, by_name: dict[str, MapPoint]) 
         yield Fault(table.at("feedback"), text, "M11")
         return
     yield from echo_code_faults(table, echo)
-    if UNITS[echo.unit][0] != UNITS[row.unit][0]:
+    if UNITS[echo.unit].canonical != UNITS[row.unit].canonical:
         text = f'= "{echo.name}" in {echo.unit}: must be readable as {row.canonical_unit}'
         yield Fault(table.at("feedback"), text, "M15")
     if row.role == "cmd_heartbeat" and echo.role == "der_heartbeat":

@@ -1,4 +1,4 @@
-"""Whether a number's codes for on and off can be told apart (M25)."""
+"""Whether a number's codes say one thing: of alarms (M26), and for on and off (M25)."""
 
 from __future__ import annotations
 
@@ -13,11 +13,18 @@ if TYPE_CHECKING:
     from gateway.points.mappoint import MapPoint
 
 # Other ways to read a number.
-_READINGS = ("scale", "offset", "sign", "min", "max", "enum", "bits", "rollover", "deadband")
+_READINGS = (
+    *("scale", "offset", "sign", "min", "max", "enum", "bits", "codes", "rollover", "deadband"),
+)
 
 
 def code_faults(row: MapPoint, table: Table) -> Iterator[Fault]:
-    """Faults of ``on`` and ``off`` of one row."""
+    """Faults of ``codes``, ``on`` and ``off`` of one row."""
+    if row.codes is not None and "*" not in row.codes:
+        text = 'has no "*": must say what all other codes are, such as "fault:{code}"'
+        yield Fault(table.at("codes"), text, "M26")
+    if row.codes is not None and row.bits is not None:
+        yield Fault(table.at("codes"), "stand beside bits: the value is one or the other", "M26")
     if row.on is None and row.off is None:
         return
     for key, other in (("on", "off"), ("off", "on")):

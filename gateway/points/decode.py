@@ -111,13 +111,18 @@ def _enum_name(found: float, names: Mapping[str, str]) -> str:
 
 
 def decode_bits(raw: RawPoint, row: MapPoint) -> frozenset[str]:
-    """Codes ("alarm:over_temp") of the bits that are set; empty where the row has no ``bits``.
+    """What the value names ("alarm:over_temp") by its bits or as a code; empty where it has none.
 
     Quality is the caller's business: ask ``decode`` or ``flag_quality`` first. A negative
     value is taken as two's complement, as a 16- or 32-bit analog carries a status word.
     """
     found = raw.value
-    if row.bits is None or isinstance(found, str) or not math.isfinite(found):
+    if isinstance(found, str) or not math.isfinite(found):
+        return frozenset()
+    if row.codes is not None:
+        told = _enum_name(found, row.codes).replace("{code}", f"{found:.15g}")
+        return frozenset({told} if told else ())
+    if row.bits is None:
         return frozenset()
     word = int(found)
     return frozenset(code for bit, code in row.bits.items() if word >> bit & 1)

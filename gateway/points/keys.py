@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 NAME = r"[a-z][a-z0-9_]{0,63}"
 CODE = r"(alarm|fault):[a-z0-9][a-z0-9_.-]{0,63}"
+TOLD = r"((alarm|fault):([a-z0-9]|\{code\})([a-z0-9_.-]|\{code\}){0,63})?"
 REF = r"[a-z0-9-]+@\S+"
 ORDER = ("reversion", "ramp", "setpoint", "mode_enable")
 NAMEPLATE_KEYS = ("nameplate_w", "capacity_wh", "max_charge_w", "max_discharge_w")
@@ -94,7 +95,7 @@ def point_keys(reference: Reference) -> tuple[str, ...]:
     elif kind is not PointType.OS:
         keys += ["scale", "offset", "sign", "min", "max", "bits"]
     if kind in (PointType.AI, PointType.CTR):
-        keys += ["on", "off"]
+        keys += ["on", "off", "codes"]
     if kind is PointType.CTR:
         keys.append("rollover")
     if kind is PointType.AO:
@@ -182,6 +183,22 @@ def _bits(section: Section, key: str) -> dict[int, str]:
         key, f'a table of bits 0..{MAX_BIT}, such as {{ "0" = "alarm:over_temp" }}', code="M01"
     )
     return {}
+
+
+def _alarm_codes(section: Section, key: str) -> dict[str, str]:
+    found = section.values[key]
+    codes = section.below(key) if isinstance(found, dict) and found else None
+    if codes is None or not all(raw == "*" or _is_whole(raw) for raw in codes.values):
+        such = '{ "0" = "", "17" = "alarm:over_temp", "*" = "fault:{code}" }'
+        section.fault(key, f"a table of raw values, such as {such}", code="M26")
+        return {}
+    allowed = f'"" or {CODE}; {{code}} stands for the value'
+    return {
+        raw if raw == "*" else str(int(raw)): codes.text(
+            raw, pattern=TOLD, allowed=allowed, code="M26"
+        )
+        for raw in found
+    }
 
 
 def _codes(section: Section, key: str) -> tuple[int, ...]:
@@ -289,6 +306,7 @@ ROW: dict[str, Reader] = {
     "enum": _enum,
     "bits": _bits,
     "invert": _flag,
+    "codes": _alarm_codes,
     "on": _codes,
     "off": _codes,
     "rollover": lambda section, key: section.integer(key, lo=2, hi=1 << 32, code="M01"),

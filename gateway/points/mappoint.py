@@ -50,6 +50,7 @@ class MapPoint:
     tolerance: float | None = None  # canonical unit; how far the feedback may be from it
     verify_s: float = 5.0  # the feedback must agree within this many seconds
     min_interval_s: float = 2.0  # seconds between two writes
+    codes: Mapping[str, str] | None = None  # raw value or "*" -> "alarm:code", "fault:code" or ""
     on: tuple[int, ...] | None = None  # raw codes of an analog that mean on, and off
     off: tuple[int, ...] | None = None
     line: int = field(default=0, compare=False)  # in the file that last spoke of this row
@@ -68,7 +69,8 @@ class MapPoint:
         if parsed is None:
             msg = f"{self.point!r} is not a point"
             raise ValueError(msg)
-        factor = UNITS[self.unit][1] * (-1 if self.sign == CHARGE else 1)
+        unit, sign = UNITS[self.unit], -1 if self.sign == CHARGE else 1
+        factor = unit.factor * sign
         gain = Fraction(repr(self.scale)) * factor
         exact = abs(gain.numerator) <= _EXACT and gain.denominator <= _EXACT
         derived = {
@@ -79,7 +81,7 @@ class MapPoint:
             "is_flag": parsed.kind in BINARY or self.on is not None,
             "mul": float(gain.numerator) if exact else float(gain),
             "div": float(gain.denominator) if exact else 1.0,
-            "bias": float(Fraction(repr(self.offset)) * factor),
+            "bias": float(Fraction(repr(self.offset)) * factor + unit.bias * sign),
         }
         for name, value in derived.items():
             object.__setattr__(self, name, value)
@@ -89,10 +91,17 @@ class MapPoint:
         """Its point, taken apart."""
         return Reference(self.kind, self.source, self.index, self.bit)
 
-    @property
-    def factor(self) -> float:
-        """From its own unit and sign to the canonical ones; not 0."""
-        return float(UNITS[self.unit][1]) * (-1.0 if self.sign == CHARGE else 1.0)
+    def canonical(self, value: float) -> float:
+        """``value``, in the row's own unit and sign, in the canonical ones."""
+        unit = UNITS[self.unit]
+        sign = -1.0 if self.sign == CHARGE else 1.0
+        return (value * float(unit.factor) + float(unit.bias)) * sign
+
+    def own(self, value: float) -> float:
+        """The canonical ``value`` in the row's own unit and sign."""
+        unit = UNITS[self.unit]
+        sign = -1.0 if self.sign == CHARGE else 1.0
+        return (value * sign - float(unit.bias)) / float(unit.factor)
 
     @property
     def plays(self) -> PointType:
@@ -103,8 +112,8 @@ class MapPoint:
 
     @property
     def canonical_unit(self) -> str:
-        """Unit of the decoded value: W var VA Wh % V A Hz s degC bool enum count."""
-        return UNITS[self.unit][0]
+        """Unit of the decoded value: W var VA Wh % %/s V A Hz s degC bool enum count."""
+        return UNITS[self.unit].canonical
 
     @property
     def step(self) -> float:
@@ -118,5 +127,11 @@ class MapPoint:
 
     @property
     def tells_faults(self) -> bool:
-        """Whether a bit of it is a fault."""
-        return any(code.startswith("fault:") for code in (self.bits or {}).values())
+        """Whether a bit or a code of it is a fault."""
+        words = (*(self.bits or {}).values(), *(self.codes or {}).values())
+        return any(word.startswith("fault:") for word in words)
+
+    @property
+    def tells(self) -> bool:
+        """Whether its raw value names alarms or faults."""
+        return self.bits is not None or self.codes is not None

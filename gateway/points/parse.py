@@ -13,6 +13,7 @@ Codes:
 - M19 two maps for one firmware (``choose``); M20 a key without effect
 - M21 a regular expression whose matching might take for ever; M22 an inverted pulse
 - M23 a setpoint that is selected before it is operated; M24 a bit of what has none
+- M26 codes of alarms that are none
 - M25 codes for on and off that cannot be told apart, or beside other ways to read a number
 
 M10 and M17 cost the map its control, M20 and M23 cost nothing; all others fail the load.
@@ -51,7 +52,6 @@ if TYPE_CHECKING:
 
     Value = float | bool | str
 
-_SCALED = ("deadband", "tolerance", "min", "max")
 _ORDER = ("reversion", "setpoint", "mode_enable")
 
 
@@ -108,10 +108,13 @@ def _map_point(table: Table) -> MapPoint:
     reference = parse_reference(cells["point"])
     is_flag = "on" in cells or (reference is not None and reference.kind in BINARY)
     unit = cells.setdefault("unit", "bool" if is_flag else "count")
-    factor = float(UNITS[unit][1])
-    for key in _SCALED:
+    factor, bias = float(UNITS[unit].factor), float(UNITS[unit].bias)
+    for key in ("deadband", "tolerance"):
         if key in cells:
             cells[key] *= factor
+    for key in ("min", "max"):
+        if key in cells:
+            cells[key] = cells[key] * factor + bias
     if cells.get("sign") == CHARGE:
         lo, hi = cells.get("min"), cells.get("max")
         cells["min"] = None if hi is None else -hi
@@ -214,7 +217,7 @@ def _canonical(value: Value, row: MapPoint | None) -> Value:
     """A value of [map.fingerprint], written in the row's own unit and sign, as it is decoded."""
     if row is None or not isinstance(value, float):
         return value
-    return value * row.factor
+    return row.canonical(value)
 
 
 def _warnings(points_map: PointsMap, draft: Draft, rows: Rows) -> list[Fault]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import NamedTuple
 
 from gateway.points.raw import PointType
 
@@ -15,28 +16,43 @@ AI, BI, DBI, CTR, AO, BO, OS = PointType
 BINARY = frozenset({BI, DBI, BO})
 OUTPUT = frozenset({AO, BO})
 
-# unit -> (canonical unit, factor to it)
-UNITS: dict[str, tuple[str, Fraction]] = {
-    "W": ("W", Fraction(1)),
-    "kW": ("W", Fraction(1000)),
-    "MW": ("W", Fraction(1_000_000)),
-    "var": ("var", Fraction(1)),
-    "kvar": ("var", Fraction(1000)),
-    "VA": ("VA", Fraction(1)),
-    "Wh": ("Wh", Fraction(1)),
-    "kWh": ("Wh", Fraction(1000)),
-    "MWh": ("Wh", Fraction(1_000_000)),
-    "%": ("%", Fraction(1)),
-    "permil": ("%", Fraction(1, 10)),
-    "V": ("V", Fraction(1)),
-    "kV": ("V", Fraction(1000)),
-    "A": ("A", Fraction(1)),
-    "Hz": ("Hz", Fraction(1)),
-    "s": ("s", Fraction(1)),
-    "degC": ("degC", Fraction(1)),
-    "bool": ("bool", Fraction(1)),
-    "enum": ("enum", Fraction(1)),
-    "count": ("count", Fraction(1)),
+
+class Unit(NamedTuple):
+    """What it is in the canonical unit of its dimension."""
+
+    canonical: str
+    factor: Fraction = Fraction(1)
+    bias: Fraction = Fraction(0)  # canonical value of 0
+
+
+UNITS: dict[str, Unit] = {
+    "W": Unit("W"),
+    "kW": Unit("W", Fraction(1000)),
+    "MW": Unit("W", Fraction(1_000_000)),
+    "var": Unit("var"),
+    "kvar": Unit("var", Fraction(1000)),
+    "Mvar": Unit("var", Fraction(1_000_000)),
+    "VA": Unit("VA"),
+    "Wh": Unit("Wh"),
+    "kWh": Unit("Wh", Fraction(1000)),
+    "MWh": Unit("Wh", Fraction(1_000_000)),
+    "%": Unit("%"),
+    "permil": Unit("%", Fraction(1, 10)),
+    "pu": Unit("%", Fraction(100)),
+    "%/s": Unit("%/s"),
+    "%/min": Unit("%/s", Fraction(1, 60)),
+    "V": Unit("V"),
+    "kV": Unit("V", Fraction(1000)),
+    "A": Unit("A"),
+    "kA": Unit("A", Fraction(1000)),
+    "Hz": Unit("Hz"),
+    "s": Unit("s"),
+    "ms": Unit("s", Fraction(1, 1000)),
+    "degC": Unit("degC"),
+    "degF": Unit("degC", Fraction(5, 9), Fraction(-160, 9)),
+    "bool": Unit("bool"),
+    "enum": Unit("enum"),
+    "count": Unit("count"),
 }
 
 
@@ -56,9 +72,11 @@ class Role:
 
 
 _POWER = ("W", "kW", "MW")
-_VAR = ("var", "kvar")
+_VAR = ("var", "kvar", "Mvar")
 _ENERGY = ("Wh", "kWh", "MWh")
-_PERCENT = ("%", "permil")
+_PERCENT = ("%", "permil", "pu")
+_TEMPERATURE = ("degC", "degF")
+_RATE = ("%/s", "%/min")
 _VOLT = ("V", "kV")
 _ANALOG = frozenset({AI})
 _TOTAL = frozenset({CTR, AI})
@@ -86,7 +104,7 @@ ROLES: dict[str, Role] = {
     "inverter_power": Role(_ANALOG, _POWER, single=False, signed=True),
     "reactive_power": Role(_ANALOG, _VAR, signed=True),
     "dc_voltage": Role(_ANALOG, _VOLT),
-    "dc_current": Role(_ANALOG, ("A",)),
+    "dc_current": Role(_ANALOG, ("A", "kA")),
     "ac_voltage": Role(_ANALOG, _VOLT),
     "frequency": Role(_ANALOG, ("Hz",)),
     "power_factor": Role(_ANALOG, ("count",)),
@@ -98,8 +116,8 @@ ROLES: dict[str, Role] = {
     "bess_state": _STATE,
     "inverter_state": _STATE,
     "op_mode": _STATE,
-    "temp_max": Role(_ANALOG, ("degC",)),
-    "temp_min": Role(_ANALOG, ("degC",)),
+    "temp_max": Role(_ANALOG, _TEMPERATURE),
+    "temp_min": Role(_ANALOG, _TEMPERATURE),
     # binary
     "is_idle": _FLAG,
     "is_charging": _FLAG,
@@ -126,8 +144,8 @@ ROLES: dict[str, Role] = {
     "cmd_charge": _MAGNITUDE,
     "cmd_discharge": _MAGNITUDE,
     "cmd_mode_enable": _CROB,
-    "cmd_reversion_s": Role(frozenset({AO}), ("s",)),
-    "cmd_ramp": Role(frozenset({AO}), (*_POWER, *_PERCENT), single=False),
+    "cmd_reversion_s": Role(frozenset({AO}), ("s", "ms")),
+    "cmd_ramp": Role(frozenset({AO}), (*_POWER, *_PERCENT, *_RATE), single=False),
     "cmd_reserve": Role(frozenset({AO}), _PERCENT),
     "cmd_stop": _CROB,
     "cmd_disconnect": _CROB,
@@ -137,7 +155,7 @@ ROLES: dict[str, Role] = {
     # grid
     "poi_power": Role(_ANALOG, _POWER, signed=True),
     "poi_reactive": Role(_ANALOG, _VAR, signed=True),
-    "xfmr_temp": Role(_ANALOG, ("degC",)),
+    "xfmr_temp": Role(_ANALOG, _TEMPERATURE),
 }
 
 SIGNED_ROLES = frozenset(name for name, role in ROLES.items() if role.signed)

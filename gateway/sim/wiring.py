@@ -90,6 +90,8 @@ class Wiring:
     ) -> float | str:
         if row.bits is not None:
             return float(sum(1 << bit for bit, code in row.bits.items() if code in conditions))
+        if row.codes is not None:
+            return _told(row.codes, conditions)
         if row.point in self.constants:
             return _backwards(self.constants[row.point], row)
         # A heartbeat that the RTAC counts by itself is what we write back, and no echo of it.
@@ -242,6 +244,13 @@ def _backwards(value: Value, row: MapPoint) -> float | str:
     if raw is None:  # beyond its variation: shown as it is, clamped and flagged on the wire
         return (float(value) - row.bias) * row.div / row.mul
     return float(int(raw)) if row.kind is PointType.CTR else float(raw)
+
+
+def _told(codes: Mapping[str, str], conditions: frozenset[str]) -> float:
+    """Code of what is so; else of nothing."""
+    wanted = [raw for raw, word in codes.items() if word in conditions and raw != EVERY_POINT]
+    quiet = [raw for raw, word in codes.items() if not word and raw != EVERY_POINT]
+    return float((*wanted, *quiet, "0")[0])
 
 
 def _flag(row: MapPoint, *, on: bool) -> float:

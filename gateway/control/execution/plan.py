@@ -181,7 +181,7 @@ def _analog(points_map: PointsMap, role: str, value: float, base_w: float | None
 
 
 def _number(points_map: PointsMap, row: MapPoint, value: float, base_w: float | None) -> Write:
-    in_percent = row.canonical_unit == "%" and row.role != "cmd_reserve"
+    in_percent = row.canonical_unit in ("%", "%/s") and row.role != "cmd_reserve"
     if in_percent:
         if base_w is None and value != 0:
             message = f"{row.name} ({row.point}) is in percent, and of what is not known now"

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     import pytest
 
+    from gateway.asset.monitor import Monitor
     from gateway.measured import Measured
 
 BITS = """
@@ -97,6 +98,87 @@ def test_codes_of_a_number_are_on_or_off_and_any_other_is_bad(
         site.until(lambda one: _quality(one.battery.value("estop_status", now())) is Quality.BAD)
         table = {row["point"]: row for row in point_table(site.map)}
         assert (table["AI7"]["on"], table["AI7"]["off"]) == ([170, 171], [85])
+
+
+ALARM_CODES = """
+[[points]]
+point = "AI20"
+name = "trouble"
+role = "fault"
+codes = { "0" = "", "17" = "alarm:over_temp", "18" = "fault:inverter", "*" = "fault:e{code}" }
+"""
+
+
+def told(site: MappedSite, *codes: str) -> None:
+    def holds(monitor: Monitor) -> bool:
+        state = monitor.battery.state(now())
+        return {one.code for one in (*state.alarms, *state.faults)} == set(codes)
+
+    site.until(holds)
+
+
+def test_a_numeric_code_is_the_alarm_or_fault_that_it_names_while_it_stands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with MappedSite(tmp_path, monkeypatch, ALARM_CODES) as site:
+        site.sim.fault("trip=inverter")
+        told(site, "inverter")
+        site.sim.clear("trip")
+        site.sim.fault("alarm=over_temp")
+        told(site, "over_temp")
+        site.sim.fault("value=AI20:4711")
+        told(site, "e4711")
+        assert site.monitor.battery.faults == ("e4711",)
+        site.sim.clear("value")
+        site.sim.fault("value=AI20:0")
+        told(site)
+        assert point_table(site.map)[0]["codes"] == {
+            "0": "",
+            "17": "alarm:over_temp",
+            "18": "fault:inverter",
+            "*": "fault:e{code}",
+        }
+
+
+UNITS = """
+[[points]]
+point = "AI1"
+name = "temp"
+role = "temp_max"
+unit = "degF"
+scale = 0.1
+[[points]]
+point = "AI2"
+name = "soc"
+role = "soc"
+unit = "pu"
+scale = 0.001
+[[points]]
+point = "AI3"
+name = "poi_q"
+role = "poi_reactive"
+unit = "Mvar"
+scale = 0.0001
+sign = "discharge_positive"
+[[points]]
+point = "AI4"
+name = "dc"
+role = "dc_current"
+unit = "kA"
+scale = 0.001
+"""
+
+
+def test_units_of_other_countries_and_sizes_arrive_in_ours(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with MappedSite(tmp_path, monkeypatch, UNITS) as site:
+        for forced in ("AI1:1040", "AI2:634", "AI3:-12", "AI4:321"):
+            site.sim.fault(f"value={forced}")
+        assert site.value("temp_max", is_=40.0).quality is Quality.GOOD  # 104 degF
+        assert site.value("soc", is_=63.4).quality is Quality.GOOD
+        site.value("poi_reactive", is_=-1200.0)
+        site.value("dc_current", is_=321.0)
 
 
 def _quality(measured: Measured | None) -> Quality:

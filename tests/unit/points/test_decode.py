@@ -147,8 +147,8 @@ def test_any_integer_decodes_to_its_engineering_value(
     row: MapPoint, raw: int, flags: int | None
 ) -> None:
     measured = decode(update(row.point, raw, flags=flags), row)
-    factor = float(UNITS[row.unit][1]) * (-1 if row.sign == "charge_positive" else 1)
-    expected = (raw * row.scale + row.offset) * factor
+    unit, sign = UNITS[row.unit], -1 if row.sign == "charge_positive" else 1
+    expected = sign * ((raw * row.scale + row.offset) * float(unit.factor) + float(unit.bias))
     assert measured.value == pytest.approx(expected, rel=1e-9, abs=1e-6)
     assert measured.quality is flag_quality(update(row.point, raw, flags=flags), row.kind)
 
