@@ -51,7 +51,7 @@ LIMP_S = {
     "store": 15.0,
     "audit": 15.0,
     "dnp3": 15.0,  # each connection's, named with its asset
-    "mqtt": 90.0,  # a resolver may take 30, and a connection 4 times CONNECT_S
+    "mqtt": 90.0,  # an attempt takes 5 times CONNECT_S: resolver, TCP, TLS, CONNACK, SUBACKs
 }  # silent for longer: end, to be restarted
 
 
@@ -141,6 +141,7 @@ class Gateway:
             effects.HandsOff: self._hands_off,
             effects.GiveWay: self._give_way,
             effects.Renew: self._renew,
+            effects.HurryUplink: lambda order: self._uplink.hurry(order.within_s),
             effects.FollowEpoch: lambda order: self._uplink.follow(order.epoch),
         }
         for asset in settings.assets:

@@ -23,6 +23,7 @@ from gateway.effects import (
     Effect,
     FollowEpoch,
     ForgetShipped,
+    HurryUplink,
     Log,
     Publish,
     ReportStatus,
@@ -82,6 +83,7 @@ class Core:
             ),
         )
         self._broker_up = False
+        self._urgent_s: float | None = None  # how soon the broker must be reached again
         self._link = "not connected yet"  # "" while the broker is up, else why it is not
         self._link_since = now
         self._depth: QueueDepth | None = None
@@ -159,7 +161,7 @@ class Core:
         effects: list[Effect] = []
         if now.mono_s >= self._fleet.wake_at:
             effects += self._fleet.tick(now)
-        effects += self._rebirth(now)
+        effects += self._rebirth(now) + self._urgency()
         # Of all that happens with every event this alone asks each session: once, not in wake_at.
         soonest = math.inf
         for monitor in self._monitors.values():
@@ -232,13 +234,16 @@ class Core:
             if not was_up and event.cause == self._link:
                 return []  # the same failure again: said once
             self._link = event.cause
+            self._troubles.pop("subscriptions", None)
             if was_up:
                 self._link_since = now
             return [Log(logging.WARNING, f"broker down: {event.cause}", "broker-down")]
         self._link_since, self._link = now, ""
-        uplink = self._site.settings.uplink
+        if event.refused:
+            text = f"the broker refuses our subscription to {', '.join(event.refused)}"
+            self._troubles["subscriptions"] = f"{text}: what is sent there does not reach us"
         effects: list[Effect] = [
-            Log(logging.INFO, f"broker up: {uplink.host}:{uplink.port}", "broker-up"),
+            Log(logging.INFO, f"broker up: {event.where}", "broker-up"),
             self._announcer.online(now, online=True),
             self._birth(now),
         ]
@@ -420,6 +425,17 @@ class Core:
         if not (self._broker_up and self._fleet.news):
             return []
         return [self._birth(now)]
+
+    def _urgency(self) -> list[Effect]:
+        """Say how soon the broker must be reached again: before the lease of power ends."""
+        safety = self._site.safety
+        within_s = None
+        if safety is not None and self._fleet.powered:
+            within_s = safety.settings.watchdog.lease_s / 3
+        if within_s == self._urgent_s:
+            return []
+        self._urgent_s = within_s
+        return [HurryUplink(within_s)]
 
     def _monitor(self, asset: str, now: Now) -> Monitor:
         settings = next(one for one in self._site.settings.assets if one.id == asset)

@@ -57,6 +57,13 @@ class Publish:
 
 
 @dataclass(frozen=True, slots=True)
+class HurryUplink:
+    """Wait no longer than this between attempts to reach the broker: a lease runs; None: none."""
+
+    within_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class Poll:
     """Order a read of an asset. ``kind``: integrity | event | critical."""
 
@@ -217,5 +224,6 @@ Effect = (
     | GiveWay
     | Renew
     | FollowEpoch
+    | HurryUplink
     | Stop
 )

@@ -237,6 +237,8 @@ class BrokerUp:
 
     receive_max: int
     at: Now
+    where: str = ""  # host:port
+    refused: tuple[str, ...] = ()  # topics that we may not subscribe to
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,6 +247,7 @@ class BrokerDown:
 
     cause: str
     at: Now
+    silent: bool = False  # the broker passed PUBACKs over: we may have sent too much
 
 
 @dataclass(frozen=True, slots=True)

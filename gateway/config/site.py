@@ -25,7 +25,7 @@ _GIB = 1 << 30
 class UplinkSettings:
     """``[uplink]``: the broker and the identity shown to it."""
 
-    host: str
+    hosts: tuple[str, ...]  # one or more, tried in random order
     port: int
     prefix: str
     ca_file: str
@@ -36,6 +36,11 @@ class UplinkSettings:
     keepalive_s: int
     window: int
     telemetry_linger_s: float
+    username: str = ""
+    password_file: str = ""
+    alpn: str = ""
+    client_id: str = ""  # "": the gateway's id
+    retain: bool = True
     require_subscriber: bool | None = None  # None: "auto", where somebody took before
 
 
@@ -165,26 +170,13 @@ def _path(folder: str, path: str) -> str:
 
 
 def _uplink(section: Section, folder: str) -> UplinkSettings:
-    section.reject_unknown(
-        (
-            "host",
-            "port",
-            "prefix",
-            "ca_file",
-            "cert_file",
-            "key_file",
-            "credential",
-            "protocol",
-            "keepalive_s",
-            "window",
-            "telemetry_linger_s",
-            "require_subscriber",
-        )
-    )
+    section.reject_unknown(("host", "credential", *UplinkSettings.__slots__))
     if ("key_file" in section.values) == ("credential" in section.values):
         section.fault("key_file", 'given, or credential = "name", and not both')
+    if "password_file" in section.values and "username" not in section.values:
+        section.fault("username", "given where there is a password_file")
     return UplinkSettings(
-        host=section.text("host"),
+        hosts=_hosts(section),
         port=section.integer("port", lo=1, hi=65535, default=8883),
         prefix=section.text(
             "prefix",
@@ -202,8 +194,29 @@ def _uplink(section: Section, folder: str) -> UplinkSettings:
         telemetry_linger_s=section.number(
             "telemetry_linger_s", lo=0, hi=10, unit="seconds", default=0.1
         ),
+        username=section.text("username", default=""),
+        password_file=_path(folder, section.text("password_file", default="")),
+        alpn=section.text(
+            "alpn", default="", pattern=r"[\x21-\x7e]{1,255}", allowed="a protocol's name in TLS"
+        ),
+        client_id=section.text(
+            "client_id", default="", pattern=r"[\x21-\x7e]{1,128}", allowed="an MQTT client id"
+        ),
+        retain=section.flag("retain", default=True),
         require_subscriber=_auto(section, "require_subscriber"),
     )
+
+
+def _hosts(section: Section) -> tuple[str, ...]:
+    if ("host" in section.values) == ("hosts" in section.values):
+        section.fault("host", 'given, or hosts = ["name", ...], and not both')
+        return ()
+    if "host" in section.values:
+        return (section.text("host"),)
+    found = section.texts("hosts")
+    if not found or not all(found) or len(set(found)) < len(found):
+        section.fault("hosts", "one name or more, each once")
+    return found
 
 
 def _auto(section: Section, key: str) -> bool | None:

@@ -49,6 +49,7 @@ class AssetControl:
         self.safety: Safety | None = ground.safety
         self.faulty = ground.faulty
         self.log_lost = ground.log_lost
+        self.deaf = False  # the broker refuses us commands or heartbeats
         self.records = Records(ground.gateway, asset.id, ground.topics, ground.epoch)
         self.proving = Proving(asset, ground.points_map, ground.facts, self.records, tokens)
         self._left = open_commands(ground.facts, asset.id)
@@ -174,7 +175,14 @@ class AssetControl:
             now_ms=now.unix_ms,
             latest_ms=ground.latest_ms,
             log_lost=self.log_lost,
+            deaf=self.deaf,
         )
+
+    def connected(self, *, deaf: bool, now: Now) -> list[Effect]:
+        """The broker is there: ask at once who is alive, and note if it keeps commands from us."""
+        self.deaf = deaf
+        self.controller.challenge(now)
+        return self._stand(now) + self._after(now)
 
     def _reasons(self, now: Now) -> tuple[str, ...]:
         return readiness.reasons(self.standing(now))

@@ -299,6 +299,10 @@ class Controller:
         """Let time pass."""
         return self._run(TimePassed(), now)
 
+    def challenge(self, now: Now) -> None:
+        """Let the next challenge be due now."""
+        self.state = replace(self.state, challenge_at=now.mono_s, wake_at=now.mono_s)
+
     def tell(self, event: watchdog_events.Event, now: Now) -> list[Effect]:
         """Tell the watchdog something that did not happen in the field."""
         return self._run(event, now)

@@ -68,6 +68,7 @@ class Fleet:
         # Of answers to challenges: a genuine one beyond it comes again in 5 s.
         self._allowed = Allowance(ANSWERS_PER_S, 1.0)
         self._stopping = False
+        self._refused: frozenset[str] = frozenset()  # topics that the broker keeps from us
         self._epoch = identity.epoch
         self._enrol(site)
 
@@ -205,6 +206,11 @@ class Fleet:
                 out += self._answers_held.recorded(event.token, ok=event.ok, cause=event.cause)
             case events.MessageArrived() if event.topic == self._answers:
                 out = self._heartbeat(event, now)
+            case events.BrokerUp():
+                self.news = self.news or self._refused != frozenset(event.refused)
+                self._refused = frozenset(event.refused)
+                for name, control in self._controls.items():
+                    out += control.connected(deaf=self._is_deaf(name), now=now)
             case events.QueueReported():
                 depth = event.depth
                 self._free_pct = FULL_PCT * depth.free_bytes / max(1, depth.disk_bytes)
@@ -279,6 +285,12 @@ class Fleet:
     def commands(self) -> bool:
         """Whether any asset may be commanded at all."""
         return bool(self._controls)
+
+    @property
+    def powered(self) -> frozenset[str]:
+        """Assets that are armed, or under a dispatch."""
+        phases = ((name, one.controller.phase) for name, one in self._controls.items())
+        return frozenset(name for name, phase in phases if phase in POWERED)
 
     def follow(self, epoch: str) -> None:
         """The queue counts in another epoch."""
@@ -412,9 +424,12 @@ class Fleet:
             return "control off"
         return "control " + ", ".join(f"{name} {phase}" for name, phase in phases.items())
 
+    def _is_deaf(self, asset: str) -> bool:
+        return not self._refused.isdisjoint((self._answers, self._topics.own(f"{asset}/cmd")))
+
     def _without(self, asset: str) -> dict[str, object]:
-        del asset
         faulty = bool(self._site.safety_faults)
+        deaf = ("SUBSCRIPTION_REFUSED",) if self._is_deaf(asset) else ()
         return description.uncontrolled(
-            ("SAFETY_CONFIG_INVALID",) if faulty else ("SAFETY_CONFIG_MISSING",)
+            ("SAFETY_CONFIG_INVALID" if faulty else "SAFETY_CONFIG_MISSING", *deaf)
         )

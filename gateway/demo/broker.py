@@ -57,6 +57,7 @@ class Broker:
         server: tuple[Path, Path] | None = None,
         limits: Limits | None = None,
         listen: str = "127.0.0.1",
+        retained: bool = True,
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.port = 0
@@ -64,6 +65,7 @@ class Broker:
         self._pki = pki
         self._server = server or pki.broker()
         self._limits = limits or Limits()
+        self._retained = retained
         self._listen = listen  # 0.0.0.0 where a client lives in another network namespace
         self._acl = acl(prefix, gateways=gateways, readers=readers, dispatchers=dispatchers)
         self._process: subprocess.Popen[str] | None = None
@@ -158,6 +160,8 @@ class Broker:
             "max_queued_messages": 100_000,
             "max_queued_bytes": 0,
         }
+        if not self._retained:
+            options["retain_available"] = "false"
         if self._limits.receive_max is not None:
             options["max_inflight_messages"] = self._limits.receive_max
         if self._limits.max_packet_size is not None:

@@ -24,11 +24,13 @@ _ALERTS = (  # OpenSSL's reason -> what the broker says about our certificate
     ("HANDSHAKE_FAILURE", "the handshake failed"),
 )
 CLOSED = "closed the connection"  # without a word
+PERHAPS_3_1_1 = ': perhaps it speaks MQTT 3.1.1 alone: set [uplink] protocol = "3.1.1"'
+NO_QOS = "the broker takes QoS 0 only: it acknowledges nothing, so nothing could be shipped safely"
 SHARED_ID = "two gateways share one id or certificate"
 _REASONS = {  # MQTT 5, section 2.4; paho converts the return codes of 3.1.1 to these
     0x81: "malformed packet",
     0x82: "protocol error",
-    0x84: "it does not speak this MQTT version: set [uplink] protocol",
+    0x84: 'it does not speak this MQTT version: set [uplink] protocol = "3.1.1"',
     0x85: "it does not accept our client id",
     0x86: "bad user name or password",
     0x87: "not authorized: our certificate's identity has no access",
@@ -43,10 +45,16 @@ _REASONS = {  # MQTT 5, section 2.4; paho converts the return codes of 3.1.1 to 
     0x96: "we publish faster than it takes",
     0x97: "a quota is exceeded",
     0x98: "an administrator ended the connection",
+    0x9A: "it keeps no retained messages: set [uplink] retain = false",
+    0x9B: NO_QOS,
     0x9C: "it tells us to use another server",
     0x9D: "it has moved to another server",
     0x9F: "we connect too often",
 }
+
+
+class ResolverSilentError(OSError):
+    """The resolver did not answer in time."""
 
 
 def reason(code: int, name: str) -> str:
@@ -61,6 +69,8 @@ def of_error(error: Exception, *, host: str, port: int) -> str:
         return _verification(error, where, host)
     if isinstance(error, ssl.SSLError):
         return _tls(error, where)
+    if isinstance(error, ResolverSilentError):
+        return f"DNS: no answer for {host} in time: are the name servers of this machine there?"
     if isinstance(error, socket.gaierror):
         return f"DNS: {host} cannot be resolved ({error.strerror})"
     return _socket(error, where)

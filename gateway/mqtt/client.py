@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from paho.mqtt.properties import Properties
     from paho.mqtt.reasoncodes import ReasonCode
 
+FILTERS = 8  # of one SUBSCRIBE: what AWS IoT Core takes
 CONNECT_S = 10.0  # each: TCP, TLS, CONNACK, SUBACK
 
 
@@ -46,7 +47,7 @@ class Callbacks(Protocol):
         ...
 
     def on_subscribe(
-        self, _c: object, _u: object, _mid: int, codes: list[ReasonCode], _p: object
+        self, client: paho.Client, _u: object, _mid: int, codes: list[ReasonCode], _p: object
     ) -> None:
         """SUBACK came."""
         ...
@@ -90,8 +91,14 @@ def detach(client: paho.Client) -> None:
     client.on_message = client.on_disconnect = client.on_socket_register_write = None
 
 
+def parts(topics: Mapping[str, int]) -> list[dict[str, int]]:
+    """``topics`` in steps of as many as one SUBSCRIBE may name on every broker."""
+    pairs = list(topics.items())
+    return [dict(pairs[at : at + FILTERS]) for at in range(0, len(pairs), FILTERS)]
+
+
 def subscribe(client: paho.Client, topics: Mapping[str, int], *, v5: bool, retained: bool) -> None:
-    """Subscribe to ``topics`` (with their QoS), all in one SUBSCRIBE.
+    """Subscribe to ``topics`` (with their QoS), all in one SUBSCRIBE: no more than ``FILTERS``.
 
     Args:
         client: connected.

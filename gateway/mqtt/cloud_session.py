@@ -17,7 +17,7 @@ from gateway import clock
 from gateway.config.site import UplinkSettings
 from gateway.errors import GatewayError
 from gateway.mqtt import causes
-from gateway.mqtt.client import HiddenError, attach, detach, subscribe
+from gateway.mqtt.client import HiddenError, attach, detach, parts, subscribe
 from gateway.tls import credentials
 
 if TYPE_CHECKING:
@@ -69,6 +69,7 @@ class CloudSession:
         self._topics = dict(topics)
         self._heard, self._turned = heard, turned
         self._v5 = connection.protocol == "5"
+        self._steps: list[dict[str, int]] = []  # what is not subscribed to yet
         self._changed = threading.Condition()
         self._refused: dict[int, str] = {}  # paho's message id -> the broker's reason
         self._hidden = HiddenError()
@@ -159,17 +160,19 @@ class CloudSession:
         if code.is_failure:
             self._turn(f"the broker refused us: {causes.reason(code.value, code.getName())}")
         else:
-            subscribe(client, self._topics, v5=self._v5, retained=False)
+            self._steps = parts(self._topics)
+            subscribe(client, self._steps[0], v5=self._v5, retained=False)
 
     def on_subscribe(
-        self, _c: object, _u: object, _mid: int, codes: list[ReasonCode], _p: object
+        self, client: paho.Client, _u: object, _mid: int, codes: list[ReasonCode], _p: object
     ) -> None:
-        """We are up, or the broker refuses a subscription."""
-        refused = [
-            topic for topic, code in zip(self._topics, codes, strict=False) if code.is_failure
-        ]
+        """Take the next step; after the last we are up. Or the broker refuses a subscription."""
+        step = self._steps.pop(0) if self._steps else {}
+        refused = [topic for topic, code in zip(step, codes, strict=False) if code.is_failure]
         if refused:
             self._turn(f"the broker refuses our subscription to {', '.join(refused)}")
+        elif self._steps:
+            subscribe(client, self._steps[0], v5=self._v5, retained=False)
         else:
             self._turn("")
 
@@ -206,7 +209,7 @@ class CloudSession:
 
 def _as_uplink(one: BrokerAccess) -> UplinkSettings:
     return UplinkSettings(
-        host=one.host,
+        hosts=(one.host,),
         port=one.port,
         prefix=one.prefix,
         ca_file=str(one.ca),

@@ -35,9 +35,10 @@ from gateway.events import (
     PublishUnheard,
 )
 from gateway.mqtt import causes
-from gateway.mqtt.client import CONNECT_S, HiddenError, attach, detach, subscribe
-from gateway.mqtt.dial import dial
+from gateway.mqtt.client import CONNECT_S, HiddenError, attach, detach, parts, subscribe
+from gateway.mqtt.dial import Resolver, dial
 from gateway.mqtt.moderation import Moderation
+from gateway.tls.credentials import password
 
 if TYPE_CHECKING:
     import socket
@@ -55,6 +56,7 @@ log = logging.getLogger(__name__)
 MAX_INBOUND = 16 * 1024  # bytes of a payload that is taken; of a larger one the rest is dropped
 MAX_OFFERED = 128 * 1024  # bytes of a payload that the broker may send: SPECIFICATION.md, section 5
 STALLED_S = 60.0  # messages are in flight and no PUBACK came: the broker is not well
+SKIPPED_S = 10.0  # PUBACKs come in order (MQTT 5, 4.6): one that was passed over will not come
 MAX_WAITING = 10_000  # messages handed over beyond the broker's Receive Maximum
 LOOP_S = 0.25
 LARGEST = 1 << 20  # bytes of an incoming packet; a broker has no reason for a tenth of it
@@ -68,34 +70,52 @@ _RECEIVE_MAX = 65_535  # if the broker says nothing (MQTT 5, 3.2.2.3.3)
 
 
 class ConnectionEnded(Exception):  # noqa: N818 - no error: every connection ends, with a cause
-    """The connection is over, or could not be made; its text is the cause."""
+    """The connection is over, or could not be made; its text is the cause.
+
+    Args:
+        cause: in words.
+        code: the broker's reason (MQTT 5, 2.4), where it gave one; 0: it gave none.
+        silent: the broker passed PUBACKs over.
+    """
+
+    def __init__(self, cause: str, *, code: int = 0, silent: bool = False) -> None:
+        super().__init__(cause)
+        self.code, self.silent = code, silent
 
 
 class _Client(paho.Client):
     """paho gives each address of the broker ``CONNECT_S``; here they share it."""
 
+    resolver: Resolver
+
     def _create_socket_connection(self) -> socket.socket:
-        return dial(self._host, self._port, within_s=CONNECT_S)
+        return dial(self._host, self._port, within_s=CONNECT_S, resolve=self.resolver)
 
 
 class Connection:
     """One paho client from CONNECT to its end. All but ``offer`` is the network thread's."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each is named where it is made
         self,
         settings: UplinkSettings,
         context: ssl.SSLContext,
         *,
         gateway: str,
+        host: str,
         inbound: Mapping[str, int],
         will: tuple[str, bytes],
         post: Post,
+        resolver: Resolver,
+        retain: bool = True,
         stalled_s: float = STALLED_S,
     ) -> None:
         self.up = False
+        self.retains = retain  # the broker keeps retained messages, as far as anybody knows
         self.acknowledged = False  # at least one message
         self._greeted = False  # CONNACK was positive: whatever it says later is no greeting
         self._settings = settings
+        self._where = f"{host}:{settings.port}"
+        self._host, self._gateway, self._resolver = host, gateway, resolver
         self._inbound = inbound
         self._post = post
         self._v5 = settings.protocol == "5"
@@ -104,12 +124,13 @@ class Connection:
         self._waiting: deque[Publish] = deque()
         self._stalled_s = stalled_s
         self._moved_at = 0.0
+        self._passed_over = False  # a PUBACK came for a later message than the oldest in flight
         self._receive_max = _RECEIVE_MAX
         self._max_packet = _NO_LIMIT
         self._pubacks: deque[tuple[int, ReasonCode]] = deque()
         self._connack: tuple[ReasonCode, Properties | None] | None = None
-        self._suback: list[ReasonCode] | None = None
-        self._bye = ""
+        self._subacks: list[ReasonCode] = []
+        self._bye, self._bye_code = "", 0
         self._properties: dict[tuple[str, str], Properties | None] = {}
         self._hidden = HiddenError()
         self._moderation = Moderation(inbound, clock.now().mono_s)
@@ -119,15 +140,19 @@ class Connection:
     def _make(self, context: ssl.SSLContext, gateway: str, will: tuple[str, bytes]) -> paho.Client:
         client = _Client(
             CallbackAPIVersion.VERSION2,
-            client_id=gateway,
+            client_id=self._settings.client_id or gateway,
             clean_session=None if self._v5 else True,
             protocol=paho.MQTTv5 if self._v5 else paho.MQTTv311,
             reconnect_on_failure=False,
         )
+        client.resolver = self._resolver
         client.max_inflight_messages = 0  # ``_receive_max`` counts; paho would scan at each PUBACK
         client.max_queued_messages = _RECEIVE_MAX
         client.tls_set_context(context)
-        client.will_set(will[0], will[1], qos=1, retain=True)
+        if self._settings.username:
+            client.username_pw_set(self._settings.username, password(self._settings))
+        properties = _gateway_property(PacketTypes.WILLMESSAGE, gateway) if self._v5 else None
+        client.will_set(will[0], will[1], qos=1, retain=self.retains, properties=properties)
         attach(client, self, self._hidden)
         return client
 
@@ -137,7 +162,7 @@ class Connection:
         Raises:
             ConnectionEnded: why not.
         """
-        host, port = self._settings.host, self._settings.port
+        host, port = self._host, self._settings.port
         properties = None
         if self._v5:
             properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]  # paho 2.2
@@ -153,24 +178,41 @@ class Connection:
             )
         except (OSError, ValueError) as error:  # ValueError: a name that no IDNA or TLS takes
             raise ConnectionEnded(causes.of_error(error, host=host, port=port)) from error
-        self._await(lambda: self._connack is not None, "CONNACK")
+        end_at = time.monotonic() + CONNECT_S
+        self._await(lambda: self._connack is not None, "CONNACK", end_at)
+        self._greet()
+        refused = self._subscribe()
+        with self._lock:
+            self.up = True
+        self._moved_at = time.monotonic()
+        self._post(BrokerUp(self._receive_max, clock.now(), where=self._where, refused=refused))
+
+    def _greet(self) -> None:
+        """Obey what CONNACK says that the broker bears."""
         assert self._connack is not None
         code, granted = self._connack
         if code.is_failure:
             why = f"the broker refused us: {causes.reason(code.value, code.getName())}"
-            raise ConnectionEnded(why)
+            raise ConnectionEnded(why, code=code.value)
         self._greeted = True
+        if getattr(granted, "MaximumQoS", 1) == 0:
+            raise ConnectionEnded(causes.NO_QOS)
+        self.retains = self._settings.retain and getattr(granted, "RetainAvailable", 1) != 0
         self._receive_max = getattr(granted, "ReceiveMaximum", _RECEIVE_MAX)
         self._max_packet = getattr(granted, "MaximumPacketSize", _NO_LIMIT)
-        subscribe(self._client, self._inbound, v5=self._v5, retained=True)
-        self._await(lambda: self._suback is not None, "SUBACK")
-        for topic, granted_qos in zip(self._inbound, self._suback or (), strict=False):
-            if granted_qos.is_failure:
-                log.warning("the broker refuses our subscription to %s: %s", topic, granted_qos)
-        with self._lock:
-            self.up = True
-        self._moved_at = time.monotonic()
-        self._post(BrokerUp(self._receive_max, clock.now()))
+
+    def _subscribe(self) -> tuple[str, ...]:
+        """Subscribe in steps that every broker takes; the topics that this one refuses."""
+        refused, end_at = [], time.monotonic() + CONNECT_S
+        for some in parts(self._inbound):
+            self._subacks = []
+            subscribe(self._client, some, v5=self._v5, retained=True)
+            self._await(lambda: bool(self._subacks), "SUBACK", end_at)
+            for topic, granted in zip(some, self._subacks, strict=False):
+                if granted.is_failure:
+                    refused.append(topic)
+                    log.warning("the broker refuses our subscription to %s: %s", topic, granted)
+        return tuple(refused)
 
     def offer(self, order: Publish) -> str:
         """Publish ``order``, or keep it until the broker's Receive Maximum allows; any thread.
@@ -200,11 +242,15 @@ class Connection:
         self._loop()
         self._settle()
         self._bound()
+        waits_s = time.monotonic() - self._moved_at
         if not self._tokens:
-            self._moved_at = time.monotonic()
-        elif time.monotonic() - self._moved_at > self._stalled_s:
+            self._moved_at, self._passed_over = time.monotonic(), False
+        elif self._passed_over and waits_s > SKIPPED_S:
+            why = "the broker acknowledged later messages and not the oldest: do we send too much?"
+            raise ConnectionEnded(why, silent=True)
+        elif waits_s > self._stalled_s:
             why = f"{len(self._tokens)} messages in flight and no PUBACK for {self._stalled_s:g} s"
-            raise ConnectionEnded(why)
+            raise ConnectionEnded(why, silent=True)
 
     def empty(self) -> bool:
         """Nothing is in flight and nothing waits."""
@@ -232,8 +278,7 @@ class Connection:
 
     # --- below: network thread, between two passes of the loop -----------------------------
 
-    def _await(self, done: Callable[[], bool], what: str) -> None:
-        end_at = time.monotonic() + CONNECT_S
+    def _await(self, done: Callable[[], bool], what: str, end_at: float) -> None:
         while not done():
             if time.monotonic() > end_at:
                 why = f"the broker accepted the connection but sent no {what}"
@@ -250,7 +295,7 @@ class Connection:
             if not self._greeted and self._connack is not None and self._connack[0].is_failure:
                 return  # ``open`` says why
             self._settle()  # acknowledgements that came before the end
-            raise ConnectionEnded(self._why())
+            raise self._end()
 
     def _bound(self) -> None:
         """Hold a broker back that sends too much, and leave one that fills our memory."""
@@ -274,14 +319,21 @@ class Connection:
                 log.warning("%s", text)
             time.sleep(SLOWLY_S)
 
-    def _why(self) -> str:
-        settings, error = self._settings, self._hidden.error
+    def _end(self) -> ConnectionEnded:
+        error = self._hidden.error
         if self._bye:
-            return self._bye
+            return ConnectionEnded(self._bye, code=self._bye_code)
+        closed = f"{self._where} {causes.CLOSED}"
         if error is not None:
-            return causes.of_error(error, host=settings.host, port=settings.port)
-        before = "" if self.up else " before it answered our CONNECT"
-        return f"{settings.host}:{settings.port} {causes.CLOSED}{before}"
+            why = causes.of_error(error, host=self._host, port=self._settings.port)
+            if why != closed:
+                return ConnectionEnded(why)
+        if self.up:
+            return ConnectionEnded(closed)
+        if self._greeted:
+            return ConnectionEnded(f"{closed} before it answered our SUBSCRIBE")
+        hint = causes.PERHAPS_3_1_1 if self._v5 else ""
+        return ConnectionEnded(f"{closed} before it answered our CONNECT{hint}")
 
     def _settle(self) -> None:
         """Post what the loop noted, then send what may go now."""
@@ -294,7 +346,9 @@ class Connection:
             if token is None:
                 continue
             if mid == oldest:  # else a PUBACK may be lost, and its message in flight for ever
-                self._moved_at = time.monotonic()
+                self._moved_at, self._passed_over = time.monotonic(), False
+            else:
+                self._passed_over = True
             self.acknowledged = True
             if token:
                 events.append(self._verdict(token, code))
@@ -323,10 +377,10 @@ class Connection:
             key = (order.content_type, order.encoding)
             properties = self._properties.get(key)
             if properties is None:
-                properties = self._properties[key] = _properties(*key)
+                properties = self._properties[key] = _properties(*key, self._gateway)
         try:
             sent = self._client.publish(
-                order.topic, order.payload, order.qos, order.retain, properties
+                order.topic, order.payload, order.qos, order.retain and self.retains, properties
             )
         except ValueError as error:
             return f"cannot be published on {order.topic!r}: {error}"
@@ -348,7 +402,7 @@ class Connection:
         self, _c: object, _u: object, _mid: int, codes: list[ReasonCode], _p: object
     ) -> None:
         """Note SUBACK."""
-        self._suback = codes
+        self._subacks = codes
 
     def on_publish(self, _c: object, _u: object, mid: int, code: ReasonCode, _p: object) -> None:
         """Note PUBACK."""
@@ -377,14 +431,22 @@ class Connection:
         """Note why the broker ended it."""
         if flags.is_disconnect_packet_from_server:
             self._bye = f"the broker ended it: {causes.reason(code.value, code.getName())}"
+            self._bye_code = code.value
         elif code.getName() == "Keep alive timeout":
             seconds = self._settings.keepalive_s
             self._bye = f"the broker did not answer our PING within {seconds} s"
 
 
-def _properties(content_type: str, encoding: str) -> Properties:
-    properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]  # paho 2.2
+def _properties(content_type: str, encoding: str, gateway: str) -> Properties:
+    properties = _gateway_property(PacketTypes.PUBLISH, gateway)
     properties.ContentType = content_type
     if encoding:
         properties.UserProperty = ("encoding", encoding)
+    return properties
+
+
+def _gateway_property(packet: int, gateway: str) -> Properties:
+    """The user property by which a platform spreads gateways over its queues."""
+    properties = Properties(packet)  # type: ignore[no-untyped-call]  # paho 2.2
+    properties.UserProperty = ("gateway", gateway)
     return properties

@@ -2,10 +2,45 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from gateway.mqtt.causes import CLOSED, SHARED_ID
 
+BUSY = frozenset({0x89, 0x97})  # Server busy, Quota exceeded (MQTT 5, 2.4): they ask for time
+MOVED = frozenset({0x9C, 0x9D})  # Use another server, Server moved
 STEADY_S = 30.0  # a connection that lasted so long was of use
 THROWN_OUT = 3  # connections in a row that another client took from us, or seems to have taken
+
+
+@dataclass(frozen=True, slots=True)
+class Law:
+    """How long to wait before the next attempt: SPECIFICATION.md, section 5, Reconnect.
+
+    A wait is random between ``shortest_s`` and a bound. Were the bound small after a connection
+    of use, a restarted broker would meet its whole fleet in one second.
+    """
+
+    shortest_s: float = 0.5
+    first_s: float = 15.0  # the bound after a connection of use
+    longest_s: float = 60.0
+
+    def bound_s(self, failures: int, *, urgent_s: float | None = None, busy: bool = False) -> float:
+        """The bound after ``failures`` rounds without use.
+
+        Args:
+            failures: 0 after a connection of use.
+            urgent_s: while power may flow under a lease that lives: the bound, however often it
+                failed. Else None.
+            busy: the broker asks for time.
+        """
+        if busy:
+            return self.longest_s
+        if urgent_s is not None:
+            return min(self.first_s, urgent_s)
+        return float(min(self.longest_s, self.first_s * 2.0 ** min(failures, 16)))
+
+
+NEAR = Law(0.5, 1.0, 5.0)  # a broker on this very box has no fleet
 
 
 class Endings:

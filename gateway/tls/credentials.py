@@ -66,6 +66,25 @@ def key_path(settings: UplinkSettings) -> str:
     return str(Path(folder) / settings.credential) if folder else ""
 
 
+def password(settings: UplinkSettings) -> str | None:
+    """What stands in ``password_file``, without the end of its line; None where there is none.
+
+    Raises:
+        ConfigError: the file cannot be read, or is empty.
+    """
+    if not settings.password_file:
+        return None
+    try:
+        found = Path(settings.password_file).read_text(encoding="utf-8").rstrip("\r\n")
+    except (OSError, ValueError) as error:
+        why = f"cannot be read: {getattr(error, 'strerror', None) or 'it is not UTF-8'}"
+        raise ConfigError([Fault(Where(settings.password_file, "", "", 1), why)]) from None
+    if not found:
+        why = "is empty: must hold the password"
+        raise ConfigError([Fault(Where(settings.password_file, "", "", 1), why)])
+    return found
+
+
 def client_context(settings: UplinkSettings) -> ssl.SSLContext:
     """The context to connect with.
 
@@ -93,13 +112,15 @@ def _context(settings: UplinkSettings) -> ssl.SSLContext:
     context.sslsocket_class = _Socket
     context.load_verify_locations(settings.ca_file)
     context.load_cert_chain(settings.cert_file, key_path(settings))
+    if settings.alpn:
+        context.set_alpn_protocols([settings.alpn])
     return context
 
 
 def faults(
     settings: UplinkSettings, *, unix_ms: int | None, sealed: bool = False
 ) -> list[TlsFault]:
-    """Everything wrong with the three files.
+    """Everything wrong with the files that [uplink] names.
 
     Args:
         settings: [uplink].
@@ -108,6 +129,10 @@ def faults(
             systemd passes none.
     """
     found: list[TlsFault] = []
+    try:
+        password(settings)
+    except ConfigError as error:
+        found += [TlsFault("password_file", one.where.file, one.text) for one in error.faults]
     _load("ca_file", settings.ca_file, "a CA certificate", _certificates, found)
     certificates = _load("cert_file", settings.cert_file, "a certificate", _certificates, found)
     name = "key_file" if settings.key_file else "credential"

@@ -444,3 +444,20 @@ def test_a_failed_thread_ends_the_process_at_once_where_nothing_is_under_command
     found = made.handle(events.ThreadFault("mqtt", "boom"), later(1))
     assert [one.exit_code for one in found if isinstance(one, Stop)] == [70]
     assert made.failing
+
+
+def test_a_refused_subscription_is_told_in_status_and_birth_until_it_is_granted() -> None:
+    made = core()
+    refused = ("bess/v1/gw-17/bess-1/cmd",)
+    found = made.handle(events.BrokerUp(100, START, refused=refused), START)
+    births = [one for one in found if isinstance(one, Publish) and one.topic.endswith("/birth")]
+    (asset,) = json.loads(births[-1].payload)["assets"]
+    assert asset["control"]["reasons"] == ["SAFETY_CONFIG_MISSING", "SUBSCRIPTION_REFUSED"]
+    status = ask(made, "status", later(1))
+    assert not status["healthy"]
+    assert any(
+        "refuses our subscription to bess/v1/gw-17/bess-1/cmd" in w for w in status["reasons"]
+    )
+    made.handle(events.BrokerDown("closed", later(2)), later(2))
+    made.handle(events.BrokerUp(100, later(3)), later(3))
+    assert not any("subscription" in why for why in ask(made, "status", later(3))["reasons"])

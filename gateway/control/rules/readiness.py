@@ -81,6 +81,7 @@ class Standing:
     now_ms: int  # Unix ms
     latest_ms: int | None  # Unix ms of the audit log's newest row; None: it has none
     log_lost: bool  # the audit log cannot be written, or was set aside
+    deaf: bool = False  # the broker refuses us commands or heartbeats
 
 
 def reasons(standing: Standing) -> tuple[str, ...]:
@@ -97,6 +98,8 @@ def reasons(standing: Standing) -> tuple[str, ...]:
         found.append("DISABLED_BY_OPERATOR")
     if standing.log_lost:
         found.append("CONTROL_LOG_LOST")
+    if standing.deaf:
+        found.append("SUBSCRIPTION_REFUSED")
     return tuple(found)
 
 

@@ -68,7 +68,7 @@ def test_a_message_arrives_at_the_platform_and_is_acknowledged(
             assert message.properties is not None
             told = vars(message.properties)
             assert told["ContentType"] == "application/json"
-            assert told["UserProperty"] == [("encoding", "zstd")]
+            assert told["UserProperty"] == [("gateway", "gw-17"), ("encoding", "zstd")]
 
 
 def test_a_broker_of_mqtt_5_says_that_nobody_subscribes(pki: Pki, broker: Broker) -> None:

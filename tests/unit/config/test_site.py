@@ -130,6 +130,36 @@ def test_relative_paths_start_at_the_folder_of_the_file_and_defaults_fill_in() -
             "site.toml:12: [uplink] require_subscriber = 'yes': must be true, false or \"auto\"",
         ),
         (
+            'host = "mqtt.example.com"',
+            'host = "a"\nhosts = ["b"]',
+            "site.toml:8: [uplink] host = 'a': must be given, or hosts = [\"name\", ...], and not",
+        ),
+        (
+            'host = "mqtt.example.com"',
+            'hosts = ["a", "a"]',
+            "site.toml:8: [uplink] hosts = ['a', 'a']: must be one name or more, each once",
+        ),
+        (
+            'host = "mqtt.example.com"',
+            'host = "a"\npassword_file = "p"',
+            "site.toml:7: [uplink] username is missing: must be given where there is a password_f",
+        ),
+        (
+            'host = "mqtt.example.com"',
+            'host = "a"\nclient_id = "a b"',
+            "site.toml:9: [uplink] client_id = 'a b': must be an MQTT client id",
+        ),
+        (
+            'host = "mqtt.example.com"',
+            'host = "a"\nalpn = "a b"',
+            "site.toml:9: [uplink] alpn = 'a b': must be a protocol's name in TLS",
+        ),
+        (
+            'host = "mqtt.example.com"',
+            'host = "a"\nretain = 0',
+            "site.toml:9: [uplink] retain = 0: must be true or false",
+        ),
+        (
             "rating_kva = 2500",
             "rating_kva = 2500\nwarn_pct = 90\nalarm_pct = 80",
             "site.toml:38: [asset[1].transformer] alarm_pct = 80: must be 90..300 %",

@@ -410,3 +410,34 @@ def test_a_demand_for_zero_is_published_before_the_zero_and_for_its_battery_alon
     ]
     assert demand < zeros[0]
     assert {one.asset for one in said if isinstance(one, effects.Hurry)} == {"bess-1"}
+
+
+def test_a_connect_asks_at_once_who_is_alive() -> None:
+    made = ControlSite()
+    made.run(1.0)
+    before = len(published(made))
+    made.post(events.BrokerUp(100, made.now()))
+    made.run(0.25)
+    assert len(published(made)) == before + 1
+
+
+def test_commands_that_the_broker_keeps_from_us_turn_control_off_with_idle() -> None:
+    made = ControlSite()
+    made.arm()
+    made.post(events.BrokerUp(100, made.now(), refused=(f"{PREFIX}/hb/down",)))
+    assert made.control().reasons == ("SUBSCRIPTION_REFUSED",)
+    made.until(lambda: made.phase() is Phase.MONITOR)
+    made.post(events.BrokerUp(100, made.now()))
+    assert made.control().reasons == ()
+
+
+def test_while_a_battery_is_armed_the_uplink_waits_a_third_of_the_lease_at_most() -> None:
+    made = ControlSite()
+    made.arm()
+    made.run(0.5)
+    lease_s = made.site.safety.settings.watchdog.lease_s if made.site.safety else 0.0
+    assert made.uplink_within_s == lease_s / 3
+    made.command("disarm")
+    made.until(lambda: made.phase() is Phase.IDLE)
+    made.run(0.5)
+    assert made.uplink_within_s is None
