@@ -5,16 +5,15 @@ Head, facts and age are changed in memory only once a transaction is durable.
 
 from __future__ import annotations
 
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from gateway.audit import schema
 from gateway.audit.chain import START, Head, appended, verify_chain
-from gateway.audit.file import VERSION
+from gateway.audit.file import VERSION, sealed
 from gateway.audit.rows import SignedHead, body_of, columns_of, digest, head_text, read_head, row_of
 from gateway.audit.seal import resealed, seal_of
 from gateway.sqlite import connection
-from gateway.sqlite.files import corruption
+from gateway.sqlite.files import corruption, read_sealed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -34,7 +33,7 @@ class AuditDatabase:
         now: both clocks, at this moment.
 
     Raises:
-        sqlitecore.UNREADABLE: it is damaged (``schema.is_corrupt``) or cannot be used.
+        connection.UNREADABLE: it is damaged (``files.is_corrupt``) or cannot be used.
     """
 
     def __init__(self, path: Path, now: Now) -> None:
@@ -49,9 +48,10 @@ class AuditDatabase:
     def _load(self, now: Now) -> None:
         found = self._core.exec_driver_sql(schema.MARKS.sql).fetchall()
         self._end_reading()
-        schema.migrate(self._core, int(schema.read_marks(found).get("schema", "0")))
+        version = int(read_sealed(found, sealed).get("schema", "0"))
+        connection.migrate(self._core, version, steps=schema.MIGRATIONS, save=schema.save)
         with self._core.begin():  # BEGIN IMMEDIATE: fails now where it may not be written
-            marks = schema.read_marks(self._core.exec_driver_sql(schema.MARKS.sql).fetchall())
+            marks = read_sealed(self._core.exec_driver_sql(schema.MARKS.sql).fetchall(), sealed)
             kept = self._core.exec_driver_sql(schema.KEPT.sql).fetchall()
             tail = self._core.exec_driver_sql(schema.TAIL.sql, (_TAIL,)).fetchall()
             newest = self._core.exec_driver_sql(schema.NEWEST.sql).fetchone()
@@ -194,15 +194,11 @@ class AuditDatabase:
     def checkpoint(self) -> None:
         """Bring the log into the database and cut it off; a reader elsewhere may prevent it."""
         self._raw.execute("PRAGMA incremental_vacuum(256)").fetchall()
-        self._raw.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        connection.checkpoint(self._raw)
 
     def close(self) -> None:
         """Close both connections; SQLite checkpoints with the last one."""
-        engine = self._core.engine
-        with suppress(*connection.UNREADABLE):
-            self._core.close()
-            engine.dispose()
-        self._raw.close()
+        connection.disconnect(self._raw, self._core)
 
 
 def _signed(columns: Sequence[Any]) -> SignedHead:
@@ -214,15 +210,13 @@ def create(path: Path, entries: Sequence[Stamped], facts: Mapping[str, str], now
     """Make a database with these first rows, whole and synced, in a file that is not there."""
     raw, core = schema.connect(path)
     try:
-        schema.migrate(core, 0)
+        connection.migrate(core, 0, steps=schema.MIGRATIONS, save=schema.save)
         with core.begin():
             start = {"head": head_text(START), "anchor": head_text(START), "facts": "0"}
             for key, value in {**start, "age": "0"}.items():
                 schema.save(core, key, value)
     finally:
-        core.close()
-        core.engine.dispose()
-        raw.close()
+        connection.disconnect(raw, core)
     made = AuditDatabase(path, now)
     try:
         made.write(entries, facts, now)

@@ -12,17 +12,16 @@ What a caller may rely on:
 
 from __future__ import annotations
 
-import threading
 from typing import TYPE_CHECKING
 
 from gateway import clock
-from gateway.audit import lock
 from gateway.audit.backlog import AuditBacklog
 from gateway.audit.chain import TROUBLE
 from gateway.audit.file import FILE
 from gateway.audit.writer import AuditWriter
-from gateway.errors import StoreError
-from gateway.events import Recorded, ThreadFault
+from gateway.events import Recorded
+from gateway.sqlite.lock import hold
+from gateway.sqlite.thread import TURN_S, WriterThread
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -33,8 +32,7 @@ if TYPE_CHECKING:
     from gateway.clock import Now
     from gateway.effects import Record
     from gateway.events import Post
-
-_TURN_S = 0.5  # the thread shows that it lives at least this often, and tries a failing disk
+    from gateway.sqlite.lock import FileLock
 
 
 class AuditLog:
@@ -59,18 +57,20 @@ class AuditLog:
         now: Callable[[], Now] = clock.now,
     ) -> None:
         self.path = folder / FILE
-        self.beat = now().mono_s  # CLOCK_BOOTTIME second of the thread's last progress
         self._post = post
         self._now = now
         self._writer = AuditWriter(self.path, gateway=gateway, sign=sign, post=post, now=now)
-        self._lock = threading.Condition()
+        self._thread = WriterThread("audit", turn=self._turn, ended=self._end, post=post, now=now)
+        self._lock = self._thread.lock
         self._backlog = AuditBacklog()
         self._facts: dict[str, str] = {}
-        self._fresh = False  # something was handed over since the thread last took
         self._failing = False
-        self._open = False
-        self._closing = False
-        self._thread: threading.Thread | None = None
+        self._held: FileLock | None = None
+
+    @property
+    def beat(self) -> float:
+        """CLOCK_BOOTTIME second of the thread's last progress."""
+        return self._thread.beat
 
     @property
     def head(self) -> Head:
@@ -110,7 +110,7 @@ class AuditLog:
         Raises:
             StoreError: it cannot be used; the message says why and what would be needed.
         """
-        held = lock.hold(self.path.with_name("control.lock"))
+        held = hold(self.path.with_name("control.lock"), name="audit log")
         try:
             self._writer.open(kept=held.kept)
             held.keep()
@@ -119,18 +119,16 @@ class AuditLog:
             held.release()
             raise
         self._facts = self._writer.facts
-        self._open = True
-        self._thread = threading.Thread(target=self._run, args=(held,), name="audit", daemon=True)
+        self._held = held
         self._thread.start()
 
     def record(self, order: Record) -> None:
         """Hand an order over and return at once; answered by ``Recorded`` if it has a token."""
         with self._lock:
-            is_taken = self._open and not self._closing
+            is_taken = self._thread.is_open
             if is_taken:
                 self._backlog.put(order, self._now())
-                self._fresh = True
-                self._lock.notify()
+                self._thread.wake()
         if not is_taken and order.token:
             self._post(Recorded(order.token, ok=False, cause=f"{self.path}: is not open"))
 
@@ -140,40 +138,25 @@ class AuditLog:
         Raises:
             StoreError: it took longer; what was answered is durable all the same.
         """
-        with self._lock:
-            self._closing = True
-            self._lock.notify()
-        if self._thread is not None:
-            self._thread.join(within_s)
-            if self._thread.is_alive():
-                text = f"{self.path}: the audit log did not end within {within_s:g} s"
-                raise StoreError(text)
+        self._thread.close(within_s=within_s, what=f"{self.path}: the audit log")
 
     # --- the log's thread ------------------------------------------------------------------
 
-    def _run(self, held: lock.AuditLock) -> None:
-        try:
-            while self._turn():
-                pass
-        except Exception as error:  # noqa: BLE001 - the top of a thread
-            self._post(ThreadFault("audit", f"{type(error).__name__}: {error}"))
-        finally:
-            with self._lock:
-                self._open = False
-                tokens = self._backlog.refused()
-            self._answer(tokens, cause=f"{self.path}: the audit log was closed")
-            self._writer.close()
-            held.release()
+    def _end(self) -> None:
+        with self._lock:
+            tokens = self._backlog.refused()
+        self._answer(tokens, cause=f"{self.path}: the audit log was closed")
+        self._writer.close()
+        if self._held is not None:
+            self._held.release()
 
     def _turn(self) -> bool:
         with self._lock:
-            if not self._closing and not self._fresh:
-                self._lock.wait(self._pause_s())
-            self._fresh = False
-            closing = self._closing
+            self._thread.rest(self._pause_s())
+            closing = self._thread.is_closing
             orders = self._backlog.take()
             given_up, self._backlog.untold = self._backlog.untold, []
-        self.beat = self._now().mono_s
+        self._thread.show_life()
         self._answer(given_up, cause=f"{self.path}: too much waits already")
         cause = self._writer.write(orders) if orders else ""
         tokens = [order.token for order in orders if order.token]
@@ -188,17 +171,17 @@ class AuditLog:
             asked = self._backlog.is_sign_asked and not rest
             self._backlog.is_sign_asked = self._backlog.is_sign_asked and rest
         self._answer(tokens, cause=cause)
-        self.beat = self._now().mono_s
+        self._thread.show_life()
         if not rest:
             told = self._writer.tend(is_sign_asked=asked, closing=closing)
             if told is not None:
                 with self._lock:
                     self._backlog.put(told, self._now())
-                    rest = self._fresh = True
-            self.beat = self._now().mono_s
+                rest = True
+            self._thread.show_life()
         if rest and not cause:
             with self._lock:
-                self._fresh = True
+                self._thread.wake()
             return True
         return not closing
 
@@ -212,8 +195,8 @@ class AuditLog:
 
     def _pause_s(self) -> float:
         if self._failing:
-            return _TURN_S
-        return min(_TURN_S, self._writer.wake_in_s(self._now()))
+            return TURN_S  # and then the disk is tried again
+        return min(TURN_S, self._writer.wake_in_s(self._now()))
 
     def _answer(self, tokens: Sequence[int], *, cause: str) -> None:
         for token in tokens:

@@ -7,18 +7,16 @@ transaction.
 
 from __future__ import annotations
 
-import sqlite3
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
 from gateway.audit.file import BUSY_S, sealed
 from gateway.sqlite import connection
 from gateway.sqlite.connection import Statement
-from gateway.sqlite.files import corruption, error_code
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    import sqlite3
     from pathlib import Path
 
 LOG_LIMIT = 1 << 20  # bytes kept of the write-ahead log after a checkpoint
@@ -102,58 +100,12 @@ MIGRATIONS = (
     """,
 )
 
-# A constraint fails only where the head and the rows are not of the same moment.
-_CORRUPT = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CONSTRAINT)
-# Our statements fit our tables: if they do not, the text of the tables is damaged.
-_RENAMED = ("no such column", "no such table", "table ")
-
 
 def connect(path: Path) -> tuple[sqlite3.Connection, sa.engine.Connection]:
     """Open for reading and writing, see ``sqlite.connection.connect``."""
     return connection.connect(path, busy_s=BUSY_S, pragmas=(f"journal_size_limit = {LOG_LIMIT}",))
 
 
-def migrate(core: sa.engine.Connection, version: int, *, steps: Sequence[str] = MIGRATIONS) -> None:
-    """Bring an older database forward, each step in one transaction with its version row."""
-    for number in range(version, len(steps)):
-        with core.begin():
-            for sql in steps[number].split(";"):
-                core.exec_driver_sql(sql)
-            save(core, "schema", str(number + 1))
-
-
 def save(core: sa.engine.Connection, key: str, value: str) -> None:
     """Write a mark, inside a transaction."""
     core.exec_driver_sql(SAVE.sql, (key, value, sealed(key, value)))
-
-
-def read_marks(rows: Sequence[Any]) -> dict[str, str]:
-    """The marks, each with a CRC that holds.
-
-    Raises:
-        sqlite3.DatabaseError: one does not.
-    """
-    found = {}
-    for key, value, crc in rows:
-        if not isinstance(value, str) or sealed(key, value) != crc:
-            text = f"mark {key!r} does not match its CRC"
-            raise corruption(text)
-        found[key] = value
-    return found
-
-
-def is_corrupt(error: BaseException) -> bool:
-    """Whether SQLite says that the file is damaged, and not that it may not use it."""
-    if isinstance(error, UnicodeDecodeError):
-        return True
-    return error_code(error) in _CORRUPT or reason(error).startswith(_RENAMED)
-
-
-def is_full(error: BaseException) -> bool:
-    """Whether SQLite says that there is no room."""
-    return error_code(error) == sqlite3.SQLITE_FULL
-
-
-def reason(error: BaseException) -> str:
-    """SQLite's own sentence, without SQLAlchemy's around it."""
-    return str(getattr(error, "orig", None) or error)

@@ -11,13 +11,13 @@ import json
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from gateway.audit import opening, schema
+from gateway.audit import opening
 from gateway.audit.chain import START, Head, head_payload
 from gateway.audit.rows import SignedHead
 from gateway.effects import AuditEntry, Record
 from gateway.errors import GatewayError
 from gateway.events import AuditTroubled, HeadSigned
-from gateway.sqlite import connection
+from gateway.sqlite import connection, files
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -133,15 +133,15 @@ class AuditWriter:
 
     def _failed(self, error: Exception, now: Now) -> str:
         """Say what is wrong; a damaged file is closed."""
-        text = schema.reason(error)
-        if schema.is_corrupt(error):
+        text = files.reason(error)
+        if files.is_corrupt(error):
             if self._db is not None:
                 self._known = self._db.facts
                 with suppress(*connection.UNREADABLE):
                     self._db.close()
                 self._db = None
             self._damage = text
-        full = schema.is_full(error)
+        full = files.is_full(error)
         text = f"{self.path}: {'the disk is full' if full else text}"
         if not self._trouble and not self._damage:
             self._trouble = True
@@ -164,7 +164,7 @@ class AuditWriter:
         except (*connection.UNREADABLE, OSError) as error:
             if not self._trouble:
                 self._trouble = True
-                text = f"{self.path}: {self._damage}; cannot be set aside: {schema.reason(error)}"
+                text = f"{self.path}: {self._damage}; cannot be set aside: {files.reason(error)}"
                 self._tell("failed", text, now)
             return None
         self._tell("corrupt", f"{self.path}: {self._damage}; set aside, a new chain begins", now)

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING
 
 from gateway.audit.chain import TROUBLE
 from gateway.audit.file import FILE
-from gateway.audit.lock import has_kept
 from gateway.audit.reader import reading
 from gateway.config.toml import parse
 from gateway.control.commands.spent import open_commands
 from gateway.control.watchdog.obligation import assets_in_force, obligation
 from gateway.errors import ConfigError, NoInputError, StoreError
 from gateway.site import load
+from gateway.sqlite.lock import has_kept
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

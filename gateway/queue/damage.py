@@ -70,17 +70,22 @@ def census(core: sa.engine.Connection, counters: Counters) -> None:
     """Count the rows, inside a transaction.
 
     Raises:
-        sqlite3.DatabaseError: they are not as many as the counters say.
+        sqlite3.DatabaseError: they are not those that the counters say.
     """
     for stream, counts in counters.streams.items():
         end = key_of(stream, counters.next_id)
         lo, hi = keys_of(stream)
-        [found, beyond] = (
-            core.exec_driver_sql(schema.COUNT.sql, bounds).fetchall()[0][0]
+        [(found, ids), (beyond, _)] = (
+            core.exec_driver_sql(schema.COUNT.sql, bounds).fetchall()[0]
             for bounds in ((lo, end - 1), (end, hi))
         )
         if found != counts.rows or beyond:
             text = f"{counts.rows} rows of {stream} are counted and {found + beyond} are found"
+            raise files.corruption(text)
+        if counts.ids is None:  # as older gateways wrote them
+            counts.ids = ids or 0
+        if counts.ids != (ids or 0):
+            text = f"the {found} rows of {stream} are not those that are counted"
             raise files.corruption(text)
 
 

@@ -13,7 +13,7 @@ from gateway.errors import PayloadError
 from gateway.queue import damage, schema
 from gateway.queue.drops import Drops
 from gateway.queue.rules import missing, retention
-from gateway.queue.rules.counters import sealed
+from gateway.queue.rules.counters import weight
 from gateway.queue.rules.rows import (
     RowPlace,
     columns_of,
@@ -25,7 +25,7 @@ from gateway.queue.rules.rows import (
     stream_of,
 )
 from gateway.queue.rules.work import Work, Written
-from gateway.sqlite import files
+from gateway.sqlite import connection, files
 from gateway.streams import Gap, QueueDepth, Row, Stream, StreamDepth
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from gateway.queue.rules.counters import Counters
     from gateway.streams import Batch
 
-COPY = "fact:"  # before the name of a fact's copy in ``meta``: on another page than the fact
+GAPS = "queue:gaps"  # in ``meta``: gaps that a salvage found, until they are announced
 _CHECK_S = 0.5  # the disk is looked at this often, and whenever much was appended
 
 
@@ -60,7 +60,7 @@ class QueueDatabase:
         raw: sqlite3's connection, for what must run outside a transaction.
         core: SQLAlchemy's connection around it.
         counters: as they are in the file.
-        facts: the facts as they are in the file.
+        notes: what else ``meta`` has to say: ``GAPS``, ``missing.OLDER``.
         ageing: the queue's own clock.
     """
 
@@ -71,16 +71,16 @@ class QueueDatabase:
         core: sa.engine.Connection,
         *,
         counters: Counters,
-        facts: dict[str, str],
+        notes: dict[str, str],
         ageing: retention.Ageing,
     ) -> None:
         self.path = path
         self.counters = counters
-        self.facts = facts
+        self.notes = notes
         self._raw = raw
         self._core = core
         self._ageing = ageing
-        self.note: Callable[[str, int], None] | None = None  # told of every commit: ``tally``
+        self.note: Callable[[str], None] | None = None  # told of every commit: ``tally``
         self._drops = Drops(core)
         self._checked_s = 0.0  # when the limits were looked at, on the monotonic clock
         self._unchecked = 0  # bytes appended since
@@ -114,18 +114,16 @@ class QueueDatabase:
                 gaps.append(Gap(stream, asset, first, first + count - 1, reason))
             gone: set[int] = set()
             for stream, places, drop_gaps in self._limits(now, settings, space):
-                self._count_gone(stream, [(place.n, place.size) for place in places])
+                self._count_gone(stream, [(place.key, place.n, place.size) for place in places])
                 gone.update(id_of(place.key) for place in places)
                 gaps += drop_gaps
                 if stream is Stream.EVENT:
                     gaps += self._said_again(drop_gaps[0].reason)
             records = self._announce(gaps, now, gap_batch)
-            self._keep(work.facts)
-        for name, value in work.facts.items():
-            if value is None:
-                self.facts.pop(name, None)
-            else:
-                self.facts[name] = value
+            if work.gaps and GAPS in self.notes:
+                self._core.exec_driver_sql(schema.UNSAVE.sql, (GAPS,))
+        if work.gaps:
+            self.notes.pop(GAPS, None)
         stay = tuple(row for row in rows if row.id not in gone)
         return Written(groups, stay + records, tuple(gaps))
 
@@ -139,13 +137,12 @@ class QueueDatabase:
             with self._core.begin():
                 yield
                 text = self.counters.text()
-                crc = sealed("book", text)
-                self._core.exec_driver_sql(schema.SAVE.sql, ("book", text, crc))
+                schema.save(self._core, "book", text)
         except BaseException:
             self.counters = before
             raise
         if self.note is not None:
-            self.note(text, crc)
+            self.note(text)
 
     def _number(self, batch: Batch) -> Row:
         row_id = self.counters.next_id
@@ -158,26 +155,22 @@ class QueueDatabase:
         columns = [columns_of(row, aged_s=self.counters.aged_s) for row in rows]
         self._core.exec_driver_sql(schema.INSERT.sql, columns)
         for row in rows:
-            size = len(row.batch.body)
-            self._unchecked += size
-            self.counters.streams[row.batch.stream].add(rows=1, readings=row.batch.n, size=size)
+            self._unchecked += len(row.batch.body)
+            self._count_come(row)
 
     def adopt(self, rows: Sequence[tuple[object, ...]]) -> None:
         """Put salvaged rows in as they were, with their id, epoch and sequence numbers."""
         with self._core.begin():
             self._core.exec_driver_sql(schema.INSERT.sql, [*rows])
         for columns in rows:
-            row = row_of(columns)
-            size, batch = len(row.batch.body), row.batch
-            self.counters.streams[batch.stream].add(rows=1, readings=batch.n, size=size)
+            self._count_come(row_of(columns))
 
-    def save(self, facts: dict[str, str]) -> None:
-        """Save the counters as they are, and these facts."""
+    def save(self, notes: dict[str, str]) -> None:
+        """Save the counters as they are, and these notes."""
         with self._core.begin():
-            text = self.counters.text()
-            self._core.exec_driver_sql(schema.SAVE.sql, ("book", text, sealed("book", text)))
-            self._keep(dict(facts))
-        self.facts |= facts
+            for key, value in {**notes, "book": self.counters.text()}.items():
+                schema.save(self._core, key, value)
+        self.notes |= notes
 
     def _forget(self, ids: Sequence[int]) -> None:
         for first, last in spans(ids):
@@ -188,11 +181,20 @@ class QueueDatabase:
                     if not all(isinstance(number, int) for row in gone for number in row):
                         text = f"ids {first}..{last}: a column has a type that was never written"
                         raise files.corruption(text)
-                    self._count_gone(stream, [(n, size) for n, size in gone])
+                    self._count_gone(stream, [tuple(row) for row in gone])
 
-    def _count_gone(self, stream: Stream, gone: Sequence[tuple[int, int]]) -> None:
+    def _count_come(self, row: Row) -> None:
+        size, batch = len(row.batch.body), row.batch
+        counts = self.counters.streams[batch.stream]
+        counts.add(rows=1, readings=batch.n, size=size, ids=weight(row.id))
+
+    def _count_gone(self, stream: Stream, gone: Sequence[tuple[int, int, int]]) -> None:
+        """Count rows that went: key, readings, bytes of each."""
         self.counters.streams[stream].add(
-            rows=-len(gone), readings=-sum(n for n, _ in gone), size=-sum(size for _, size in gone)
+            rows=-len(gone),
+            readings=-sum(n for _, n, _ in gone),
+            size=-sum(size for _, _, size in gone),
+            ids=-sum(weight(key) for key, _, _ in gone),
         )
 
     def _withdraw(self, rows: Sequence[Row]) -> list[Gap]:
@@ -219,16 +221,6 @@ class QueueDatabase:
         self._insert(rows)
         self.counters.gaps += len(gaps)
         return rows
-
-    def _keep(self, facts: dict[str, str | None]) -> None:
-        for name, value in facts.items():
-            if value is None:
-                self._core.exec_driver_sql(schema.UNKEEP.sql, (name,))
-                self._core.exec_driver_sql(schema.UNSAVE.sql, (COPY + name,))
-            else:
-                crc, copy = sealed(name, value), sealed(COPY + name, value)
-                self._core.exec_driver_sql(schema.KEEP.sql, (name, value, crc))
-                self._core.exec_driver_sql(schema.SAVE.sql, (COPY + name, value, copy))
 
     def _said_again(self, reason: str) -> list[Gap]:
         """What gap records among dropped events may have said, as one range for each stream.
@@ -332,11 +324,11 @@ class QueueDatabase:
                 if not gone:
                     text = f"key {key}: is found and cannot be deleted"
                     raise files.corruption(text)
-                n, size = (each if isinstance(each, int) else 0 for each in gone[0])
-                self._count_gone(stream, [(n, size)])
+                _, n, size = (each if isinstance(each, int) else 0 for each in gone[0])
+                self._count_gone(stream, [(key, n, size)])
             if unsure:
                 every = set(Stream) if Stream.EVENT in unsure else unsure
-                older = missing.older(self.facts.get(missing.OLDER))
+                older = missing.older(self.notes.get(missing.OLDER))
                 gaps += damage.not_waiting(self._drops, every, self.counters, older)
             self._core.exec_driver_sql(schema.TRIM.sql, (schema.QUARANTINE,))
             self.counters.quarantined += len(bad)
@@ -368,8 +360,8 @@ class QueueDatabase:
     # --- the file --------------------------------------------------------------------------
 
     def checkpoint(self) -> None:
-        """Bring the log into the database and cut it off; a reader elsewhere may prevent it."""
-        self._raw.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        """See ``sqlite.connection.checkpoint``."""
+        connection.checkpoint(self._raw)
 
     def give_back(self, *, most: int) -> bool:
         """Return up to ``most`` free pages to the disk; whether there were any."""
@@ -381,7 +373,4 @@ class QueueDatabase:
 
     def close(self) -> None:
         """Close both connections; SQLite checkpoints with the last one."""
-        engine = self._core.engine
-        self._core.close()
-        engine.dispose()
-        self._raw.close()
+        connection.disconnect(self._raw, self._core)

@@ -25,14 +25,10 @@ class WaitingCaller:
 
     Args:
         batches: what is to be appended.
-        facts: what is to be kept.
     """
 
-    def __init__(
-        self, batches: Sequence[Batch] = (), facts: dict[str, str | None] | None = None
-    ) -> None:
+    def __init__(self, batches: Sequence[Batch] = ()) -> None:
         self.batches = batches
-        self.facts = facts or {}
         self._lock = threading.Lock()
         self._done = threading.Event()
         self._given_up = False

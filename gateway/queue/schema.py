@@ -7,7 +7,6 @@ here and given to SQLAlchemy, because PRAGMAs and checkpoints must run outside a
 
 from __future__ import annotations
 
-import sqlite3
 from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
@@ -15,14 +14,14 @@ import sqlalchemy as sa
 from gateway.queue.rules.counters import sealed
 from gateway.sqlite import connection
 from gateway.sqlite.connection import Statement
-from gateway.sqlite.files import corruption, only_read, readable
 
 if TYPE_CHECKING:
+    import sqlite3
     from pathlib import Path
 
-VERSION = 1
+VERSION = 2
 FILE = "queue.db"
-PAGE = 4096  # bytes; SQLite's default since 3.12, said so that salvage may rely on it
+PAGE = 4096  # bytes; SQLite's default since 3.12
 LOG_LIMIT = 4 << 20  # bytes kept of the write-ahead log after a checkpoint
 BUSY_S = 1.0  # somebody's sqlite3 shell may hold the lock this long before a commit fails
 QUARANTINE = 1000  # damaged rows kept for people
@@ -30,14 +29,6 @@ QUARANTINE = 1000  # damaged rows kept for people
 metadata = sa.MetaData()
 meta = sa.Table(
     "meta",
-    metadata,
-    sa.Column("key", sa.Text, primary_key=True),
-    sa.Column("value", sa.Text, nullable=False),
-    sa.Column("crc", sa.Integer, nullable=False),
-    sqlite_with_rowid=False,
-)
-fact = sa.Table(
-    "fact",
     metadata,
     sa.Column("key", sa.Text, primary_key=True),
     sa.Column("value", sa.Text, nullable=False),
@@ -81,14 +72,15 @@ PLACES = Statement.of(sa.select(*_PLACE).where(_IN).order_by(batch.c.key), tail=
 OLDEST = Statement.of(sa.select(batch.c.t_min).where(_IN).order_by(batch.c.key), tail=" LIMIT 1")
 DELETE = Statement.of(batch.delete().where(_IN))
 # SQLAlchemy 1.4 cannot write RETURNING for SQLite.
-COUNT = Statement.of(sa.select(sa.func.count()).select_from(batch).where(_IN))
-FORGET = Statement(DELETE.sql + " RETURNING n, length(body)")
+COUNT = Statement.of(
+    sa.select(
+        sa.func.count(), sa.func.sum(batch.c.key.op("&")(sa.literal_column("0xFFFFFFFF")))
+    ).where(_IN)
+)
+FORGET = Statement(DELETE.sql + " RETURNING key, n, length(body)")
 SAVE = Statement("INSERT OR REPLACE INTO meta (key, value, crc) VALUES (?, ?, ?)")
 UNSAVE = Statement.of(meta.delete().where(meta.c.key == sa.bindparam("key")))
 LOAD = Statement.of(sa.select(meta.c.key, meta.c.value, meta.c.crc))
-KEEP = Statement("INSERT OR REPLACE INTO fact (key, value, crc) VALUES (?, ?, ?)")
-UNKEEP = Statement.of(fact.delete().where(fact.c.key == sa.bindparam("name")))
-KEPT = Statement.of(sa.select(fact.c.key, fact.c.value, fact.c.crc))
 SET_ASIDE = Statement("INSERT INTO quarantine SELECT NULL, ?, ?, * FROM batch WHERE key = ?")
 TRIM = Statement("DELETE FROM quarantine WHERE number <= (SELECT max(number) FROM quarantine) - ?")
 
@@ -113,36 +105,13 @@ MIGRATIONS = (
         SELECT key & 281474976710655 AS id, key >> 48 AS prio, stream, asset, seq0, n, t_min,
         t_max, codec, epoch, length(body) AS bytes FROM batch
     """,
-)
-
-
-def found_version(path: Path) -> tuple[int, str]:
-    """Version of the schema in a file, and its counters, read without changing it.
-
-    Version 0 if it holds no table yet; counters "" where there are none.
-
-    Every version, also a newer one, keeps the table ``meta`` and its sealed row ``schema``.
-
-    Raises:
-        sqlite3.DatabaseError: the file cannot be read as a database.
+    # Of the facts, the queue's own are left: what a salvage has to say, and epochs that ended.
     """
-    raw = sqlite3.connect(only_read(path), uri=True, timeout=BUSY_S)
-    raw.text_factory = readable
-    try:
-        tables = raw.execute("SELECT name FROM sqlite_master WHERE name = 'meta'").fetchall()
-        if not tables:
-            return 0, ""
-        row = raw.execute("SELECT value, crc FROM meta WHERE key = 'schema'").fetchone()
-        if row is None:
-            return 0, ""
-        value, crc = row
-        if not isinstance(value, str) or sealed("schema", value) != crc:
-            text = f"schema version {value!r} does not match its CRC"
-            raise corruption(text)
-        books = raw.execute("SELECT value FROM meta WHERE key = 'book'").fetchall()
-        return int(value), str(books[0][0]) if books else ""
-    finally:
-        raw.close()
+    INSERT OR REPLACE INTO meta SELECT key, value, crc FROM fact WHERE key LIKE 'queue:%';
+    DELETE FROM meta WHERE key LIKE 'fact:%';
+    DROP TABLE fact
+    """,
+)
 
 
 def connect(path: Path) -> tuple[sqlite3.Connection, sa.engine.Connection]:
@@ -155,11 +124,6 @@ def connect(path: Path) -> tuple[sqlite3.Connection, sa.engine.Connection]:
     return connection.connect(path, busy_s=BUSY_S, pragmas=pragmas)
 
 
-def migrate(core: sa.engine.Connection, version: int) -> None:
-    """Bring an older database forward, each step in one transaction with its version row."""
-    for number in range(version, VERSION):
-        with core.begin():
-            for sql in MIGRATIONS[number].split(";"):
-                core.exec_driver_sql(sql)
-            value = str(number + 1)
-            core.exec_driver_sql(SAVE.sql, ("schema", value, sealed("schema", value)))
+def save(core: sa.engine.Connection, key: str, value: str) -> None:
+    """Write a key of ``meta``, sealed, inside a transaction."""
+    core.exec_driver_sql(SAVE.sql, (key, value, sealed(key, value)))

@@ -1,7 +1,7 @@
 """The durable queue: everything that is to be shipped waits here until the broker has it.
 
 One writer thread owns the database. It takes whatever is pending (appends of several threads,
-acknowledged ids, facts, losses) into one transaction, so that they share one sync of the disk.
+acknowledged ids, losses) into one transaction, so that they share one sync of the disk.
 
 What a caller may rely on:
 - ``append`` returns: durable. It raises: nothing of it will be shipped. If the commit it was in
@@ -14,16 +14,16 @@ What a caller may rely on:
 
 from __future__ import annotations
 
-import threading
 from typing import TYPE_CHECKING
 
 from gateway import clock
 from gateway.errors import StoreError
-from gateway.events import ThreadFault
-from gateway.queue import lock, schema
+from gateway.queue import schema
 from gateway.queue.pending import PendingWork, WaitingCaller
 from gateway.queue.space import disk_space
 from gateway.queue.writer import QueueWriter
+from gateway.sqlite.lock import hold
+from gateway.sqlite.thread import TURN_S, WriterThread
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -34,9 +34,8 @@ if TYPE_CHECKING:
     from gateway.effects import FetchRows
     from gateway.events import Post
     from gateway.queue.rules.retention import Space
+    from gateway.sqlite.lock import FileLock
     from gateway.streams import Batch, Gap, Stream
-
-_TURN_S = 0.5  # the writer shows that it lives at least this often
 
 
 class Commit:
@@ -99,17 +98,19 @@ class Store:
         space: Callable[[Path], Space] = disk_space,
     ) -> None:
         self.path = folder / schema.FILE
-        self.beat = now().mono_s  # CLOCK_BOOTTIME second of the writer's last progress
         self._settings = settings
         self._post = post
         self._now = now
         self._writer = QueueWriter(self.path, post=post, gap_batch=gap_batch, now=now, space=space)
-        self._lock = threading.Condition()
+        self._thread = WriterThread("store", turn=self._turn, ended=self._end, post=post, now=now)
+        self._lock = self._thread.lock
         self._pending = PendingWork()
-        self._fresh = False  # something was handed over since the writer last took
-        self._open = False
-        self._closing = False
-        self._thread: threading.Thread | None = None
+        self._held: FileLock | None = None
+
+    @property
+    def beat(self) -> float:
+        """CLOCK_BOOTTIME second of the writer's last progress."""
+        return self._thread.beat
 
     @property
     def epoch(self) -> str:
@@ -122,14 +123,13 @@ class Store:
         Raises:
             StoreError: it cannot be used; the message says why and what would be needed.
         """
-        held = lock.hold(self.path.with_name("queue.lock"))
+        held = hold(self.path.with_name("queue.lock"), name="queue")
         try:
             self._writer.open()
         except BaseException:
             held.release()
             raise
-        self._open = True
-        self._thread = threading.Thread(target=self._run, args=(held,), name="store", daemon=True)
+        self._held = held
         self._thread.start()
 
     def append(self, batches: Sequence[Batch], *, within_s: float) -> None:
@@ -161,19 +161,19 @@ class Store:
         """
         with self._lock:
             self._pending.put_later(batch, reason=self._reason())
-            self._wake()
+            self._thread.wake()
 
     def fetch(self, order: FetchRows) -> None:
         """Read rows; answered by ``RowsFetched`` with the order's token."""
         with self._lock:
             self._pending.fetches.append(order)
-            self._wake()
+            self._thread.wake()
 
     def forget(self, ids: Sequence[int]) -> None:
         """Delete what the broker has. Unknown ids are ignored: acknowledgements repeat."""
         with self._lock:
             self._pending.forget.extend(ids)
-            self._wake()
+            self._thread.wake()
 
     def lost(self, stream: Stream, asset: str, count: int, reason: str) -> None:
         """Announce ``count`` readings that reached us and could not be stored.
@@ -184,19 +184,7 @@ class Store:
             return
         with self._lock:
             self._pending.lose((stream, asset, reason), count)
-            self._wake()
-
-    def keep(self, key: str, value: str | None, *, within_s: float = 1.0) -> None:
-        """Make a fact durable that survives restarts; ``None`` removes it.
-
-        Raises:
-            StoreError: it is not durable. One that was too slow may still be kept.
-        """
-        self._begin(WaitingCaller(facts={key: value})).wait(within_s)
-
-    def kept(self, key: str) -> str | None:
-        """The fact as last made durable."""
-        return self._writer.kept(key)
+            self._thread.wake()
 
     def resize(self, settings: QueueSettings) -> None:
         """Use other limits from the next commit on."""
@@ -209,22 +197,15 @@ class Store:
         Raises:
             StoreError: it took longer; what was appended is durable all the same.
         """
-        with self._lock:
-            self._closing = True
-            self._wake()
-        if self._thread is not None:
-            self._thread.join(within_s)
-            if self._thread.is_alive():
-                text = f"{self.path}: the writer did not end within {within_s:g} s"
-                raise StoreError(text)
+        self._thread.close(within_s=within_s, what=f"{self.path}: the writer")
 
     def _begin(self, request: WaitingCaller) -> Commit:
         with self._lock:
-            if self._closing or not self._open:
+            if not self._thread.is_open:
                 text = f"{self.path}: the queue is not open; nothing was kept"
                 raise StoreError(text)
             self._pending.waiting.append(request)
-            self._wake()
+            self._thread.wake()
         return Commit(request, self.path, self._withdraw)
 
     def _withdraw(self, request: WaitingCaller) -> None:
@@ -232,45 +213,34 @@ class Store:
             if request in self._pending.waiting:
                 self._pending.waiting.remove(request)
 
-    def _wake(self) -> None:
-        self._fresh = True
-        self._lock.notify()
-
     def _reason(self) -> str:
         return "disk_full" if self._writer.troubled else "store_timeout"
 
     # --- the writer's thread ---------------------------------------------------------------
 
-    def _run(self, held: lock.QueueLock) -> None:
-        try:
-            while self._turn():
-                pass
-        except Exception as error:  # noqa: BLE001 - the top of a thread
-            self._post(ThreadFault("store", f"{type(error).__name__}: {error}"))
-        finally:
-            with self._lock:
-                self._open = False
-                waiting, self._pending = self._pending.waiting, PendingWork()
-            for request in waiting:
-                request.settle(StoreError(f"{self.path}: the queue was closed"))
-            self._writer.close()
-            held.release()
+    def _end(self) -> None:
+        with self._lock:
+            waiting, self._pending = self._pending.waiting, PendingWork()
+        for request in waiting:
+            request.settle(StoreError(f"{self.path}: the queue was closed"))
+        self._writer.close()
+        if self._held is not None:
+            self._held.release()
 
     def _turn(self) -> bool:
         with self._lock:
-            if not self._closing and not self._fresh:
-                self._lock.wait(self._pause_s())
-            taken, self._pending, self._fresh = self._pending, PendingWork(), False
-            closing, settings = self._closing, self._settings
-        self.beat = self._now().mono_s
+            self._thread.rest(self._pause_s())
+            taken, self._pending = self._pending, PendingWork()
+            closing, settings = self._thread.is_closing, self._settings
+        self._thread.show_life()
         left = self._writer.turn(taken, settings, closing=closing)
         with self._lock:
             self._pending.put_back(left, reason=self._reason())
-        self.beat = self._now().mono_s
+        self._thread.show_life()
         return not closing
 
     def _pause_s(self) -> float:
         if self._writer.restless:
             return 0.0
         due_s = self._writer.report_in_s(self._now())
-        return _TURN_S if due_s is None else min(_TURN_S, due_s)
+        return TURN_S if due_s is None else min(TURN_S, due_s)

@@ -46,12 +46,12 @@ class Tally:
         self._path = beside(path)
         self._file: int | None = None
 
-    def write(self, text: str, crc: int) -> None:
+    def write(self, text: str) -> None:
         """Note the counters of a commit that is durable now."""
         try:
             if self._file is None:
                 self._file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o640)
-            os.pwrite(self._file, f"{crc:08x} {text}\n".encode(), 0)
+            os.pwrite(self._file, f"{sealed('book', text):08x} {text}\n".encode(), 0)
         except OSError:
             return
 

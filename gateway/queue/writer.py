@@ -20,7 +20,7 @@ from gateway.queue.rules.disk import Disk, Room
 from gateway.queue.rules.losses import Losses
 from gateway.queue.rules.work import Work, Written
 from gateway.queue.tally import Tally
-from gateway.sqlite import connection
+from gateway.sqlite import connection, files
 from gateway.streams import Gap, Row, Stream
 
 if TYPE_CHECKING:
@@ -93,10 +93,6 @@ class QueueWriter:
         """Whether a turn is due at once."""
         return bool(self._withdrawn or self._gaps) and not self.troubled
 
-    def kept(self, key: str) -> str | None:
-        """A fact as last made durable."""
-        return None if self._db is None else self._db.facts.get(key)
-
     def open(self) -> None:
         """Open the queue, or set a corrupt one aside.
 
@@ -161,8 +157,6 @@ class QueueWriter:
                     now.mono_s, full=self._disk.room is not Room.ROOM, closing=closing
                 ),
                 gaps=self._gaps,
-                facts={name: v for request in waiting for name, v in request.facts.items()}
-                | ({opening.GAPS: None} if self._gaps else {}),
             )
             if not work:
                 error = None
@@ -248,16 +242,16 @@ class QueueWriter:
 
     def _mended(self, failure: Exception) -> bool:
         """Whether the same work may be tried again at once."""
-        if opening.is_corrupt(failure):
-            return self._recover(str(getattr(failure, "orig", failure)))
-        if opening.is_full(failure):
+        if files.is_corrupt(failure):
+            return self._recover(files.reason(failure))
+        if files.is_full(failure):
             again = self._disk.room is not Room.HARD
             self._move(self._disk.refused())
             if self._db is not None:
                 with suppress(*connection.UNREADABLE):
                     self._db.checkpoint()  # what the log took is room
             return again
-        self._fail(str(getattr(failure, "orig", failure)))
+        self._fail(files.reason(failure))
         return False
 
     def _fail(self, text: str) -> None:
@@ -268,9 +262,9 @@ class QueueWriter:
     def _sentence(self, error: Exception) -> StoreError:
         if isinstance(error, StoreError):
             return error
-        if opening.is_full(error):
+        if files.is_full(error):
             return DiskFullError(f"{self._path}: the disk is full; nothing was kept")
-        text = f"{self._path}: {getattr(error, 'orig', error)}; nothing was kept"
+        text = f"{self._path}: {files.reason(error)}; nothing was kept"
         return StoreError(text)
 
     def _recover(self, why: str) -> bool:
@@ -285,7 +279,7 @@ class QueueWriter:
                 opening.recover(self._path, now, why=why, least_id=self._last_id + 1, known=known)
             )
         except (*connection.UNREADABLE, OSError, StoreError) as error:
-            self._fail(f"{why}; and it cannot be set aside: {getattr(error, 'orig', error)}")
+            self._fail(f"{why}; and it cannot be set aside: {files.reason(error)}")
             return False
         return True
 
@@ -321,7 +315,7 @@ class QueueWriter:
             try:
                 written = database.set_aside(bad, now=now, gap_batch=self._gap_batch)
             except connection.UNREADABLE as failure:
-                if opening.is_corrupt(failure):
+                if files.is_corrupt(failure):
                     raise
                 # A full disk: met again with the next fetch.
             else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,7 @@ from sqlalchemy.pool import StaticPool
 from gateway.sqlite.files import readable, uri
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
 
     from sqlalchemy.sql import ClauseElement
@@ -76,6 +77,41 @@ def connect(
     # never begins again. May go with Debian 12.
     engine.dialect.do_begin = _begin  # type: ignore[assignment, method-assign]
     return raw, engine.connect()
+
+
+def disconnect(raw: sqlite3.Connection, core: sa.engine.Connection) -> None:
+    """End both; SQLite checkpoints with the last one."""
+    with suppress(*UNREADABLE):
+        core.close()
+        core.engine.dispose()
+    raw.close()
+
+
+def checkpoint(raw: sqlite3.Connection) -> None:
+    """Bring the log into the database and cut it off; a reader elsewhere may prevent it."""
+    raw.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
+
+def migrate(
+    core: sa.engine.Connection,
+    version: int,
+    *,
+    steps: Sequence[str],
+    save: Callable[[sa.engine.Connection, str, str], None],
+) -> None:
+    """Bring an older database forward, each step in one transaction with its version row.
+
+    Args:
+        core: outside a transaction.
+        version: of the database as it is.
+        steps: entry n has the statements that bring version n to n + 1.
+        save: writes a key and its value, sealed.
+    """
+    for number in range(version, len(steps)):
+        with core.begin():
+            for sql in steps[number].split(";"):
+                core.exec_driver_sql(sql)
+            save(core, "schema", str(number + 1))
 
 
 def _begin(connection: object) -> None:

@@ -2,7 +2,7 @@
 
 The verdict is the same for every fault: every reading that an append returned for, or that the
 store showed, is still there under its number, was acknowledged, or is announced in a gap; no
-number names two readings; a fact is the one that was last kept.
+number names two readings.
 """
 
 from __future__ import annotations
@@ -188,7 +188,6 @@ class Promises:
         self.shown: dict[tuple[str, str, int], tuple[str, int]] = {}  # number -> text, n
         self.texts: dict[int, tuple[str, str, int]] = {}  # id -> number
         self.forgotten: set[int] = set()
-        self.facts: list[str] = [""]  # those that may be there
         for mark in marks:
             word, _, rest = mark.partition(" ")
             match word:
@@ -206,10 +205,6 @@ class Promises:
                     self.texts[int(row_id)] = number
                 case "forget":
                     self.forgotten.add(int(rest))
-                case "fact":
-                    self.facts.append(rest)
-                case "fact!":
-                    self.facts = [rest]
                 case _:
                     pass
 
@@ -236,7 +231,6 @@ def judge(files: dict[str, bytes] | Path, marks: list[str]) -> Verdict:
             return verdict
         try:
             rows = _settled(shelf)
-            fact = shelf.store.kept("fact") or ""
             _count(promises, rows, verdict)
             _probe(shelf, promises, rows, verdict)
         finally:
@@ -244,8 +238,6 @@ def judge(files: dict[str, bytes] | Path, marks: list[str]) -> Verdict:
                 shelf.store.close(within_s=30)
         troubles = shelf.inbox.of(QueueTroubled)
         verdict.corrupt = next((one.text for one in troubles if one.kind == "corrupt"), "")
-        if fact not in promises.facts:
-            verdict.wrong = f"fact {fact!r} is none of {promises.facts}"
     return verdict
 
 
@@ -452,11 +444,7 @@ def flips(worker: Worker, folder: Path, *, trials: int, tail: str) -> Total:
             for _ in range(rng.choice((1, 1, 2, 8))):
                 octets[rng.randrange(len(octets))] ^= 1 << rng.randrange(8)
             files[name] = bytes(octets)
-            verdict = judge(files, marks[which])
-            if verdict.wrong.startswith("fact"):  # an older one: counted as lost, not as wrong
-                verdict.lost.append(verdict.wrong)
-                verdict.wrong = ""
-            total.add(verdict, f"seed {seed}, state {which}, {Path(name).name}")
+            total.add(judge(files, marks[which]), f"seed {seed}, state {which}, {Path(name).name}")
     return total
 
 

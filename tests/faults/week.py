@@ -135,7 +135,7 @@ class Site:
         return self._close()
 
     def _close(self) -> Outcome:
-        self._store.keep("settled", "1", within_s=WITHIN_S)
+        self._store.append((), within_s=WITHIN_S)
         self._store.close(within_s=WITHIN_S)
         self.outcome.lost = self._consumer.lost()
         self.outcome.duplicates = self._consumer.duplicates

@@ -11,12 +11,10 @@ the child did and was told goes onto the tape as marks, between the steps of the
     refused TEXT        it raised: not kept; the loss was reported
     row SEQ ID N EPOCH TEXT   the store showed the row: it could have been shipped
     forget ID           the broker is said to have it
-    fact VALUE          a fact is about to be kept; "fact! VALUE": it is
 """
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import json
 import os
@@ -136,14 +134,6 @@ class Load:
             self._mark(f"forget {row_id}")
         self.store.forget(gone)
 
-    def fact(self) -> None:
-        """Keep a fact."""
-        value = f"{self._seed}.{self._number}"
-        self._mark(f"fact {value}")
-        with contextlib.suppress(StoreError):
-            self.store.keep("fact", value, within_s=WITHIN_S)
-            self._mark(f"fact! {value}")
-
 
 def work(shim: Shim, order: dict[str, Any]) -> None:
     """Run a script.
@@ -167,8 +157,6 @@ def work(shim: Shim, order: dict[str, Any]) -> None:
         load.append(most=9000 if full else 500)
         if turn % 3 == 2:
             load.forget(1 if full else 6)
-        if turn % 5 == 1:
-            load.fact()
     load.store.close(within_s=WITHIN_S)
     shim.mark("closed")
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import zlib
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -19,9 +18,7 @@ if TYPE_CHECKING:
     from gateway.queue.rules.retention import Space
 
 
-_KEY = b"book"
-_IDS = 100_000  # more than one transaction gives out
-_BEGIN = b'book{"epoch":'
+_ID = 0xFFFFFFFF  # of an id, what is summed: a million rows fit into 64 bits
 
 
 @dataclass(slots=True)
@@ -32,9 +29,11 @@ class Counts:
     rows: int = 0
     readings: int = 0
     bytes: int = 0  # of bodies
+    ids: int | None = 0  # sum of ``weight`` of what waits; None: not known, an older file
 
-    def add(self, *, rows: int, readings: int, size: int) -> None:
+    def add(self, *, rows: int, readings: int, size: int, ids: int) -> None:
         """Count what came (or, negative, what went); never below nothing."""
+        self.ids = None if self.ids is None else max(0, self.ids + ids)
         self.rows = max(0, self.rows + rows)
         self.readings = max(0, self.readings + readings)
         self.bytes = max(0, self.bytes + size)
@@ -54,7 +53,7 @@ class Counters:
     quarantined: int = 0
     aged_s: int = 0  # the queue's own clock (``retention.Ageing``) at the last commit
     wall_ms: int = 0  # Unix ms of the last commit
-    commits: int = 0  # so that no two commits save the same text: ``wal_repair`` relies on it
+    commits: int = 0  # says which of two is newer
     streams: dict[Stream, Counts] = field(
         default_factory=lambda: {stream: Counts() for stream in Stream}
     )
@@ -62,7 +61,7 @@ class Counters:
     def copy(self) -> Counters:
         """An independent copy: what a rolled-back transaction returns to."""
         streams = {
-            stream: Counts(one.next, one.rows, one.readings, one.bytes)
+            stream: Counts(one.next, one.rows, one.readings, one.bytes, one.ids)
             for stream, one in self.streams.items()
         }
         return replace(self, streams=streams)
@@ -92,13 +91,6 @@ class Counters:
                 counts.next = behind
         return gaps
 
-    def begin(self, epoch: str) -> None:
-        """Number from 1 in a new epoch; what waits keeps its numbers, ids go on with room."""
-        self.epoch = epoch
-        self.next_id += _IDS
-        for counts in self.streams.values():
-            counts.next = 1
-
     def depth(self, streams: dict[Stream, StreamDepth], space: Space) -> QueueDepth:
         """What waits, as the core is told."""
         return QueueDepth(
@@ -120,6 +112,7 @@ class Counters:
                 "rows": one.rows,
                 "readings": one.readings,
                 "bytes": one.bytes,
+                "ids": one.ids,
             }
             for stream, one in self.streams.items()
         }
@@ -134,7 +127,10 @@ class Counters:
         """
         try:
             tree = json.loads(text)
-            streams = {Stream(name): Counts(**counts) for name, counts in tree["streams"].items()}
+            streams = {
+                Stream(name): Counts(**{"ids": None, **counts})
+                for name, counts in tree["streams"].items()
+            }
             counters = cls(**{**tree, "streams": {stream: streams[stream] for stream in Stream}})
         except (ValueError, TypeError, KeyError) as error:
             reason = f"counters of the queue cannot be read: {error}"
@@ -142,33 +138,11 @@ class Counters:
         return counters
 
 
-def newest(*books: Counters | None) -> Counters | None:
-    """The one of the latest commit; names of epochs sort by time."""
-    known = [counters for counters in books if counters is not None]
-    return max(known, key=lambda counters: (counters.epoch, counters.commits), default=None)
-
-
-def found_in(octets: bytes) -> Counters | None:
-    """The counters somewhere in a page, if their CRC holds.
-
-    Source: SQLite, Database File Format, 2.1: the columns key, value and crc follow each other,
-    an integer big-endian in 1, 2, 3, 4 or 6 bytes.
-    """
-    at = -1
-    while (at := octets.find(_BEGIN, at + 1)) >= 0:
-        try:
-            text = octets[at + len(_KEY) :].decode("ascii", "replace")
-            _, size = json.JSONDecoder().raw_decode(text)
-        except ValueError:
-            continue
-        crc = sealed("book", text[:size])
-        behind = octets[at + len(_KEY) + size :][:6]
-        if any(int.from_bytes(behind[:n], "big", signed=True) == crc for n in (1, 2, 3, 4, 6)):
-            with suppress(PayloadError):
-                return Counters.parse(text[:size])
-    return None
+def weight(row_id: int) -> int:
+    """What a row adds to the sum over the ids that wait, which tells one row from another."""
+    return row_id & _ID
 
 
 def sealed(key: str, value: str) -> int:
-    """CRC-32 of a key and its value in ``meta`` or ``fact``."""
+    """CRC-32 of a key and its value in ``meta``."""
     return zlib.crc32(f"{key}={value}".encode())

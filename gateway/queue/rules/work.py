@@ -24,7 +24,6 @@ class Work:
     withdrawn: list[Row] = field(default_factory=list)  # stored, but their caller had given up
     losses: dict[Loss, int] = field(default_factory=dict)
     gaps: list[Gap] = field(default_factory=list)
-    facts: dict[str, str | None] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
         """Whether there is any."""
@@ -35,7 +34,6 @@ class Work:
                 self.withdrawn,
                 self.losses,
                 self.gaps,
-                self.facts,
             )
         )
 

@@ -16,13 +16,14 @@ from gateway.audit import schema
 from gateway.audit.backlog import AuditBacklog
 from gateway.audit.device import Device, read_certificate
 from gateway.audit.examine import examine
-from gateway.audit.file import VERSION, found_version, sealed
+from gateway.audit.file import VERSION, sealed
 from gateway.audit.reader import reading
 from gateway.audit.writer import DAY_S, AuditWriter
 from gateway.effects import Record
 from gateway.errors import GatewayError, StoreError
 from gateway.events import AuditTroubled, HeadSigned, Recorded
 from gateway.sqlite import connection
+from gateway.sqlite.files import found_version
 from tests.fixtures.audits import (
     GATEWAY,
     Clock,
@@ -387,14 +388,12 @@ def test_an_older_database_is_brought_forward_in_steps_with_its_version(tmp_path
     with Ledger(tmp_path) as ledger:
         assert ledger.record(entry(), facts={"latched": "yes"}).ok
     database = tmp_path / "control.db"
-    assert found_version(database) == 1
+    assert found_version(database, "mark", sealed) == 1
     steps = (*schema.MIGRATIONS, "CREATE TABLE more (x); INSERT INTO more VALUES (1)")
     raw, core = schema.connect(database)
-    schema.migrate(core, 1, steps=steps)
-    core.close()
-    core.engine.dispose()
-    raw.close()
-    assert found_version(database) == 2
+    connection.migrate(core, 1, steps=steps, save=schema.save)
+    connection.disconnect(raw, core)
+    assert found_version(database, "mark", sealed) == 2
     with closing(sqlite3.connect(database)) as found:
         assert found.execute("SELECT x FROM more").fetchall() == [(1,)]
         assert found.execute("SELECT value FROM fact").fetchall() == [("yes",)]
@@ -407,11 +406,9 @@ def test_a_step_that_fails_leaves_the_version_as_it_was(tmp_path: Path) -> None:
     raw, core = schema.connect(database)
     steps = (*schema.MIGRATIONS, "CREATE TABLE more (x); CREATE TABLE audit (y)")
     with pytest.raises(connection.UNREADABLE):
-        schema.migrate(core, 1, steps=steps)
-    core.close()
-    core.engine.dispose()
-    raw.close()
-    assert found_version(database) == 1
+        connection.migrate(core, 1, steps=steps, save=schema.save)
+    connection.disconnect(raw, core)
+    assert found_version(database, "mark", sealed) == 1
     with Ledger(tmp_path) as ledger:
         assert ledger.log.trouble == ""
 

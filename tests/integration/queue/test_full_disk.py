@@ -50,7 +50,7 @@ def test_a_low_disk_refuses_telemetry_keeps_the_rest_and_announces_the_loss(
         shelf.store.lost(Stream.TELEMETRY, "bess-1", 7, "disk_full")
         shelf.append(batch(stream=Stream.AUDIT), batch(stream=Stream.STATE))
         shelf.store.append_later(batch(2))
-        shelf.store.keep("dedupe", "1")
+        shelf.settle()
         assert shelf.inbox.wait(QueueTroubled).kind == "disk_full"
         disk.free = 50 * GIB
         shelf.inbox.wait(QueueTroubled, lambda e: e.kind == "disk_ok")

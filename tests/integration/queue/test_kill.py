@@ -11,7 +11,6 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gateway.queue.peek import peek
 from gateway.streams import Stream
 from tests.fixtures.queues import DEADLINE_S, Shelf
 
@@ -74,7 +73,6 @@ def test_twenty_kills_under_load_lose_nothing_and_repeat_no_number(tmp_path: Pat
 
     for run in range(TIMES):
         returned.update(run_until_killed(tmp_path, run, lines=rng.randrange(1, 60)))
-        peek(tmp_path)
         with Shelf(tmp_path) as shelf:
             rows = [row for row in shelf.fetch() if row.batch.stream is Stream.TELEMETRY]
             check(rows)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from struct import pack_into, unpack_from
 from typing import TYPE_CHECKING
@@ -11,11 +12,12 @@ import pytest
 from gateway import clock
 from gateway.events import QueueTroubled
 from gateway.queue import tally
+from gateway.queue.database import GAPS
 from gateway.queue.opening import open_queue
-from gateway.queue.rules.wal_frames import FRAME, HEADER, parse
+from gateway.queue.rules.counters import sealed
 from gateway.queue.schema import PAGE
 from gateway.streams import Stream
-from tests.fixtures.queues import Shelf, batch, gaps
+from tests.fixtures.queues import Shelf, batch, counted, gaps
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -100,25 +102,60 @@ def test_a_log_that_is_gone_is_announced_and_its_numbers_are_not_used_again(
         assert len({row.id for row in rows}) == len(rows)
 
 
-def test_a_last_commit_that_is_damaged_is_mended_if_it_had_been_kept(tmp_path: Path) -> None:
-    (tmp_path / "queue").mkdir()
-    with Shelf(tmp_path / "queue") as shelf:
-        for number in range(5):
-            shelf.append(batch(3, text=f"{number:04d}" + "y" * 3000))
-        place = killed(tmp_path, tmp_path / "queue")
-    log = bytearray((place / "queue.db-wal").read_bytes())
-    frames = parse(bytes(log), page=PAGE)
-    marks = [at for at, mark in enumerate(frames.marks) if mark]
-    at = log.rindex(b"0004yyyy")  # a page of the last commit, and not its rows
-    assert (at - HEADER) // (FRAME + PAGE) > marks[-2]
-    log[at + 8] ^= 1
-    (place / "queue.db-wal").write_bytes(log)
-    with Shelf(place) as shelf:
-        shelf.fetch()
+def test_a_row_in_the_place_of_another_is_found_though_there_are_as_many(tmp_path: Path) -> None:
+    with Shelf(tmp_path) as shelf:
+        shelf.append(batch(3, text="one"))
+        shelf.append(batch(3, text="two"))
+        shelf.store.forget([1])
+        old = shelf.store.epoch
+    raw = sqlite3.connect(tmp_path / "queue.db")
+    with raw:  # as a page of an earlier commit would hold it
+        raw.execute("UPDATE batch SET key = key - 1, seq0 = 1, body = CAST('one' AS BLOB)")
+    raw.close()
+    with Shelf(tmp_path) as shelf:
+        trouble = shelf.inbox.wait(QueueTroubled)
+        assert "are not those that are counted" in trouble.text
+        said = [(gap.first, gap.last) for gap in gaps(shelf.fetch()) if gap.epoch == old]
+        assert said == [(1, 6)]
+
+
+def test_a_queue_of_the_version_before_is_taken_over(tmp_path: Path) -> None:
+    with Shelf(tmp_path) as shelf:
+        shelf.append(batch(3, text="kept"))
+        old = shelf.store.epoch
+    raw = sqlite3.connect(tmp_path / "queue.db")
+    with raw:  # as it was: without sums, its notes as facts with copies
+        (text,) = raw.execute("SELECT value FROM meta WHERE key = 'book'").fetchone()
+        book = json.loads(text)
+        for counts in book["streams"].values():
+            del counts["ids"]
+        raw.execute(
+            "CREATE TABLE fact (key TEXT NOT NULL PRIMARY KEY, value TEXT NOT NULL,"
+            " crc INTEGER NOT NULL) WITHOUT ROWID"
+        )
+        gap = '[["telemetry","",7,9,"corrupt","OLD"]]'
+        for table, key, value in (
+            ("meta", "book", json.dumps(book)),
+            ("meta", "schema", "1"),
+            ("fact", "queue:gaps", gap),
+            ("meta", "fact:queue:gaps", gap),
+        ):
+            raw.execute(
+                f"INSERT OR REPLACE INTO {table} VALUES (?, ?, ?)", (key, value, sealed(key, value))
+            )
+    raw.close()
+    (tmp_path / "queue.tally").unlink()
+    with Shelf(tmp_path) as shelf:
+        shelf.append(batch(2, text="new"))
         rows = shelf.fetch()
-        assert {row.batch.body[:4] for row in rows} >= {b"0000", b"0001", b"0002", b"0003"}
-        assert waiting(shelf) == set(range(1, 16))
-        assert shelf.inbox.wait(QueueTroubled).kind == "corrupt"
+        assert not shelf.inbox.of(QueueTroubled)
+    assert [row.batch.body for row in rows if row.epoch == old][-2:] == [b"kept", b"new"]
+    assert {(gap.first, gap.last, gap.epoch) for gap in gaps(rows)} == {(7, 9, "OLD")}
+    raw = sqlite3.connect(tmp_path / "queue.db")
+    keys = {key for (key,) in raw.execute("SELECT key FROM meta")}
+    raw.close()
+    assert keys == {"book", "schema"}
+    assert counted(tmp_path).streams[Stream.TELEMETRY].ids is not None
 
 
 def test_an_older_copy_of_the_queue_gives_no_number_out_twice(tmp_path: Path) -> None:
@@ -177,41 +214,6 @@ def test_what_a_damaged_gap_record_said_is_said_again(tmp_path: Path) -> None:
         }
 
 
-@pytest.mark.parametrize("table", ["fact", "meta"])
-def test_a_fact_survives_in_its_copy(tmp_path: Path, table: str) -> None:
-    with Shelf(tmp_path) as shelf:
-        shelf.store.keep("latched", "bess-1")
-        shelf.store.keep("gone", "x")
-        shelf.store.keep("gone", None)
-        shelf.append(batch(3, text="kept"))
-    raw = sqlite3.connect(tmp_path / "queue.db")
-    with raw:
-        raw.execute(f"DELETE FROM {table} WHERE key LIKE '%latched'")
-        if table == "meta":
-            raw.execute("UPDATE meta SET crc = crc + 1 WHERE key = 'book'")
-    raw.close()
-    with Shelf(tmp_path) as shelf:
-        assert shelf.inbox.wait(QueueTroubled).kind == "corrupt"
-        assert shelf.store.kept("latched") == "bess-1"
-        assert shelf.store.kept("gone") is None
-        assert b"kept" in {row.batch.body for row in shelf.fetch()}
-
-
-def test_facts_of_an_older_gateway_get_their_copies(tmp_path: Path) -> None:
-    with Shelf(tmp_path) as shelf:
-        shelf.store.keep("latched", "bess-1")
-    raw = sqlite3.connect(tmp_path / "queue.db")
-    with raw:
-        raw.execute("DELETE FROM meta WHERE key LIKE 'fact:%'")
-    raw.close()
-    with Shelf(tmp_path) as shelf:
-        assert shelf.store.kept("latched") == "bess-1"
-        assert not shelf.inbox.of(QueueTroubled)
-    raw = sqlite3.connect(tmp_path / "queue.db")
-    assert raw.execute("SELECT value FROM meta WHERE key = 'fact:latched'").fetchone()
-    raw.close()
-
-
 def test_gaps_of_a_salvage_survive_a_kill_before_the_first_commit(tmp_path: Path) -> None:
     with Shelf(tmp_path) as shelf:
         for number in range(60):
@@ -226,4 +228,6 @@ def test_gaps_of_a_salvage_survive_a_kill_before_the_first_commit(tmp_path: Path
     assert found[0] == found[1]
     with Shelf(tmp_path) as shelf:
         assert waiting(shelf) == set(range(1, 181))
-        assert shelf.store.kept("queue:gaps") is None
+        database = shelf.store._writer._db
+        assert database is not None
+        assert GAPS not in database.notes

@@ -11,10 +11,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from gateway.config.site import QueueSettings
-from gateway.queue.peek import peek
 from gateway.queue.rules.retention import Space
 from gateway.streams import Row, Stream
-from tests.fixtures.queues import Shelf, batch, gaps
+from tests.fixtures.queues import Shelf, batch, counted, gaps
 
 SMALL = QueueSettings(max_size=400 << 10, max_age_s=1e9)  # 200 KiB of pages
 LARGE = QueueSettings(max_size=1 << 30, max_age_s=1e9)
@@ -114,7 +113,7 @@ class Model(RuleBasedStateMachine):
             self.numbered.update((row.batch.stream, number) for number in numbers)
 
     def check_depth(self) -> None:
-        depth = peek(Path(self.folder.name))
+        depth = counted(Path(self.folder.name))
         self.shelf = Shelf(Path(self.folder.name), self.limits, space=roomy)
         with self.shelf as shelf:
             rows = shelf.fetch()

@@ -21,10 +21,9 @@ from gateway.events import (
     RowsStored,
     ThreadFault,
 )
-from gateway.queue.peek import peek
 from gateway.queue.rules.retention import Space
 from gateway.streams import Batch, Gap, Stream
-from tests.fixtures.queues import DEADLINE_S, LARGE, Shelf, batch, gap_batch, gaps
+from tests.fixtures.queues import DEADLINE_S, LARGE, Shelf, batch, counted, gap_batch, gaps
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -82,9 +81,10 @@ def test_acknowledged_rows_are_gone_and_unknown_ids_are_ignored(tmp_path: Path) 
         shelf.store.forget([2, 3, 6, 3, 77])
         shelf.settle()
         assert [row.id for row in shelf.fetch()] == [1, 4, 5]
-    depth = peek(tmp_path)
-    assert (depth.rows, depth.readings, depth.bytes, depth.last_id) == (3, 30, 300, 6)
-    assert depth.streams[Stream.STATE].oldest_ms is None
+    found = counted(tmp_path)
+    waiting = found.streams[Stream.TELEMETRY]
+    assert (waiting.rows, waiting.readings, waiting.bytes, waiting.ids) == (3, 30, 300, 10)
+    assert (found.streams[Stream.STATE].rows, found.next_id) == (0, 7)
 
 
 def test_ids_and_numbers_go_on_after_everything_was_deleted_and_a_restart(tmp_path: Path) -> None:
@@ -136,17 +136,6 @@ def test_lost_readings_get_numbers_and_a_gap_record(tmp_path: Path) -> None:
     assert event.gaps == (Gap(Stream.TELEMETRY, "bess-1", 6, 12, "store_timeout"),)
     assert [(gap.first, gap.last) for gap in gaps(rows)] == [(6, 12)]
     assert [row.seq0 for row in rows if row.batch.stream is Stream.TELEMETRY] == [1, 13]
-
-
-def test_facts_survive_restarts(tmp_path: Path) -> None:
-    with Shelf(tmp_path) as shelf:
-        shelf.store.keep("latched", "yes")
-        shelf.store.keep("gone", "x")
-        shelf.store.keep("gone", None)
-        assert shelf.store.kept("latched") == "yes"
-    with Shelf(tmp_path) as shelf:
-        assert shelf.store.kept("latched") == "yes"
-        assert shelf.store.kept("gone") is None
 
 
 class Stall:
@@ -422,20 +411,6 @@ def test_the_log_is_cut_off_at_the_end(tmp_path: Path) -> None:
         "queue.lock",
         "queue.tally",
     ]
-
-
-def test_peek_reads_while_the_gateway_runs_and_changes_nothing(tmp_path: Path) -> None:
-    with Shelf(tmp_path) as shelf:
-        shelf.append(batch(500))
-        assert peek(tmp_path).readings == 500
-    before = (tmp_path / "queue.db").read_bytes()
-    assert peek(tmp_path).rows == 1
-    assert (tmp_path / "queue.db").read_bytes() == before
-
-
-def test_peek_says_that_there_is_no_queue(tmp_path: Path) -> None:
-    with pytest.raises(StoreError, match=r"queue\.db: there is no queue"):
-        peek(tmp_path)
 
 
 def test_pragmas_are_what_the_specification_says(tmp_path: Path) -> None:

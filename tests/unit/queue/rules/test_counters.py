@@ -19,7 +19,7 @@ def test_sequence_numbers_start_at_one_and_leave_none_out() -> None:
 
 def test_counters_are_read_back() -> None:
     counters = Counters("E", next_id=9, gaps=2, aged_s=77)
-    counters.streams[Stream.TELEMETRY].add(rows=1, readings=500, size=3400)
+    counters.streams[Stream.TELEMETRY].add(rows=1, readings=500, size=3400, ids=8)
     assert Counters.parse(counters.text()) == counters
 
 
@@ -32,7 +32,7 @@ def test_a_copy_does_not_change_with_its_original() -> None:
 
 def test_counts_never_fall_below_nothing() -> None:
     counters = Counters("E")
-    counters.streams[Stream.EVENT].add(rows=-1, readings=-5, size=-100)
+    counters.streams[Stream.EVENT].add(rows=-1, readings=-5, size=-100, ids=-7)
     assert counters.streams[Stream.EVENT].rows == 0
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gateway.queue.rules import missing
-from gateway.queue.rules.counters import Counters, Counts, newest
+from gateway.queue.rules.counters import Counters, Counts
 from gateway.queue.rules.rows import MOST_RANGES
 from gateway.streams import Gap, Stream
 
@@ -85,8 +85,6 @@ def test_counters_of_a_later_commit_give_no_number_out_twice() -> None:
     assert old.behind(new)
     assert not new.behind(old)
     assert not old.behind(counters("E9", commits=9))
-    assert newest(old, None, new) is new
-    assert newest(None) is None
     [gap] = old.skip(new)
     assert (gap.stream, gap.first, gap.last) == (T, 101, 104)
     assert old.streams[T].next == 105

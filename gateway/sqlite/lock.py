@@ -1,4 +1,4 @@
-"""One writer per audit log: an advisory lock beside the database, freed by the kernel at exit.
+"""One process per database: an advisory lock beside it, freed by the kernel at exit.
 
 The lock's file also remembers that there has been a database: one that is gone is trouble, and
 not a first start.
@@ -22,7 +22,7 @@ _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 
 
 @dataclass(frozen=True, slots=True)
-class AuditLock:
+class FileLock:
     """The lock while it is ours."""
 
     descriptor: int
@@ -41,24 +41,29 @@ class AuditLock:
         os.close(self.descriptor)
 
 
-def hold(path: Path) -> AuditLock:
+def hold(path: Path, *, name: str) -> FileLock:
     """Take the lock at ``path`` or say who has it.
 
+    Args:
+        path: of the lock's file.
+        name: of what is locked, for people: "queue".
+
     Raises:
-        StoreError: another process writes this log, or the folder cannot be written.
+        StoreError: another process has it, or the folder cannot be written.
     """
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
     except OSError as error:
-        text = f"{path}: {error.strerror}: the audit log's folder must exist and be writable"
+        text = f"{path}: {error.strerror}: the {name}'s folder must exist and be writable"
         raise StoreError(text) from error
+    words: list[bytes] = []
     try:
         words = os.pread(descriptor, 64, 0).split()
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         owner = words[0].decode("ascii", "replace") if words else "unknown"
         os.close(descriptor)
-        text = f"{path}: held by process {owner}: one gateway at a time may write an audit log"
+        text = f"{path}: held by process {owner}: one gateway at a time may use the {name}"
         raise StoreError(text) from error
     kept = _KEPT in words
     try:
@@ -66,9 +71,9 @@ def hold(path: Path) -> AuditLock:
     except OSError as error:
         if error.errno not in _NO_ROOM:  # the number is only for people
             os.close(descriptor)
-            text = f"{path}: {error.strerror}: the audit log's folder must be writable"
+            text = f"{path}: {error.strerror}: the {name}'s folder must be writable"
             raise StoreError(text) from error
-    return AuditLock(descriptor, kept)
+    return FileLock(descriptor, kept)
 
 
 def has_kept(path: Path) -> bool:
