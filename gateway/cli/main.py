@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from gateway import __version__
 from gateway.cli import audit, check, maps, operator, queue, status, watch
+from gateway.cli.bundle import command as bundle
 from gateway.cli.command import Parser, add
 from gateway.cli.doctor import command as doctor
 from gateway.cloud.dispatcher import command as dispatch
@@ -49,7 +50,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"bess-gateway {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=Parser)
     add(commands, "run", _run, "the daemon, in the foreground, as systemd starts it")
-    for one in (check, doctor, status, watch, queue, operator, audit, maps, sim, dispatch):
+    for one in (check, doctor, bundle, status, watch, queue, operator, audit, maps, sim, dispatch):
         one.add_parser(commands)
     return parser
 

@@ -46,7 +46,7 @@ def _doctor(asked: argparse.Namespace) -> int:
         text = f"--only {asked.only}: must be a part of one of {', '.join(NAMES)}"
         raise UsageError(text)
     found = examine(gather(asked.config, probe=asked.probe), only)
-    print(json.dumps(_body(found)) if asked.json else "\n".join(lines(found)))
+    print(json.dumps(body(found)) if asked.json else "\n".join(lines(found)))
     return exit_code(found)
 
 
@@ -85,7 +85,8 @@ def _folded(text: str, head: str) -> list[str]:
     ) or [head.rstrip()]
 
 
-def _body(found: dict[str, Diagnosis]) -> dict[str, object]:
+def body(found: dict[str, Diagnosis]) -> dict[str, object]:
+    """For programs."""
     return {
         "checks": [
             {"name": name, "level": one.level.name.lower(), "text": one.text, "do": one.do}

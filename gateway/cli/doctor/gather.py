@@ -33,8 +33,11 @@ if TYPE_CHECKING:
 
 LIMIT_S = 18.0  # of everything: the command ends within 20
 TRY_S = 2.0  # of one connection or question
-_SHOWN = "LoadState,ActiveState,SubState,NRestarts,ExecMainStatus,ConditionResult"
-_SYSTEMCTL = f"-p{_SHOWN},ConditionTimestamp"
+_SHOWN = (
+    *("LoadState", "ActiveState", "SubState", "NRestarts", "ExecMainStatus"),
+    *("ConditionResult", "ConditionTimestamp"),
+)
+_SYSTEMCTL = f"-p{','.join(_SHOWN)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +130,8 @@ def _unit(name: str) -> dict[str, str] | None:
         return None
     ran = _run([systemctl, "show", name, _SYSTEMCTL])
     pairs = (line.partition("=") for line in ran.out.splitlines())
-    return {key: value for key, _, value in pairs} if ran.exit == 0 else None
+    found = {key: value for key, _, value in pairs if key in _SHOWN}
+    return found if ran.exit == 0 else None
 
 
 def _synchronized() -> bool | None:
