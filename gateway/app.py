@@ -108,7 +108,8 @@ class Gateway:
             post=self._post,
         )
         self._audit.start()
-        past = Past(self._audit.facts(), self._audit.trouble, self._audit.latest_ms)
+        audit = self._audit
+        past = Past(audit.facts(), audit.trouble, audit.latest_ms, audit.recalled)
         self._core = Core(site, identity, past, started)
         self._uplink = Mqtt(
             settings, post=self._post, boot_id=identity.boot_id, epoch=identity.epoch

@@ -44,6 +44,7 @@ class Past:
     facts: Mapping[str, str]
     trouble: str = ""  # why an older log was set aside: it may have held LATCHED or ESTOP
     latest_ms: int | None = None  # Unix ms of its newest row
+    recalled: Mapping[str, str] = field(default_factory=dict)  # what lasts and it does not know
 
 
 @dataclass(frozen=True, slots=True)

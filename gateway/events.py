@@ -172,10 +172,12 @@ class HeadSigned:
 
 @dataclass(frozen=True, slots=True)
 class AuditTroubled:
-    """The audit log is in trouble: disk_full | failed | corrupt | unsigned, or works | signs.
+    """The audit log is in trouble.
+
+    It is disk_full | failed | corrupt | unsigned | recalled, or works | signs.
 
     ``works`` ends ``disk_full`` and ``failed``; ``signs`` ends ``unsigned``. ``corrupt``: the file
-    was set aside while it was open; no fact was lost.
+    was set aside while it was open; no fact was lost. ``recalled``: it may be an older copy.
     """
 
     kind: str

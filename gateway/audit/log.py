@@ -92,6 +92,11 @@ class AuditLog:
             return self._facts.get(TROUBLE, "")
 
     @property
+    def recalled(self) -> dict[str, str]:
+        """Facts that last and that the file did not have at the start: it may be an older copy."""
+        return dict(self._writer.recalled)
+
+    @property
     def waiting(self) -> tuple[int, int]:
         """Entries that are in memory only, and entries that were given up for want of room."""
         with self._lock:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from gateway.audit import opening
 from gateway.audit.chain import START, Head, head_payload
 from gateway.audit.rows import SignedHead
+from gateway.audit.witness import FILE, Witness
 from gateway.effects import AuditEntry, Record
 from gateway.errors import GatewayError
 from gateway.events import AuditTroubled, HeadSigned
@@ -64,6 +65,8 @@ class AuditWriter:
         self._post = post
         self._now = now
         self._db: AuditDatabase | None = None
+        self._witness = Witness(path.with_name(FILE))
+        self.recalled: dict[str, str] = {}  # what the witness names and the file did not have
         self._damage = ""  # why the file must be set aside, while that has not been done
         self._known: dict[str, str] = {}  # facts, for then
         self._trouble = self._unsigned = False
@@ -93,6 +96,12 @@ class AuditWriter:
         """
         now = self._now()
         self._db = opening.open_control(self.path, now, kept=kept)
+        self.recalled = self._witness.missing(self._db.facts)
+        self._witness.agree(self._db.facts)
+        if self.recalled:
+            names = ", ".join(sorted(self.recalled))
+            text = f"{self.path}: an older copy? {FILE} beside it names what it does not: {names}"
+            self._tell("recalled", text, now)
         self._care_s = now.mono_s + _FIRST_CARE_S
         signed = self._db.signed
         since_s = SIGN_S if signed is None else (now.unix_ms - signed.ts) / 1000
@@ -121,12 +130,14 @@ class AuditWriter:
             if database is None:
                 break
             try:
+                self._witness.begin(facts)
                 database.write(entries, facts, now)
-            except connection.UNREADABLE as error:
+            except (*connection.UNREADABLE, OSError) as error:
                 cause = self._failed(error, now)
                 if self._damage:
                     continue
                 return cause
+            self._witness.end(facts)
             self._works(now)
             return ""
         return f"{self.path}: {self._damage}; and it cannot be set aside"

@@ -14,8 +14,11 @@ from typing import TYPE_CHECKING
 from gateway.audit.chain import TROUBLE
 from gateway.audit.file import FILE
 from gateway.audit.reader import reading
+from gateway.audit.witness import FILE as WITNESS
+from gateway.audit.witness import read_witness
 from gateway.config.toml import parse
 from gateway.control.commands.spent import open_commands
+from gateway.control.recalled import with_recalled
 from gateway.control.watchdog.obligation import assets_in_force, obligation
 from gateway.errors import ConfigError, NoInputError, StoreError
 from gateway.site import load
@@ -48,7 +51,7 @@ def in_force(config: Path, database: Path | None) -> dict[str, str]:
             text = f"{path}: is gone: what was in force is not known"
             raise StoreError(text) from None
         return {}
-    found = told(facts)
+    found = told(with_recalled(facts, read_witness(path.with_name(WITNESS))))
     if not found and TROUBLE in facts:
         text = f"{path}: was begun anew ({facts[TROUBLE]}): what was in force is not known"
         raise StoreError(text)

@@ -20,6 +20,7 @@ from gateway.control.commands.heartbeat import HeartbeatAnswer, verify_heartbeat
 from gateway.control.commands.spent import open_commands
 from gateway.control.ground import Ground
 from gateway.control.inward import LimitDue
+from gateway.control.recalled import with_recalled
 from gateway.control.records import Records
 from gateway.control.rules.limits import FULL_PCT
 from gateway.control.rules.shared import NOTHING, Burden
@@ -49,7 +50,7 @@ class Fleet:
     def __init__(self, site: Site, identity: Identity, topics: Topics, past: Past) -> None:
         self._session, self._secret = identity.session, identity.secret
         self._topics, self._past = topics, past
-        self._facts = dict(past.facts)
+        self._facts = with_recalled(past.facts, past.recalled)
         self._lost = bool(past.trouble)
         self._tokens = itertools.count(1)
         self._answers_held = HeldAnswers(self._tokens)

@@ -8,6 +8,7 @@ _CONTROLLER = "gateway/control/controller.py"
 _BASE = "tests/unit/control/test_kept_base.py::"
 _DECLARED = "tests/unit/control/test_declarations.py::"
 _FORCE = "gateway/control/watchdog/force.py"
+_WITNESS = "tests/integration/audit/test_witness.py::"
 _METER = "tests/unit/control/test_kept_meter.py::"
 
 MUTANTS: tuple[Mutant, ...] = (
@@ -60,6 +61,28 @@ MUTANTS: tuple[Mutant, ...] = (
         "            self._force.say(of)\n",
         "            pass\n",
         _BASE + "test_a_base_that_moves_is_on_its_way_to_the_disk_before_the_frame",
+    ),
+    Mutant(
+        "what lasts and the audit log does not know counts",
+        "gateway/control/fleet.py",
+        "with_recalled(past.facts, past.recalled)",
+        "dict(past.facts)",
+        "tests/unit/control/test_recalled.py::"
+        "test_an_older_copy_is_silent_and_zeros_what_it_does_not_know",
+    ),
+    Mutant(
+        "what lasts is named before it is in the database",
+        "gateway/audit/writer.py",
+        "                self._witness.begin(facts)\n",
+        "",
+        _WITNESS + "test_what_an_older_copy_does_not_know_is_recalled_until_it_ends",
+    ),
+    Mutant(
+        "what lasts is taken out behind the database",
+        "gateway/audit/writer.py",
+        "            self._witness.end(facts)\n",
+        "",
+        _WITNESS + "test_it_is_named_before_it_is_in_the_database_and_taken_out_behind_it",
     ),
     Mutant(
         "a declaration that is belied leads out of neither LATCHED nor ESTOP",
