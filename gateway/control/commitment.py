@@ -54,6 +54,12 @@ class InForceMark:
             return replace(now, burden=burden)
         return replace(now, burden=self.burden.beside(burden))
 
+    @property
+    def only_w(self) -> float:
+        """The one way in which anything may be in force, by its sign; 0: both, or none."""
+        charge_w, discharge_w = self.burden.charge_w, self.burden.discharge_w
+        return 0.0 if charge_w and discharge_w else discharge_w - charge_w
+
     def carries_w(self, last_w: float | None, measured_w: float | None) -> float:
         """Which way power may be flowing, by its sign: the point that carries it is zeroed first.
 
@@ -64,10 +70,9 @@ class InForceMark:
             last_w: the last setpoint of ours that was not zero, W; None: not known.
             measured_w: power, + discharging; None: not known.
         """
-        charge_w, discharge_w = self.burden.charge_w, self.burden.discharge_w
-        if bool(charge_w) is not bool(discharge_w):
-            return discharge_w - charge_w
-        if charge_w:
+        if self.only_w:
+            return self.only_w
+        if self.burden.charge_w:
             return measured_w or last_w or 0.0
         return last_w or measured_w or 0.0
 

@@ -436,6 +436,8 @@ class Controller:
             self._turn.then(LookDue())
 
     def _polled(self, event: events.PollDone, now: Now) -> None:
+        if event.kind in ("critical", "integrity", "startup"):
+            self._outputs.read()
         if event.kind not in ("critical", "integrity"):
             return
         self.jobs.polled(now, ok=event.ok)
@@ -477,7 +479,7 @@ class Controller:
         beat_first = at - self._beat_since > self.state.terms.deadman_s / 2
         output = self._outputs.next(beat_first=beat_first)
         if output is None:
-            if self._outputs.gives_way():
+            if self._outputs.gives_way(overdue=beat_first):
                 self._turn.order(GiveWay(self._asset.id))
             return
         if output.rank is Rank.POWER and not self._judged:
@@ -499,7 +501,7 @@ class Controller:
             by = min(by, one.executor.now.ends_at)
         if output.rank is Rank.POWER and (of := self._sight.written_of) is not None:
             self._force.say(of)
-        first = output.reduces or (beat_first and output.rank is Rank.HEARTBEAT)
+        first = self._outputs.goes_first(output, beat_first=beat_first)
         self._turn.order(self._outputs.send(output, at, by, first=first))
 
     def _withheld(self, output: Output, cause: Cause) -> None:
@@ -621,6 +623,7 @@ class Controller:
                 reversion_s=self.safety.settings.watchdog.reversion_s,
                 rows=self._sight.rows,
                 carries_w=self._mark.carries_w(self.state.last_w, self.view.power_w(now)),
+                only_w=self._mark.only_w,
             )
         except PlanError as error:
             text = f"{kind.name.lower()}: {error}"

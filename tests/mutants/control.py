@@ -143,6 +143,42 @@ _WAY_OUT = (
         "test_each_battery_that_zero_is_owed_to_is_hurried_until_it_is_verified",
     ),
     _outputs(
+        "only the first reduction goes before reads",
+        "return output.reduces and not self._unread",
+        "return output.reduces",
+        "test_only_the_first_reduction_goes_before_reads_until_one_has_had_its_turn",
+    ),
+    _outputs(
+        "a heartbeat that became overdue behind a read stays",
+        "or self._first or overdue:",
+        "or self._first:",
+        "test_a_heartbeat_that_is_overdue_gives_way_to_nothing",
+    ),
+    _outputs(
+        "a heartbeat that never left was not in vain",
+        "and sent and not good)",
+        "and not good)",
+        "test_a_heartbeat_that_never_left_is_not_one_that_nobody_accepted",
+    ),
+    _controller(
+        "a read that ended lets less power go first again",
+        "            self._outputs.read()\n",
+        "            pass\n",
+        "test_a_reduction_goes_before_reads_again_once_a_critical_read_has_ended",
+    ),
+    _in("execution/writing", "execution/execute")(
+        "a split setpoint's other direction is zeroed once by each command",
+        "if one.expected != 0 or now.made.get(one.echo) != one)",
+        "if True)",
+        "test_the_other_direction_of_a_split_setpoint_is_zeroed_once_by_each_command",
+    ),
+    _in("commitment")(
+        "a way is the only one where the other is not in force",
+        "return 0.0 if charge_w and discharge_w else discharge_w - charge_w",
+        "return discharge_w - charge_w",
+        "test_the_one_way_in_force_is_known_only_where_it_is_one",
+    ),
+    _outputs(
         "what takes power away goes first",
         "return min(self._waiting, key=lambda one: self._turn(one, beat_first=beat_first))",
         "return self._waiting[0]",
@@ -924,8 +960,8 @@ _TOGETHER = (
     ),
     _in("execution/plan", "execution/plan")(
         "the point that carries power is zeroed first",
-        "by_charge = carries_w < 0 if power_w == 0 else power_w > 0",
-        "by_charge = power_w >= 0",
+        "by_charge = carries_w < 0 if power_w == 0 else (power_w > 0) is not same",
+        "by_charge = (power_w >= 0) is not same",
         "test_of_a_split_zero_the_point_that_carries_power_is_written_first_and_both_are",
     ),
     _in("execution/job", "execution/execute")(

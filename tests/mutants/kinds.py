@@ -49,6 +49,20 @@ MUTANTS = (
         ),
     ),
     Mutant(
+        "kind 2: fixed priority, every reduction before every read",
+        _CONTROL + "controller.py",
+        "first = self._outputs.goes_first(output, beat_first=beat_first)",
+        "first = output.reduces or (beat_first and output.rank is Rank.HEARTBEAT)",
+        _KINDS + "less_power_waits_for_one_request_and_reads_and_heartbeats_have_their_turn",
+    ),
+    Mutant(
+        "kind 2: a smaller split setpoint begins with what carries none",
+        _CONTROL + "controller.py",
+        "only_w=self._mark.only_w,",
+        "only_w=0.0,",
+        _KINDS + "less_power_waits_for_one_request_and_reads_and_heartbeats_have_their_turn",
+    ),
+    Mutant(
         "kind 2: fixed priority, reads before heartbeats",
         _DNP3 + "schedule.py",
         'return now.first or state.turn != "operate" or',

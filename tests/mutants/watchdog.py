@@ -635,6 +635,20 @@ _PHASES = (
         "test_an_echoed_heartbeat_is_the_rtacs_own_and_silent_when_that_stands_still",
     ),
     _phase(
+        "an echoed heartbeat that never left is sent anew",
+        _FORCE,
+        "state = replace(state, beat=NO_BEAT)",
+        "pass",
+        "test_a_heartbeat_that_never_left_is_sent_anew_at_once_but_at_a_pace",
+    ),
+    _phase(
+        "heartbeats that never leave are sent anew at a pace",
+        _FORCE,
+        "    if state.beat_at - at <= pause_s:\n",
+        "    if False:\n",
+        "test_a_heartbeat_that_never_left_is_sent_anew_at_once_but_at_a_pace",
+    ),
+    _phase(
         "LATCHED and ESTOP write nothing while local",
         _STATE,
         "            and not self.local\n            and not self.blocked",

@@ -62,6 +62,7 @@ def output(
     reversion_s: float,
     rows: tuple[KeptRow, ...] = (),
     carries_w: float = 0.0,
+    only_w: float = 0.0,
 ) -> Output | None:
     """The output that carries out ``order``; None: the map has no stop.
 
@@ -73,13 +74,21 @@ def output(
         reversion_s: of the device's reversion timer.
         rows: by which zero is written, where an operator chose those that were kept.
         carries_w: which way power may be flowing, by its sign; 0: nobody knows.
+        only_w: the one way in which anything may be in force, by its sign; 0: it may be both.
 
     Raises:
         PlanError: the map cannot say it.
     """
     power_w = order.setpoint_w if isinstance(order, WriteSetpoint) else None
+    same = power_w is not None and power_w * only_w > 0
     writes = _writes(
-        order, points_map, of, release=release, reversion_s=reversion_s, carries_w=carries_w
+        order,
+        points_map,
+        of,
+        release=release,
+        reversion_s=reversion_s,
+        carries_w=carries_w,
+        same=same,
     )
     if not writes:
         return None
@@ -117,13 +126,16 @@ def _writes(
     release: bool,
     reversion_s: float,
     carries_w: float,
+    same: bool,
 ) -> tuple[Write, ...]:
     match order:
         case WriteIdle(_, beat):
             zero = plan.idle_writes(points_map, of, release=release, carries_w=carries_w)
             return zero if beat is None else (plan.heartbeat_write(points_map, beat), *zero)
         case WriteSetpoint():
-            return plan.power_writes(points_map, order.setpoint_w, of, carries_w=carries_w)
+            return plan.power_writes(
+                points_map, order.setpoint_w, of, carries_w=carries_w, same=same
+            )
         case WriteHeartbeat():
             return (plan.heartbeat_write(points_map, order.value),)
         case RefreshReversion():

@@ -85,6 +85,7 @@ class Outputs:
         self._in_vain = False  # and it was not accepted
         self._gave = 0  # token of the heartbeat that was asked to give way
         self._first = False  # what is out goes before any read
+        self._unread = False  # less power went before reads, and none has had its turn since
 
     @property
     def wake_at(self) -> float:
@@ -123,13 +124,27 @@ class Outputs:
             return Rank.HEARTBEAT + 2 * self._beaten
         return Rank.STOP_AGAIN + 0.6 if one.reduces else float(one.rank)
 
-    def gives_way(self) -> bool:
+    def goes_first(self, output: Output, *, beat_first: bool) -> bool:
+        """Whether no read of the session goes before ``output``.
+
+        Of less power the first: a limit that shrinks again and again would leave reads no turn.
+        """
+        if output.rank is Rank.HEARTBEAT:
+            return beat_first
+        return output.reduces and not self._unread
+
+    def read(self) -> None:
+        """A read of what control needs ended, well or not: less power may go before the next."""
+        self._unread = False
+
+    def gives_way(self, *, overdue: bool = False) -> bool:
         """Whether a heartbeat that is out, and not overdue, keeps less power waiting; told once.
 
-        It may still wait for a read: the less power behind it would wait for both.
+        It may still wait for a read: the less power behind it would wait for both. One that has
+        become ``overdue`` meanwhile stays: reductions that follow each other would end the beats.
         """
         out = self._out
-        if out is None or out.rank is not Rank.HEARTBEAT or self._first:
+        if out is None or out.rank is not Rank.HEARTBEAT or self._first or overdue:
             return False
         if self._gave == self._token or not any(one.reduces for one in self._waiting):
             return False
@@ -179,7 +194,8 @@ class Outputs:
         out, rest = self._out, self._out.controls[1:]
         self._out, self._token, self._lost_at = None, 0, math.inf
         good = outcome.kind is OutcomeKind.SUCCESS
-        self._in_vain = self._in_vain or (out.rank is Rank.HEARTBEAT and not good)
+        sent = outcome.kind is not OutcomeKind.FAILED
+        self._in_vain = self._in_vain or (out.rank is Rank.HEARTBEAT and sent and not good)
         if out.rank is Rank.IDLE:
             good = after_idle(outcome) is not IdleNext.LOCAL
             if out.fault is None and after_idle(outcome) is not IdleNext.VERIFY:
@@ -187,6 +203,7 @@ class Outputs:
         if good and rest:
             self._waiting.insert(0, replace(out, controls=rest, beats=False))
             return None
+        self._unread = self._unread or (out.reduces and sent)
         return out, (outcome if not good or out.fault is None else out.fault)
 
     def overdue(self, at: float) -> tuple[Output, Outcome] | None:

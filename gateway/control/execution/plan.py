@@ -66,7 +66,7 @@ class PlanError(ValueError):
 
 
 def power_writes(
-    points_map: PointsMap, power_w: float, of: Base, *, carries_w: float = 0.0
+    points_map: PointsMap, power_w: float, of: Base, *, carries_w: float = 0.0, same: bool = False
 ) -> tuple[Write, ...]:
     """Writes that make ``power_w`` (W, positive discharges) the setpoint, in order.
 
@@ -77,6 +77,7 @@ def power_writes(
         power_w: the setpoint.
         of: what percent are of.
         carries_w: which way power may be flowing, by its sign; 0: nobody knows, discharging first.
+        same: nothing but power of this direction may be in force: its own point goes first.
 
     Raises:
         PlanError: the map has no such point, or its points cannot hold the value.
@@ -85,7 +86,7 @@ def power_writes(
     if control is not None and control.power_method == "split":
         charge = _analog(points_map, "cmd_charge", max(0.0, -power_w), of.charge_w)
         discharge = _analog(points_map, "cmd_discharge", max(0.0, power_w), of.discharge_w)
-        by_charge = carries_w < 0 if power_w == 0 else power_w > 0
+        by_charge = carries_w < 0 if power_w == 0 else (power_w > 0) is not same
         return (charge, discharge) if by_charge else (discharge, charge)
     return (_analog(points_map, "cmd_power", power_w, of.side_w(power_w)),)
 

@@ -70,7 +70,11 @@ def step(now: Progress, now_s: float) -> Step:
 
 
 def _writes(now: Progress, power_w: float) -> tuple[Write, ...]:
-    return power_writes(now.job.points_map, power_w, now.of, carries_w=now.written_w)
+    """The controls of a setpoint, less the other direction's zero that this job has written."""
+    writes = power_writes(now.job.points_map, power_w, now.of, carries_w=now.written_w)
+    if power_w * now.written_w <= 0:
+        return writes
+    return tuple(one for one in writes if one.expected != 0 or now.made.get(one.echo) != one)
 
 
 def _next_w(now: Progress, gap_s: float) -> float:

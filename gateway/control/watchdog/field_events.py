@@ -185,7 +185,9 @@ def written(state: WatchdogState, event: WriteDone, at: float, effects: Effects)
     if event.kind is WriteKind.IDLE and demand is not None and event.token >= demand.first:
         return _zeroed(state, demand, event, at, effects)
     if event.kind is WriteKind.HEARTBEAT and accepted:
-        return force.beaten(state, at)
+        state = force.beaten(state, at)
+    elif event.kind is WriteKind.HEARTBEAT and event.result is WriteResult.FAILED:
+        state = force.unbeaten(state, at)
     if event.kind is WriteKind.STOP and state.phase is Phase.ESTOP:
         return _stopped(state, event.result, at, effects)
     return state

@@ -37,6 +37,7 @@ GROUPING = frozenset({Phase.IDLING, Phase.ESTOP})
 # In response timeouts: a read that is dropped for it and the new connection, two points of power
 # and a mode, each selected first. A zero behind one that is under way would go before its read.
 LONGEST_ZERO = 8
+NO_BEAT = -1  # nothing that the RTAC counted was echoed
 
 
 def begun(state: WatchdogState, event: ForceBegun) -> WatchdogState:
@@ -110,6 +111,20 @@ def beaten(state: WatchdogState, at: float) -> WatchdogState:
     """The outstation took a heartbeat; after W without one its dead-man may have masked power."""
     again = at - state.beaten_at >= state.terms.deadman_s
     return replace(state, beaten_at=at, beats_since=at if again else state.beats_since)
+
+
+def unbeaten(state: WatchdogState, at: float) -> WatchdogState:
+    """A heartbeat never left: another one follows at once, but not as fast as they come back.
+
+    Of the RTAC's own count, the same: it may not count again before its dead-man acts.
+    """
+    terms = state.terms
+    if terms.heartbeat is HeartbeatForm.ECHO:
+        state = replace(state, beat=NO_BEAT)
+    pause_s = terms.heartbeat_s / 4
+    if state.beat_at - at <= pause_s:
+        return state
+    return replace(state, beat_at=max(at, state.beat_at - terms.heartbeat_s + pause_s))
 
 
 def _is_soon(state: WatchdogState, at: float) -> bool:

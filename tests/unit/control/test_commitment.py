@@ -45,6 +45,13 @@ def test_both_ways_may_be_in_force_while_one_takes_the_place_of_the_other() -> N
     assert marked(active(9e5, settled=True), active(-4e5, settled=False)).burden == Burden(4e5, 9e5)
 
 
+def test_the_one_way_in_force_is_known_only_where_it_is_one() -> None:
+    assert marked().only_w == 0
+    assert marked(active(9e5, settled=True)).only_w > 0
+    assert marked(active(-9e5, settled=True)).only_w < 0
+    assert marked(active(9e5, settled=True), active(-4e5, settled=False)).only_w == 0
+
+
 @pytest.mark.parametrize("phase", [Phase.IDLING, Phase.BLIND, Phase.LATCHED, Phase.LOCAL])
 def test_what_was_in_force_stays_until_zero_is_verified(phase: Phase) -> None:
     owed = replace(START, phase=phase, in_force=True)

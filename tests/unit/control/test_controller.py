@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from gateway import effects, events
+from gateway.control.execution.outputs import Output, Rank
 from gateway.control.phases import Phase
 from gateway.measured import TimeQuality
 from gateway.points.parse import parse_map
@@ -572,6 +573,26 @@ def test_a_heartbeat_that_the_session_holds_gives_way_to_less_power() -> None:
     assert made.to_field[-1] == effects.GiveWay("bess-1")
     made.post(events.Operated("bess-1", beat.token, NOT_SENT, made.now()))
     assert made.operates[-1].control.value == 300
+
+
+def test_a_reduction_goes_before_reads_again_once_a_critical_read_has_ended() -> None:
+    made = ControlSite()
+    made.activate()
+
+    def less(avail_kw: float) -> bool:
+        made.plant.avail_w = avail_kw * 1000
+        event_of(made, "AI6", avail_kw)
+        made.until(lambda: made.rtac.remote_w == avail_kw * 1000, within_s=4)
+        return next(one for one in reversed(made.operates) if one.control.value == avail_kw).first
+
+    made.plant.poll_at = math.inf
+    assert [less(400.0), less(380.0), less(360.0)] == [True, False, False]
+    outputs = made.control().controller._outputs
+    waits = Output(rank=Rank.POWER, owner="id", token=1, controls=(), reduces=True)
+    for kind in ("event", "critical", "integrity", "startup"):
+        outputs._unread = True
+        made.post(events.PollDone("bess-1", kind, ok=False, cause="", at=made.now()))
+        assert outputs.goes_first(waits, beat_first=False) is (kind != "event"), kind
 
 
 # --- only the present counts -------------------------------------------------------------------

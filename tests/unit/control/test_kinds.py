@@ -7,7 +7,7 @@ of their own. ``tests/mutants/kinds.py`` puts each kind back, whole.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -16,9 +16,13 @@ from gateway.config.safety import SharedLimitSettings
 from gateway.control.phases import Phase
 from gateway.measured import TimeQuality
 from gateway.points.raw import RawPoint
+from gateway.ports import Purpose
 from tests.fixtures.control_files import LIMIT_W, LIMITS, site
 from tests.fixtures.rude_maps import KINDS, rude_map
 from tests.fixtures.rude_site import RudeSite
+
+if TYPE_CHECKING:
+    from tests.fixtures.rude_session import RudeSession
 
 BOTH = ("bess-1", "bess-2")
 
@@ -28,6 +32,12 @@ def rude(*names: str, kind: str = "direct", **changes: Any) -> RudeSite:  # noqa
     found = site(*assets, map_ref=rude_map(kind), **changes)
     groups = (assets,) if found.safety and found.safety.settings.limits.site else ()
     return RudeSite(found, kinds=dict.fromkeys(assets, kind), groups=groups)
+
+
+def selecting(session: RudeSession) -> bool:
+    """Whether the SELECT of a setpoint is on the wire."""
+    sent = session._operation
+    return sent is not None and sent.purpose is Purpose.POWER and sent.started and not sent.over
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -87,14 +97,15 @@ def test_heartbeats_do_not_keep_a_new_connection_from_its_startup_poll() -> None
     made = rude(kind="sbo")
     made.activate()
     plant = made.rude()
-    plant.answer_s, plant.steady = 2.4, True
+    plant.answer_s, plant.steady = 1.4, True
     made.run(20)
     made.command("setpoint", powerW=400_000)
-    made.run(2.25)
+    session = made.sessions["bess-1"]
+    made.until(lambda: selecting(session), within_s=20)
     for local in (True, False):
         plant.rtac.local = local
         plant.note(made.wall_ms)
-        made.sessions["bess-1"].wire.unsolicited()  # type: ignore[union-attr]  # it is connected
+        session.wire.unsolicited()  # type: ignore[union-attr]  # it is connected
         made.pump()
         made.run(26)
     assert made.drops["bess-1"]
@@ -174,14 +185,18 @@ def test_a_stop_whose_select_was_not_answered_is_sent_again() -> None:
     assert plant.rtac.stopped >= 1
 
 
-def test_less_power_waits_for_one_request_and_never_for_a_heartbeat_behind_it() -> None:
-    made = rude()
+@pytest.mark.parametrize(("answer_s", "steady", "gap_s"), [(2.0, False, 3.25), (2.4, True, 4.75)])
+@pytest.mark.parametrize("kind", ["direct", "split", "percent"])
+def test_less_power_waits_for_one_request_and_reads_and_heartbeats_have_their_turn(
+    kind: str, answer_s: float, steady: bool, gap_s: float
+) -> None:
+    made = rude(kind=kind)
     made.activate(1_400_000)
-    made.rude().answer_s = 2.0
-    for step in range(20):  # the judge sees what leaves, and when it was asked for
-        made.plant.avail_w = 1_400_000.0 - 60_000.0 * step
+    made.rude().answer_s, made.rude().steady = answer_s, steady
+    for step in range(40):  # the judge sees what leaves, and when it was asked for
+        made.plant.avail_w = 1_400_000.0 - 30_000.0 * step
         told = RawPoint("AI6", made.plant.avail_w / 1000, 1, 0, 0, TimeQuality.SYNCED, event=True)
         made.post(events.FragmentStored("bess-1", (told,), unsolicited=True, at=made.now()))
-        made.run(7.25)
+        made.run(gap_s)
     assert made.phase() is Phase.ACTIVE
     assert 0 < made.rude().rtac.remote_w <= 400_000

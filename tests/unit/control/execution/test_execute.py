@@ -439,6 +439,14 @@ def test_the_second_half_of_a_split_setpoint_above_the_new_limit_is_not_sent() -
     assert drive.writes == [("AO0", 0)]
 
 
+def test_the_other_direction_of_a_split_setpoint_is_zeroed_once_by_each_command() -> None:
+    drive = Drive(job(control_map(*SPLIT, method="split"))).succeed()
+    drive.limit(1e6, 300_000.0).look(2.0).answer().limit(1e6, 200_000.0).look(2.0)
+    assert [point for point, _ in drive.writes] == ["AO0", "AO1", "AO1", "AO1"]
+    crossing = Drive(job(control_map(*SPLIT, method="split"), start_w=-4e5)).begin()
+    assert crossing.writes == [("AO0", 0)]
+
+
 def test_split_and_percent_setpoints_are_verified_by_their_own_echoes() -> None:
     drive = Drive(job(control_map(*SPLIT, method="split"))).succeed()
     assert drive.phase is JobPhase.HOLDING

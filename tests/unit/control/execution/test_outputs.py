@@ -5,6 +5,8 @@ from __future__ import annotations
 import itertools
 from typing import TYPE_CHECKING
 
+import pytest
+
 from gateway.control.execution.outputs import ANSWER_S, Output, Outputs, Rank
 from gateway.ports import Control, CrobOp, OutcomeKind, Purpose
 from tests.fixtures.execution import NO_ANSWER, NOT_SENT, SUCCESS, refused
@@ -290,11 +292,53 @@ def test_a_heartbeat_that_is_out_gives_way_to_less_power_once_and_to_nothing_els
     assert not way.outputs.gives_way(), "power gives way to none"
 
 
-def test_a_heartbeat_that_is_overdue_gives_way_to_nothing() -> None:
+@pytest.mark.parametrize("first", [True, False], ids=["when it was sent", "since it waits"])
+def test_a_heartbeat_that_is_overdue_gives_way_to_nothing(*, first: bool) -> None:
     way = Way()
     way.put(Rank.HEARTBEAT, "HEARTBEAT", BEAT)
     beat = way.outputs.next()
     assert beat is not None
-    way.outputs.send(beat, 0.0, 5.0, first=True)
+    way.outputs.send(beat, 0.0, 5.0, first=first)
     way.outputs.put(Output(rank=Rank.POWER, owner="c1", token=90, controls=(POWER,), reduces=True))
-    assert not way.outputs.gives_way()
+    assert not way.outputs.gives_way(overdue=True)
+
+
+def test_a_heartbeat_that_never_left_is_not_one_that_nobody_accepted() -> None:
+    way = Way()
+    way.put(Rank.HEARTBEAT, "HEARTBEAT", BEAT)
+    way.send()
+    way.answer(NOT_SENT)
+    way.put(Rank.HEARTBEAT, "HEARTBEAT", BEAT)
+    way.outputs.put(Output(rank=Rank.POWER, owner="c1", token=90, controls=(POWER,), reduces=True))
+    overdue = way.outputs.next(beat_first=True)
+    assert overdue is not None
+    assert overdue.rank is Rank.HEARTBEAT
+
+
+def test_only_the_first_reduction_goes_before_reads_until_one_has_had_its_turn() -> None:
+    way = Way()
+    first = []
+    for outcome in (NOT_SENT, SUCCESS, SUCCESS, SUCCESS):
+        less = Output(
+            rank=Rank.POWER, owner="c1", token=9, controls=(OTHER_ZERO, POWER), reduces=True
+        )
+        way.outputs.put(less)
+        while (output := way.outputs.next()) is not None:
+            first.append(way.outputs.goes_first(output, beat_first=False))
+            way.out = way.outputs.send(output, 0.0, 5.0)
+            way.answer(outcome)
+        if len(first) == 5:
+            way.outputs.read()
+    assert first == [True, True, True, False, False, True, True], "a rest belongs to its output"
+
+
+def test_of_other_outputs_only_a_heartbeat_that_is_overdue_goes_before_reads() -> None:
+    way = Way()
+    for rank in Rank:
+        way.put(rank, rank.name, BEAT)
+    waiting = [way.outputs.waiting(rank.name) for rank in Rank]
+    for overdue in (True, False):
+        found = {
+            one.rank for one in waiting if one and way.outputs.goes_first(one, beat_first=overdue)
+        }
+        assert found == ({Rank.HEARTBEAT} if overdue else set())

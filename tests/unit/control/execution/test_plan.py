@@ -103,6 +103,15 @@ def test_split_zeroes_the_other_direction_first() -> None:
     ]
 
 
+@pytest.mark.parametrize("power_w", [5e5, -5e5])
+def test_where_nothing_else_may_be_in_force_a_split_setpoints_own_point_goes_first(
+    power_w: float,
+) -> None:
+    mapped = control_map(*SPLIT, method="split")
+    usual = power_writes(mapped, power_w, OF)
+    assert power_writes(mapped, power_w, OF, same=True) == usual[::-1]
+
+
 @given(
     value=st.floats(-1.9e6, 1.9e6),
     variation=st.sampled_from(["int16", "int32", "float", "double"]),

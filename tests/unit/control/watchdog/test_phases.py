@@ -1003,6 +1003,27 @@ def test_an_echoed_heartbeat_is_the_rtacs_own_and_silent_when_that_stands_still(
     assert values == [77]
 
 
+@pytest.mark.parametrize("form", [HeartbeatForm.ECHO, HeartbeatForm.COUNTER])
+def test_a_heartbeat_that_never_left_is_sent_anew_at_once_but_at_a_pace(
+    form: HeartbeatForm,
+) -> None:
+    site = Site(terms=default_terms(heartbeat=form))
+    site.tell(DerHeartbeatRead(76))
+    site.run(40)
+    site.tell(DerHeartbeatRead(77))
+    logged(site)
+    while not of(site, WriteHeartbeat):
+        site.run(0.25)
+    site.run(1)
+    for seconds in (0, 0.25, 0.25, 2):  # given back, then refused before it leaves
+        site.tell(WriteDone(WriteKind.HEARTBEAT, site.state.token, WriteResult.FAILED))
+        site.run(seconds)
+    values = [one.value for one in of(site, WriteHeartbeat) if isinstance(one, WriteHeartbeat)]
+    assert len(values) == 4, "at once, half a second after that one, and behind the next refusal"
+    first = values[0]
+    assert values == ([77] * 4 if form is HeartbeatForm.ECHO else list(range(first, first + 4)))
+
+
 def test_a_map_without_a_heartbeat_gets_none() -> None:
     site = logged(Site(terms=default_terms(heartbeat=HeartbeatForm.NONE)))
     site.run(20)
