@@ -56,13 +56,15 @@ def reported(asked: argparse.Namespace, command: list[str]) -> int:
     return int(answer["exit"])
 
 
-def ask(asked: argparse.Namespace, verb: str) -> dict[str, Any]:
+def ask(
+    asked: argparse.Namespace, verb: str, arguments: dict[str, object] | None = None
+) -> dict[str, Any]:
     """The running daemon's answer.
 
     Raises:
         NotRunningError: no daemon, or it refuses to say.
     """
-    answer = client.ask(load.find_socket(asked.config), verb)
+    answer = client.ask(load.find_socket(asked.config), verb, arguments)
     if "error" in answer:
         raise client.NotRunningError(str(answer["error"]))
     return answer

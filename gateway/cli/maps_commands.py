@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from gateway.cli import maps_import, maps_live
 from gateway.errors import ConfigError, UsageError
 from gateway.points.difference import map_changes
 from gateway.points.pointmap import control_refusals, resolved
@@ -33,7 +34,15 @@ def run(args: argparse.Namespace) -> int:
         ConfigError: an installed map is faulty.
         UsageError: there is no such map.
     """
-    commands = {"list": _list, "check": _check, "show": _show, "diff": _diff}
+    commands = {
+        "list": _list,
+        "check": _check,
+        "show": _show,
+        "diff": _diff,
+        "import": maps_import.from_list,
+        "new": maps_import.from_live,
+        "verify": maps_live.verify,
+    }
     return commands[args.maps_command](args)
 
 
