@@ -61,10 +61,10 @@ class AssetControl:
         self._unkept = bool(self._left) and not is_kept(ground.facts, asset.id)
         self._uncounted = start.tries
         self._unsaid = self._is_other(start.owed, now)
-        seen, self._old = seen_commands(ground.facts, asset.id, now)
+        _, self._old = seen_commands(ground.facts, asset.id, now)
         place = IntakePlace(ground.gateway, ground.session)
         self.intake = CommandIntake(
-            place, asset, ground.points_map, self.controller, self.records, tokens, seen
+            place, asset, ground.points_map, self.controller, self.records, tokens, ground.register
         )
         self._standing_at = now.mono_s
         self.reasons = self._reasons(now)
@@ -146,13 +146,15 @@ class AssetControl:
         """SIGTERM: idle, verify; ``controller.may_exit`` says when it is done."""
         ended = self.proving.abort("the gateway is stopping", now)
         return (
-            ended + self.intake.stop(now) + self.controller.tell(watchdog_events.StopOrdered(), now)
+            ended
+            + self.intake.stop(Cause.STOPPING, now)
+            + self.controller.tell(watchdog_events.StopOrdered(), now)
         )
 
     def end(self, now: Now) -> list[Effect]:
         """A reload ends this control, which writes no more; who waits for something is told."""
         ended = self.proving.forsake("a reload changed its settings, or took the battery out", now)
-        return ended + self.intake.stop(now)
+        return ended + self.intake.stop(Cause.RELOAD, now)
 
     def become(self, safety: Safety | None, *, faulty: bool, now: Now) -> list[Effect]:
         """Take the safety file of a reload; without a good one the old figures idle the battery."""

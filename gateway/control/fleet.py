@@ -17,7 +17,7 @@ from gateway.control import operator, telling
 from gateway.control.answers import LATER, UNBORN, HeldAnswers
 from gateway.control.asset_control import AssetControl
 from gateway.control.commands.heartbeat import HeartbeatAnswer, verify_heartbeat
-from gateway.control.commands.spent import open_commands
+from gateway.control.commands.spent import open_commands, register_of
 from gateway.control.ground import Ground
 from gateway.control.inward import LimitDue
 from gateway.control.recalled import with_recalled
@@ -51,6 +51,7 @@ class Fleet:
         self._session, self._secret = identity.session, identity.secret
         self._topics, self._past = topics, past
         self._facts = with_recalled(past.facts, past.recalled)
+        self._register = register_of(self._facts, identity.started)
         self._lost = bool(past.trouble)
         self._tokens = itertools.count(1)
         self._answers_held = HeldAnswers(self._tokens)
@@ -156,6 +157,7 @@ class Fleet:
             topics=self._topics,
             epoch=self._epoch,
             facts=self._facts,
+            register=self._register,
             log_lost=self._lost,
             latest_ms=self._past.latest_ms,
             again=again,

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from gateway.checked import Safety
     from gateway.config.site import AssetSettings
+    from gateway.control.commands.register import Register
     from gateway.control.commissioning.proofs import Findings
     from gateway.points.pointmap import PointsMap
     from gateway.uplink.topics import Topics
@@ -43,6 +44,7 @@ class Ground:
     topics: Topics
     epoch: str
     facts: Mapping[str, str]  # of the audit log
+    register: Register  # of the gateway's commands
     log_lost: bool  # the audit log was set aside, or cannot be written
     latest_ms: int | None  # Unix ms of its newest row
     again: bool  # this run controlled it before a reload: it is no start that finds it

@@ -14,7 +14,7 @@ from gateway.control.commands.approve import Approval, PendingCommands
 from gateway.control.commands.command import Verb
 from gateway.control.commands.permit import Conditions, Permitted, may_begin, offered, permit
 from gateway.control.commands.reasons import Reason, Rejected, ResultState
-from gateway.control.commands.register import Register
+from gateway.control.commands.signers import outdated
 from gateway.control.commands.spent import fact_of_begun
 from gateway.control.execution.job import TellCloud, other_job, power_job
 from gateway.control.execution.plan import PlanError
@@ -29,12 +29,13 @@ from gateway.effects import AuditEntry, Effect, Record
 from gateway.uplink.allowance import Allowance
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator
 
     from gateway import events
     from gateway.clock import Now
     from gateway.config.site import AssetSettings
     from gateway.control.commands.command import Command
+    from gateway.control.commands.register import Register
     from gateway.control.commands.verify import Admitted
     from gateway.control.controller import Controller
     from gateway.control.execution.job import Job
@@ -79,12 +80,12 @@ class CommandIntake:
         controller: Controller,
         records: Records,
         tokens: Iterator[int],
-        seen: Mapping[str, float],
+        register: Register,
     ) -> None:
-        """Begin; ``seen`` as ``seen_commands`` makes it."""
+        """Begin; ``register`` is the gateway's."""
         self._place, self._asset, self._map = place, asset, points_map
         self._controller, self._records, self._tokens = controller, records, tokens
-        self._register = Register(seen)
+        self._register = register
         self._rate = RateWindow()
         self._pending = PendingCommands()
         self._phase = controller.phase  # as it was seen last
@@ -160,8 +161,11 @@ class CommandIntake:
             return [], f"command {id_}: does not wait here, or not any more"
         out = self._records.act(user, "approve", f"command {id_}", now, id=id_)
         conditions = self._conditions(now, disabled)
+        unsigned = outdated(admitted.signers, self._controller.safety.trust, now_ms=now.unix_ms)
         permitted: Permitted | Rejected
-        if admitted.command.safety_digest != self._controller.safety.digest:
+        if unsigned is not None:
+            permitted = unsigned
+        elif admitted.command.safety_digest != self._controller.safety.digest:
             text = f"is for another safety file: ours is {self._controller.safety.digest}"
             permitted = Rejected(Reason.SAFETY_DIGEST, text)
         else:
@@ -191,10 +195,10 @@ class CommandIntake:
             out += self._told(admitted, report, now)
         return out
 
-    def stop(self, now: Now) -> list[Effect]:
-        """Nothing that waits for the operator outlives the gateway."""
+    def stop(self, cause: Cause, now: Now) -> list[Effect]:
+        """Nothing that waits for the operator outlives the gateway, or its control of the asset."""
         self._pending, gone = PendingCommands(), self._pending.held
-        return self._ended([one.admitted for one in gone], Cause.STOPPING.value, now)
+        return self._ended([one.admitted for one in gone], cause.value, now)
 
     def follow(self, phase: Phase, cause: str, now: Now) -> list[Effect]:
         """Nothing waits on where it could not begin: what took power away came later than it."""
@@ -373,15 +377,25 @@ class CommandIntake:
             max_soc_pct=command.max_soc_pct,
             number=token,
         )
-        out = controller.accept(accepted, token, now)
+        out = self._supersede(admitted, now) + controller.accept(accepted, token, now)
         facts: dict[str, str | None] = fact_of_begun(
             self._asset.id, command.id, actor, seq=command.seq, power_w=command.power_w, now=now
         )
-        for old in self._register.forgotten():
-            facts[f"{self._asset.id}/command/{old}"] = None
+        for asset, old in self._register.forgotten():
+            facts[f"{asset}/command/{old}"] = None
         facts |= fact_of_force(self._asset.id, controller.begin(job, token))
         body: dict[str, object] = {"id": command.id, "appliedW": permitted.applied_w}
         return [*out, self._records.audited(actor, "executing", body, token=token, facts=facts)]
+
+    def _supersede(self, begun: Admitted, now: Now) -> list[Effect]:
+        """An older power command that waits must not take the place of a newer one."""
+        if begun.command.power_w is None:
+            return []
+        self._pending, gone = self._pending.keep(
+            lambda one: one.command.power_w is None or one.at.mono_s > begun.at.mono_s
+        )
+        report = TellCloud(ResultState.SUPERSEDED, Cause.SUPERSEDED.value, None, None, ())
+        return [effect for one in gone for effect in self._told(one, report, now)]
 
     def _refuse(
         self, rejected: Rejected, id_: str | None, payload: bytes, now: Now

@@ -107,23 +107,20 @@ def _is_hold(found: object) -> bool:
 def _decide(
     event: LocalAsked, controls: Mapping[str, AssetControl], _assets: tuple[str, ...], now: Now
 ) -> Found:
-    """Approve the command with this id, wherever it waits; or reject all that bear it."""
+    """Approve or reject the command with this id, wherever it waits."""
     id_ = event.arguments.get("id")
     every = controls.values()
     found = [one for one in every if any(row["id"] == id_ for row in one.intake.listed(now))]
     if not found:
         return [], _error(f"command {id_!r}: does not wait here, or not any more; see `pending`")
     assert isinstance(id_, str)
+    (control,) = found  # an id is one command's, at whatever battery
     if event.verb == "reject":
-        each = [one.intake.reject(id_, event.user, now) for one in found]
-        out = [effect for effects, _ in each for effect in effects]
-        whys = [why for _, why in each if why]
-        return out, _error("; ".join(whys)) if whys else {"done": f"command {id_}: rejected"}
-    if len(found) > 1:  # whoever signed gave two commands one id: which is meant nobody can say
-        names = ", ".join(one.name for one in found)
-        return [], _error(f"command {id_}: waits at {names}: one id is for one command: reject it")
-    out, why = found[0].approve(id_, event.user, now)
-    return out, _error(why) if why else {"done": f"command {id_}: approved"}
+        out, why = control.intake.reject(id_, event.user, now)
+    else:
+        out, why = control.approve(id_, event.user, now)
+    done = "rejected" if event.verb == "reject" else "approved"
+    return out, _error(why) if why else {"done": f"command {id_}: {done}"}
 
 
 def _commission(  # noqa: PLR0911 - one return for each act

@@ -8,6 +8,7 @@ _CONTROLLER = "gateway/control/controller.py"
 _BASE = "tests/unit/control/test_kept_base.py::"
 _DECLARED = "tests/unit/control/test_declarations.py::"
 _FORCE = "gateway/control/watchdog/force.py"
+_WAITING = "tests/unit/control/test_waiting.py::"
 _WITNESS = "tests/integration/audit/test_witness.py::"
 _METER = "tests/unit/control/test_kept_meter.py::"
 
@@ -61,6 +62,34 @@ MUTANTS: tuple[Mutant, ...] = (
         "            self._force.say(of)\n",
         "            pass\n",
         _BASE + "test_a_base_that_moves_is_on_its_way_to_the_disk_before_the_frame",
+    ),
+    Mutant(
+        "an older power command that waits does not follow a newer one",
+        "gateway/control/intake.py",
+        "self._supersede(admitted, now) + controller.accept(",
+        "controller.accept(",
+        _WAITING + "test_an_older_command_does_not_take_the_place_of_a_newer_one_that_was_approved",
+    ),
+    Mutant(
+        "signers are judged again where a command is approved",
+        "gateway/control/intake.py",
+        "        if unsigned is not None:\n",
+        "        if unsigned is None and unsigned is not None:\n",
+        _WAITING + "test_a_signature_that_ran_out_while_it_waited_is_not_approved",
+    ),
+    Mutant(
+        "an id is one command's at whatever battery",
+        "gateway/control/fleet.py",
+        "            register=self._register,\n",
+        "            register=register_of(self._facts, now),\n",
+        _WAITING + "test_an_id_is_one_commands_at_whatever_battery_and_over_a_reload_and_a_restart",
+    ),
+    Mutant(
+        "what a reload ends is told so",
+        "gateway/control/asset_control.py",
+        "self.intake.stop(Cause.RELOAD, now)",
+        "self.intake.stop(Cause.STOPPING, now)",
+        _WAITING + "test_what_waits_when_a_reload_takes_its_battery_ends_and_says_so",
     ),
     Mutant(
         "what lasts and the audit log does not know counts",

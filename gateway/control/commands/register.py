@@ -1,4 +1,4 @@
-"""Which commands were seen: ids for 30 days, and each issuer's last sequence number.
+"""Which commands the gateway has seen: ids for 30 days, each issuer's last number at each asset.
 
 An id is spent as soon as its signatures hold, also by a command that is then rejected: the same
 bytes sent again a minute later must not find a better moment. Age is counted on the monotonic
@@ -26,17 +26,20 @@ class Register:
     __slots__ = ("_forgotten", "_ids", "_last")
 
     def __init__(
-        self, ids: Mapping[str, float] | None = None, last: Mapping[str, int] | None = None
+        self,
+        ids: Mapping[str, tuple[float, str]] | None = None,
+        last: Mapping[tuple[str, str], int] | None = None,
     ) -> None:
         """Start with what the store remembers.
 
         Args:
-            ids: command id -> monotonic second at which it was seen, negative before boot.
-            last: kid -> its last sequence number of this session.
+            ids: command id -> monotonic second at which it was seen, negative before boot, and
+                for which asset.
+            last: (asset, kid) -> its last sequence number of this session.
         """
         self._ids = dict(sorted((ids or {}).items(), key=lambda item: item[1]))
         self._last = dict(last or {})
-        self._forgotten: deque[str] = deque(maxlen=MOST)
+        self._forgotten: deque[tuple[str, str]] = deque(maxlen=MOST)
 
     @property
     def count(self) -> int:
@@ -47,24 +50,25 @@ class Register:
         """Whether ``command_id`` was spent in the last 30 days."""
         return command_id in self._ids
 
-    def last_seq(self, kid: str) -> int | None:
-        """The issuer's last sequence number; None if it has sent nothing."""
-        return self._last.get(kid)
+    def last_seq(self, asset: str, kid: str) -> int | None:
+        """The issuer's last sequence number at ``asset``; None if it has sent nothing."""
+        return self._last.get((asset, kid))
 
-    def spend(self, command_id: str, kid: str, seq: int, *, now_s: float) -> None:
+    def spend(self, command_id: str, asset: str, kid: str, seq: int, *, now_s: float) -> None:
         """Never take ``command_id`` again, nor ``seq`` or less from ``kid``; forget the old."""
-        self._ids.setdefault(command_id, now_s)
-        self._last[kid] = max(seq, self._last.get(kid, seq))
+        self._ids.setdefault(command_id, (now_s, asset))
+        self._last[asset, kid] = max(seq, self._last.get((asset, kid), seq))
         while self._ids:
             oldest = next(iter(self._ids))
-            if now_s - self._ids[oldest] <= KEPT_S and len(self._ids) <= MOST:
+            seen_s, where = self._ids[oldest]
+            if now_s - seen_s <= KEPT_S and len(self._ids) <= MOST:
                 break
-            if now_s - self._ids[oldest] > KEPT_S:
-                self._forgotten.append(oldest)
+            if now_s - seen_s > KEPT_S:
+                self._forgotten.append((where, oldest))
             del self._ids[oldest]
 
-    def forgotten(self) -> tuple[str, ...]:
-        """Ids that became too old since this was asked last: the store may forget them, too."""
+    def forgotten(self) -> tuple[tuple[str, str], ...]:
+        """Asset and id of what became too old since this was asked last: the store may, too."""
         found = tuple(self._forgotten)
         self._forgotten.clear()
         return found

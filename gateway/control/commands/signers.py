@@ -12,6 +12,18 @@ if TYPE_CHECKING:
     from gateway.control.commands.envelope import Envelope
 
 
+def outdated(signers: tuple[TrustedKey, ...], trust: TrustStore, *, now_ms: int) -> Rejected | None:
+    """Why a signature that held when its command came does not count any more; None: all do."""
+    for signer in signers:
+        key = trust.find(signer.kid)
+        if key is None or key.thumbprint != signer.thumbprint:
+            text = f"kid {signer.kid!r} is not in the trust store any more"
+            return Rejected(Reason.UNKNOWN_KEY, text)
+        if fault := key.invalid(now_ms):
+            return Rejected(Reason.KEY_EXPIRED, f"kid {key.kid!r} {fault}")
+    return None
+
+
 def verify_signers(
     envelope: Envelope, trust: TrustStore, *, typ: str, now_ms: int
 ) -> tuple[TrustedKey, ...] | Rejected:

@@ -10,7 +10,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from gateway.control.commands.register import KEPT_S
+from gateway.control.commands.register import KEPT_S, Register
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from gateway.clock import Now
 
 _BEGUN, _OVER = "EXECUTING", "OVER"
+_COMMAND = "/command/"
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,5 +85,17 @@ def seen_commands(
     return seen, old
 
 
+def register_of(facts: Mapping[str, str], now: Now) -> Register:
+    """The gateway's register at a start: an id is for one command, at whatever asset."""
+    assets = {key.partition(_COMMAND)[0] for key in facts if _COMMAND in key}
+    return Register(
+        {
+            id_: (seen_s, asset)
+            for asset in sorted(assets)
+            for id_, seen_s in seen_commands(facts, asset, now)[0].items()
+        }
+    )
+
+
 def _key(asset: str, id_: str) -> str:
-    return f"{asset}/command/{id_}"
+    return f"{asset}{_COMMAND}{id_}"

@@ -84,7 +84,7 @@ def admit(  # noqa: PLR0911 - one return for each check, in order
     rejected = _wrong_place(command, context)
     if rejected is None:
         rejected = _wrong_time(command, context, now) or _seen(command, issuer, register)
-        register.spend(command.id, issuer.kid, command.seq, now_s=now.mono_s)
+        register.spend(command.id, command.asset, issuer.kid, command.seq, now_s=now.mono_s)
     rejected = rejected or _wrong_digest(command, context)
     if rejected is not None:
         return _named(rejected, command)
@@ -149,7 +149,7 @@ def _wrong_time(command: Command, context: CommandContext, now: Now) -> Rejected
 def _seen(command: Command, issuer: TrustedKey, register: Register) -> Rejected | None:
     if register.is_seen(command.id):
         return Rejected(Reason.DUPLICATE, "this id was seen before")
-    last = register.last_seq(issuer.kid)
+    last = register.last_seq(command.asset, issuer.kid)
     if last is not None and command.seq <= last:
         text = f"seq {command.seq} of {issuer.kid}: must be above {last}"
         return Rejected(Reason.SEQUENCE, text)

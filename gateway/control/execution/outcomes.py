@@ -1,8 +1,8 @@
 """The retry table of section 6, as written: what follows from the outcome of one control.
 
 The rule that matters most: after OPERATE or a direct operate without an answer the control may
-have been carried out, so it is never sent again. Statuses that the table does not name, and
-refusals without a status, are such unknown outcomes too.
+have been carried out, so it is never sent again. Statuses that have no name, and refusals without
+a status, are such unknown outcomes too.
 
 Numbers are DNP3 control status codes. Source: IEEE 1815-2012, control-related status codes.
 """
@@ -25,6 +25,7 @@ SITE_HAS_IT = frozenset({7, 13})  # local, downstream local
 NOT_OURS = frozenset({9, 15, 17})  # not authorized, blocked, blocked by another master
 BAD_MAP = frozenset({3, 4, 12})  # format, not supported, out of range
 BUSY = frozenset({8, 10, 11, 18})  # too many operations, inhibited, limited, downstream
+UNKNOWN = frozenset({16, 126, 127})  # cancelled, not participating, undefined
 
 
 class PowerNext(Enum):
@@ -71,6 +72,7 @@ _STATUSES = {
     _Group.NOT_OURS: NOT_OURS,
     _Group.BAD_MAP: BAD_MAP,
     _Group.BUSY: BUSY,
+    _Group.UNKNOWN: UNKNOWN,
 }
 _POWER = {
     _Group.SUCCESS: PowerNext.GO_ON,

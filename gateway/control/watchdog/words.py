@@ -39,6 +39,7 @@ class Cause(StrEnum):
     VERIFIED = "verified"
     UNVERIFIED = "unverified"
     STOPPING = "stopping"  # SIGTERM
+    RELOAD = "reload"  # it changed the battery's settings, or took the battery out
     DISABLED = "disabled"
 
 

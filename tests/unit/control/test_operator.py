@@ -114,18 +114,6 @@ def test_an_operator_approves_or_rejects_what_waits() -> None:
     assert "error" in made.ask("approve", id=yes)
 
 
-def test_an_id_that_waits_at_two_batteries_is_approved_at_neither() -> None:
-    made = ControlSite(site("bess-1", "bess-2", approval="local")).ready()
-    one = made.command("arm", asset="bess-1")
-    made.book.clear()  # the judge holds that an id is one command's
-    assert made.command("arm", asset="bess-2", id_=one) == one
-    assert len(made.ask("pending")["pending"]) == 2
-    assert "waits at bess-1, bess-2" in made.ask("approve", id=one)["error"]
-    assert {made.phase("bess-1"), made.phase("bess-2")} == {Phase.IDLE}
-    assert made.act("reject", id=one) == {"done": f"command {one}: rejected"}
-    assert made.ask("pending") == {"pending": []}
-
-
 def test_an_approval_that_the_disk_refuses_does_not_promise_the_command() -> None:
     made = ControlSite(site(approval="local")).ready()
     made.act("approve", id=made.command("arm"))

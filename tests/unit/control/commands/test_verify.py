@@ -107,7 +107,7 @@ def test_a_command_replayed_after_a_restart_is_rejected() -> None:
 
 
 def test_an_id_is_remembered_over_a_restart() -> None:
-    register = Register({ID: NOW.mono_s - 29 * 86_400})
+    register = Register({ID: (NOW.mono_s - 29 * 86_400, "bess-2")})
     assert reason(check(signed(claims()), register=register)) is Reason.DUPLICATE
 
 
@@ -331,8 +331,8 @@ _STEPS: list[tuple[Reason, dict[str, Any], dict[str, Any]]] = [
     (Reason.LIFETIME, {"expiresAt": rfc3339(NOW.unix_ms + 600_000)}, {}),
     (Reason.CHALLENGE, {"challenge": 1}, {}),
     (Reason.NOT_YET_VALID, {"issuedAt": rfc3339(NOW.unix_ms + 9_000)}, {}),
-    (Reason.DUPLICATE, {}, {"register": Register({ID: 0.0})}),
-    (Reason.SEQUENCE, {}, {"register": Register({}, {"ops-1": 42})}),
+    (Reason.DUPLICATE, {}, {"register": Register({ID: (0.0, "bess-1")})}),
+    (Reason.SEQUENCE, {}, {"register": Register({}, {("bess-1", "ops-1"): 42})}),
     (Reason.MAP_DIGEST, {"mapDigest": "sha256:" + "0" * 64}, {}),
     (Reason.SAFETY_DIGEST, {}, {"safety_digest": None}),
 ]
@@ -362,23 +362,23 @@ def test_a_rejection_carries_the_id_and_asset_that_could_be_read() -> None:
 
 
 def test_a_register_forgets_after_30_days_of_monotonic_time_only() -> None:
-    register = Register({"old": -30 * 86_400.0, "young": 0.0})
-    register.spend("new", "ops-1", 1, now_s=1.0)
+    register = Register({"old": (-30 * 86_400.0, "bess-2"), "young": (0.0, "bess-1")})
+    register.spend("new", "bess-1", "ops-1", 1, now_s=1.0)
     assert not register.is_seen("old")
     assert register.is_seen("young")
     assert register.count == 2
 
 
 def test_what_a_register_forgets_after_30_days_the_store_may_forget_too() -> None:
-    register = Register({"old": -30 * 86_400.0, "young": 0.0})
-    register.spend("new", "ops-1", 1, now_s=1.0)
-    assert register.forgotten() == ("old",)
+    register = Register({"old": (-30 * 86_400.0, "bess-2"), "young": (0.0, "bess-1")})
+    register.spend("new", "bess-1", "ops-1", 1, now_s=1.0)
+    assert register.forgotten() == (("bess-2", "old"),)
     assert register.forgotten() == ()
 
 
 def test_ids_made_up_without_end_do_not_fill_the_memory_and_free_nothing_in_the_store() -> None:
-    register = Register({str(number): float(number) for number in range(MOST)})
-    register.spend("one more", "ops-1", 1, now_s=float(MOST))
+    register = Register({str(number): (float(number), "") for number in range(MOST)})
+    register.spend("one more", "bess-1", "ops-1", 1, now_s=float(MOST))
     assert register.count == MOST
     assert register.is_seen("one more")
     assert not register.is_seen("0")

@@ -26,6 +26,7 @@ _TABLE = [
     ((9, 15, 17), P.FAIL_YIELD, I.RETRY_ALARM),
     ((3, 4, 12), P.FAIL_SUSPECT, I.RETRY_ALARM_LATCH),
     ((8, 10, 11, 18), P.FAIL, I.RETRY),
+    ((16, 126, 127), P.READ, I.RETRY),
 ]
 _ROWS = [(number, power, idle) for numbers, power, idle in _TABLE for number in numbers]
 
