@@ -64,6 +64,14 @@ MUTANTS: tuple[Mutant, ...] = (
         _BASE + "test_a_base_that_moves_is_on_its_way_to_the_disk_before_the_frame",
     ),
     Mutant(
+        "a dead-man test does not show a lower W than it took",
+        "gateway/control/rules/readiness.py",
+        " or not test.shows_deadman(deadman_s)",
+        "",
+        "tests/unit/control/test_asset_control.py::"
+        "test_a_dead_man_that_was_slower_than_a_lowered_w_allows_is_not_tested_in_check_or_daemon",
+    ),
+    Mutant(
         "an older power command that waits does not follow a newer one",
         "gateway/control/intake.py",
         "self._supersede(admitted, now) + controller.accept(",

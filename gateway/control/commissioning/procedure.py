@@ -49,13 +49,13 @@ from enum import Enum, StrEnum, auto
 from typing import TYPE_CHECKING
 
 from gateway.config.safety import slow
+from gateway.control.commissioning.proofs import DEADMAN_MARGIN_S
 from gateway.control.phases import Phase
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 NAMEPLATE_SHARE = 0.02  # Source: SPECIFICATION.md, section 7, "Tests on site"
-DEADMAN_MARGIN_S = 5.0  # beyond W; same source
 HOLD_S = {"sign-test": 60.0, "deadman-test": 5.0}  # defaults; 60 s: same source
 HOLD_MIN_S, HOLD_MAX_S = 2.0, 300.0
 WAIT_S = 180.0  # for lease, IDLE and interlocks

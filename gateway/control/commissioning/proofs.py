@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 _Figure = TypeVar("_Figure", float, bool)
+DEADMAN_MARGIN_S = 5.0  # beyond W: how long the RTAC's dead-man may take
 _SECONDS = {"answer_s": "answerS", "connect_s": "connectS", "zero_s": "zeroS"}
 _IDLE, _NEEDS = "idleW", "zeroNeedsBeat"
 
@@ -39,6 +40,11 @@ class Proof:
     map_digest: str  # "sha256:<hex>"
     unix_ms: int  # when it passed
     found: Findings = Findings()
+
+    def shows_deadman(self, deadman_s: float) -> bool:
+        """Whether the dead-man acted in time for W = ``deadman_s``, perhaps a lower one now."""
+        zero_s = self.found.zero_s
+        return zero_s is None or zero_s <= deadman_s + DEADMAN_MARGIN_S
 
 
 @dataclass(frozen=True, slots=True)

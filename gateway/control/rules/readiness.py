@@ -235,7 +235,8 @@ def _of_commissioning(standing: Standing, safety: Safety) -> list[str]:
         found.append("SIGN_TEST_MISSING")
     if dead_man_testable(standing.points_map):
         test = done.deadman_test
-        if test is None or not _counts(test, standing):
+        deadman_s = safety.settings.watchdog.rtac_deadman_s
+        if test is None or not _counts(test, standing) or not test.shows_deadman(deadman_s):
             found.append("DEADMAN_TEST_MISSING")
         elif standing.now_ms - test.unix_ms >= DEADMAN_END_DAYS * DAY_MS:
             found.append("DEADMAN_TEST_EXPIRED")

@@ -15,6 +15,7 @@ from gateway.checked import Past
 from gateway.control.commissioning.proofs import Findings
 from gateway.control.phases import Phase
 from gateway.core import Core
+from gateway.status import safety_report
 from tests.fixtures.commands import GUARD, OPS
 from tests.fixtures.control_site import WATCHDOG, ControlSite, commissioned, site
 from tests.fixtures.sites import START, identity
@@ -179,6 +180,27 @@ def test_control_is_off_where_a_safety_file_asks_more_of_the_rtac_than_was_measu
     made.run(2)
     assert made.control().reasons == ("RTAC_TOO_SLOW",)
     assert "started" in made.ask("commission", act="deadman-test", holdS=3), "it may be faster now"
+
+
+@pytest.mark.parametrize(("deadman_s", "why"), [(9.0, ["DEADMAN_TEST_MISSING"]), (10.0, [])])
+def test_a_dead_man_that_was_slower_than_a_lowered_w_allows_is_not_tested_in_check_or_daemon(
+    deadman_s: float, why: list[str]
+) -> None:
+    made = ControlSite(ready=False)
+    made.disk.facts = commissioned(made.site, found=Findings(zero_s=14.9))  # W = 15, and 5 s
+    made.power_on()
+    assert made.control().reasons == ()
+    made.until(lambda: made.phase() is Phase.IDLE)
+    watchdog = replace(WATCHDOG, rtac_deadman_s=deadman_s)
+    other = site(watchdog=watchdog, digest="sha256:" + "d" * 64)
+    made.reload(other)
+    made.act("commission", act="acknowledge", digest="sha256:" + "d" * 64)
+    made.run(2)
+    assert list(made.control().reasons) == why
+    said = "\n".join(safety_report.lines(other, made.wall_ms, made.disk.facts))
+    off = "bess-1: control is off by what is on record: "
+    assert (off + ", ".join(why) in said) is bool(why)
+    assert ("control is commissioned" in said) is (not why)
 
 
 @pytest.mark.parametrize(("connect_s", "drops"), [(None, True), (3.0, True), (3.1, False)])
