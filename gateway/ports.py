@@ -58,6 +58,7 @@ class Control:
     variation: Variation = Variation.INT32  # of an analog output
     on_ms: int = 100  # pulse length of a CROB, 0..4294967295
     off_ms: int = 100
+    count: int = 1  # of pulses, 1..255
 
 
 class Purpose(StrEnum):

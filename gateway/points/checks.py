@@ -13,11 +13,11 @@ from gateway.points.raw import PointType
 from gateway.points.roles import (
     OUTPUT,
     POWER_COMMANDS,
-    PULSED_COMMANDS,
     ROLES,
     SIGNED_ROLES,
     UNITS,
 )
+from gateway.points.switch_checks import shared_outputs, switch_faults
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,6 +43,7 @@ def row_faults(row: MapPoint, table: Table) -> Iterator[Fault]:
     kind = row.kind
     yield from _key_faults(row, table)
     yield from code_faults(row, table)
+    yield from switch_faults(row, table)
     if row.role is not None:
         yield from _role_faults(row, table)
     if row.min is not None and row.max is not None and row.min > row.max:
@@ -113,12 +114,6 @@ def _role_faults(row: MapPoint, table: Table) -> Iterator[Fault]:
     if row.unit not in role.units and row.kind is not PointType.OS and "unit" not in table.blamed:
         text = f'= "{row.unit}": role {row.role} must be in {", ".join(role.units)}'
         yield Fault(table.at("unit"), text, "M15")
-    if row.role in PULSED_COMMANDS and row.invert:
-        text = (
-            f"= true: role {row.role} is one pulse, and there is none that means the opposite: "
-            "must be false (an echo that reads inverted is inverted in the row of its feedback)"
-        )
-        yield Fault(table.at("invert"), text, "M22")
     if row.role in SIGNED_ROLES and table.lacks("sign"):
         text = f"is missing: role {row.role} must say {DISCHARGE} or {CHARGE}"
         yield Fault(table.at("sign"), text, "M13")
@@ -130,6 +125,7 @@ def _role_faults(row: MapPoint, table: Table) -> Iterator[Fault]:
 def map_faults(draft: Draft, rows: Rows) -> Iterator[Fault]:
     """Faults of rows against each other and against [map.control]."""
     yield from _twins(rows)
+    yield from shared_outputs(rows)
     by_name = {row.name: row for row, _ in rows}
     blamed = {row.name for row, table in rows if table.blamed}  # nothing follows from them
     for row, table in rows:
@@ -194,6 +190,8 @@ def _output_faults(row: MapPoint, table: Table) -> Iterator[Fault]:
         if table.lacks("variation"):
             text = f"is missing: must be one of {', '.join(VARIATIONS)}"
             yield Fault(table.at("variation"), text, "M12")
+        return
+    if row.is_flag:
         return
     if row.role == "cmd_heartbeat":
         yield from _beat_faults(row, table)

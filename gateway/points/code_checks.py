@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gateway.errors import Fault
+from gateway.points.raw import PointType
+from gateway.points.roles import PULSED_COMMANDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
 # Other ways to read a number.
 _READINGS = (
     *("scale", "offset", "sign", "min", "max", "enum", "bits", "codes", "rollover", "deadband"),
+    "tolerance",
 )
 
 
@@ -27,8 +30,9 @@ def code_faults(row: MapPoint, table: Table) -> Iterator[Fault]:
         yield Fault(table.at("codes"), "stand beside bits: the value is one or the other", "M26")
     if row.on is None and row.off is None:
         return
+    only_on = row.kind is PointType.AO and row.role in PULSED_COMMANDS
     for key, other in (("on", "off"), ("off", "on")):
-        if table.lacks(key):
+        if table.lacks(key) and not (only_on and key == "off"):
             text = f"is missing: {other} needs it too; any other code is bad, and never used"
             yield Fault(table.at(key), text, "M25")
     both = sorted(set(row.on or ()) & set(row.off or ()))

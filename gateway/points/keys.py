@@ -31,6 +31,7 @@ REF = r"[a-z0-9-]+@\S+"
 ORDER = ("reversion", "ramp", "setpoint", "mode_enable")
 NAMEPLATE_KEYS = ("nameplate_w", "capacity_wh", "max_charge_w", "max_discharge_w")
 MAX_W = 1e12
+MAX_PULSE_MS = 60_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +100,9 @@ def point_keys(reference: Reference) -> tuple[str, ...]:
     if kind is PointType.CTR:
         keys.append("rollover")
     if kind is PointType.AO:
-        keys += ["variation", "tolerance"]
+        keys += ["variation", "tolerance", "on", "off"]
+    if kind is PointType.BO:
+        keys += ["op", "on_ms", "off_ms", "count", "off_point"]
     if kind in OUTPUT:
         keys += ["feedback", "verify_s", "min_interval_s"]
     return tuple(keys)
@@ -211,6 +214,14 @@ def _codes(section: Section, key: str) -> tuple[int, ...]:
     return ()
 
 
+def _pulse(*, lo: int) -> Reader:
+    return lambda section, key: section.integer(key, lo=lo, hi=MAX_PULSE_MS, unit="ms", code="M29")
+
+
+def _output(section: Section, key: str) -> str:
+    return section.text(key, pattern=r"BO[0-9]{1,5}", allowed="a point such as BO1", code="M29")
+
+
 def _order(section: Section, key: str) -> tuple[str, ...]:
     found = section.texts(key, code="M01")
     if len(set(found)) == len(found) and set(found) <= set(ORDER):
@@ -309,6 +320,11 @@ ROW: dict[str, Reader] = {
     "codes": _alarm_codes,
     "on": _codes,
     "off": _codes,
+    "op": _word("latch", "pulse", "close_trip", code="M29"),
+    "on_ms": _pulse(lo=1),
+    "off_ms": _pulse(lo=0),
+    "count": lambda section, key: section.integer(key, lo=1, hi=255, code="M29"),
+    "off_point": _output,
     "rollover": lambda section, key: section.integer(key, lo=2, hi=1 << 32, code="M01"),
     "variation": _word(*VARIATIONS, code="M12"),
     "feedback": _text(NAME, "the name of a readable point", code="M11"),

@@ -12,7 +12,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from gateway.points.raw import PointType, Reference, parse_reference
-from gateway.points.roles import BINARY, COMMAND_ROLES, UNITS
+from gateway.points.roles import BINARY, COMMAND_ROLES, PULSED_COMMANDS, UNITS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -53,6 +53,11 @@ class MapPoint:
     codes: Mapping[str, str] | None = None  # raw value or "*" -> "alarm:code", "fault:code" or ""
     on: tuple[int, ...] | None = None  # raw codes of an analog that mean on, and off
     off: tuple[int, ...] | None = None
+    op: str | None = None  # latch | pulse | close_trip, of a relay; None: as its role is
+    on_ms: int | None = None  # of a pulse; None: 100
+    off_ms: int | None = None
+    count: int | None = None  # of pulses; None: 1
+    off_point: str | None = None  # the output that switches it off, "BO1"
     line: int = field(default=0, compare=False)  # in the file that last spoke of this row
 
     kind: PointType = field(init=False, compare=False, repr=False)  # as it is read: BI for a bit
@@ -119,6 +124,11 @@ class MapPoint:
     def step(self) -> float:
         """What one raw count is worth, in the canonical unit; > 0."""
         return abs(self.mul / self.div)
+
+    @property
+    def operation(self) -> str:
+        """How a relay is operated: latch, pulse or close_trip."""
+        return self.op or ("pulse" if self.role in PULSED_COMMANDS else "latch")
 
     @property
     def command(self) -> bool:

@@ -224,7 +224,9 @@ def _place(row: MapPoint) -> tuple[str, int, int]:
 
 _DERIVED = frozenset({"line", "kind", "source", "index", "bit", "is_flag", "mul", "div", "bias"})
 # Came later: in the digest only of maps that use them.
-_LATER = {"text": None, "codes": None, "on": None, "off": None}
+_LATER = dict.fromkeys(
+    ("text", "codes", "on", "off", "op", "on_ms", "off_ms", "count", "off_point")
+)
 
 
 def _fields(

@@ -57,12 +57,16 @@ class Controls:
         crob = command if isinstance(command, ControlRelayOutputBlock) else None
         asked = float(command.value) if crob is None else _latched(crob)  # type: ignore[union-attr]  # the other kind
         status, value, role = int(CommandStatus.NOT_SUPPORTED), None, ""
+        if row is not None and asked is not None and crob is not None:
+            taken = row.op is None or _kind(crob) == row.op
+            asked = site.wiring.relayed(point, asked) if taken else None
         if row is not None and asked is not None:
             role, limit = row.role or "", site.wiring.limit(row)
             value = site.wiring.engineering(row, asked, site.rtac)
             status = int(site.rtac.refusal(role, value, limit=limit))
         if execute and value is not None and status == CommandStatus.SUCCESS:
-            after, status = site.rtac.order(role, value, at.mono_s, point=point)
+            own = point if row is None else row.point
+            after, status = site.rtac.order(role, value, at.mono_s, point=own)
             site.ordered(after, at)
         elif (after := site.rtac.answered(role)) is not site.rtac:
             site.ordered(after, at)
@@ -75,11 +79,24 @@ class Controls:
             role=role,
             value=None if value is None else plain(value),
             code=None if crob is None else crob.control_code,
+            **({} if crob is None else _pulse(crob)),
             status=status,
             at_mono_s=at.mono_s,
         )
         self._recorder.flush()
         return CommandStatus(status)
+
+
+def _kind(command: ControlRelayOutputBlock) -> str:
+    """latch, pulse or close_trip, as maps have it."""
+    if command.trip_close is not TripCloseCode.NUL:
+        return "close_trip"
+    latches = (OperationType.LATCH_ON, OperationType.LATCH_OFF)
+    return "latch" if command.operation in latches else "pulse"
+
+
+def _pulse(command: ControlRelayOutputBlock) -> dict[str, int]:
+    return {"count": command.count, "on_ms": command.on_time_ms, "off_ms": command.off_time_ms}
 
 
 def _latched(command: ControlRelayOutputBlock) -> float | None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from gateway.points.encode import encode
-from gateway.points.raw import PointType
+from gateway.points.raw import PointType, parse_point
 from gateway.sim.faults import EVERY_POINT
 from gateway.sim.wire import Flag, Form, RawValue, Spec, as_sent
 
@@ -41,6 +41,7 @@ class Wire:
     row: MapPoint | None
     echoes: MapPoint | None = None  # the output whose value this input shows
     bits: tuple[Wire, ...] = ()  # of a status word: those that rows of their own are about
+    opposite: bool = False  # of a pair of outputs: the one that switches off
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +95,8 @@ class Wiring:
             return _told(row.codes, conditions)
         if row.point in self.constants:
             return _backwards(self.constants[row.point], row)
+        if wire.opposite:
+            return float(not self._echo(row, row, rtac, now))
         # A heartbeat that the RTAC counts by itself is what we write back, and no echo of it.
         if wire.echoes is not None and row.role != "der_heartbeat":
             shown: Value = self._echo(wire.echoes, row, rtac, now)
@@ -128,10 +131,22 @@ class Wiring:
         wire = self.by_point.get(point)
         return None if wire is None or wire.spec.kind not in _OUTPUT else wire.row
 
+    def relayed(self, point: str, raw: float) -> float | None:
+        """What a relay of ``row`` makes of 1 and 0; None: the other one of its pair does that."""
+        wire = self.by_point[point]
+        if wire.row is None or wire.row.off_point is None:
+            return raw
+        return None if not raw else float(not wire.opposite)
+
     def engineering(self, row: MapPoint, raw: float, rtac: Rtac) -> float:
-        """What a raw value written to an output means: W, %, s, count; 0 and 1 for binaries."""
+        """What a raw value written to an output means: W, %, s, count; 0 and 1 for binaries.
+
+        NaN for a code that the map does not have.
+        """
         if row.kind is PointType.BO:
             return float(bool(raw) is not row.invert)
+        if row.on is not None:
+            return 1.0 if raw in row.on else 0.0 if raw in (row.off or ()) else math.nan
         value = raw * row.mul / row.div + row.bias
         if row.role in _POWER_COMMANDS and row.canonical_unit == "%":
             return value / 100.0 * self._base_w(value, rtac)
@@ -179,7 +194,11 @@ def _wires(points_map: PointsMap, outputs: Mapping[str, MapPoint], form: Form | 
     for row in points_map.points:
         wire = Wire(_spec(row, form), row, outputs.get(row.name) or _self_echo(row))
         words.setdefault(row.source, []).append(wire)
-    found = []
+    found = [
+        Wire(Spec(*other, event_class=0), row, row, opposite=True)
+        for row in points_map.points
+        if row.off_point is not None and (other := parse_point(row.off_point)) is not None
+    ]
     for rows in words.values():
         bits = tuple(one for one in rows if one.row is not None and one.row.bit is not None)
         whole = next((one for one in rows if one not in bits), None)

@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.mutants import control, field, kept, kinds, safety, silence, watchdog
+from tests.mutants import control, field, kept, kinds, maps, safety, silence, watchdog
 
 if TYPE_CHECKING:
     from tests.mutants.mutant import Mutant
@@ -29,6 +29,7 @@ ALL: tuple[Mutant, ...] = (
     *safety.MUTANTS,
     *kept.MUTANTS,
     *kinds.MUTANTS,
+    *maps.MUTANTS,
     *silence.MUTANTS,
 )
 _LIMIT_S = 300  # of one run: a mutant that never ends is caught, too

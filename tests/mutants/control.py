@@ -855,8 +855,8 @@ _ASKING = (
     ),
     Mutant(
         "a stop is never inverted",
-        "gateway/points/checks.py",
-        "if row.role in PULSED_COMMANDS and row.invert:",
+        "gateway/points/switch_checks.py",
+        'if row.operation == "pulse" and row.invert:',
         "if False:",
         "tests/integration/site/test_map_fixtures.py::test_a_map_reports_its_faults_where_they_are",
     ),

@@ -208,8 +208,8 @@ MUTANTS = (
     ),
     Mutant(
         "kind 10: an inverted pulse does nothing",
-        "gateway/points/checks.py",
-        "if row.role in PULSED_COMMANDS and row.invert:",
+        "gateway/points/switch_checks.py",
+        'if row.operation == "pulse" and row.invert:',
         "if False:",
         "tests/integration/site/test_map_fixtures.py::test_a_map_reports_its_faults_where_they_are",
     ),
@@ -223,7 +223,7 @@ MUTANTS = (
         (
             (
                 _CONTROL + "rules/readiness.py",
-                "return (1, BEATS) if row is None or row.kind is PointType.BO else beats(row)",
+                "return (1, BEATS) if row is None or row.is_flag else beats(row)",
                 "return (1, BEATS)",
             ),
         ),

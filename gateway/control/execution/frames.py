@@ -112,7 +112,14 @@ def output(
 
 def _control(row: KeptRow) -> tuple[Control, bool]:
     if isinstance(row.value, str):
-        return Control(row.point, CrobOp(row.value)), row.sbo
+        relay = Control(
+            row.point,
+            CrobOp(row.value),
+            on_ms=row.on_ms,
+            off_ms=row.off_ms,
+            count=row.count,
+        )
+        return relay, row.sbo
     whole = row.variation.startswith("int")
     value = int(row.value) if whole else row.value
     return Control(row.point, value, Variation(row.variation)), row.sbo

@@ -86,7 +86,16 @@ def _rows(points_map: PointsMap, of: Base) -> tuple[KeptRow, ...]:
         value = control.value if isinstance(control.value, str) else float(control.value)
         slack = write.tolerance / step if step else 0.0
         row = KeptRow(
-            control.point, value, control.variation.value, write.sbo, write.echo, raw, slack
+            control.point,
+            value,
+            control.variation.value,
+            write.sbo,
+            write.echo,
+            raw,
+            slack,
+            control.on_ms,
+            control.off_ms,
+            control.count,
         )
         found.append(row)
     return tuple(found)

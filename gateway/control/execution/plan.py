@@ -11,13 +11,13 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from gateway.control.execution.switching import LATCHES, switched
 from gateway.control.rules.limits import trusted
 from gateway.control.rules.percent_base import FULL_PCT
 from gateway.control.rules.readiness import heartbeat_kind
 from gateway.control.watchdog.words import HeartbeatForm
 from gateway.measured import Quality
 from gateway.points.encode import encode, round_trip
-from gateway.points.raw import PointType
 from gateway.points.roles import PULSED_COMMANDS
 from gateway.ports import Control, CrobOp, Variation
 
@@ -44,7 +44,8 @@ class Write:
     tolerance: float  # how far a number may be off
     verify_s: float
     gap_s: float  # between two writes of this output
-    pulse: bool = False  # goes once
+    pulse: bool = False  # leaves no lasting echo
+    once: bool = False  # its control is never sent again
     in_percent: bool = False  # of a base that may move
 
     def agrees(self, measured: Measured | None) -> bool:
@@ -127,7 +128,7 @@ def heartbeat_write(points_map: PointsMap, count: int) -> Write:
     Our own count is raw, so that each value differs from the one before, whatever the scale.
     """
     row = _row(points_map, "cmd_heartbeat")
-    if row.kind is PointType.BO:
+    if row.is_flag:
         return switch_write(points_map, "cmd_heartbeat", on=bool(count % 2))
     counted = heartbeat_kind(points_map) is HeartbeatForm.COUNTER
     value = count * row.mul / row.div + row.bias if counted else float(count)
@@ -158,22 +159,26 @@ def stop_writes(points_map: PointsMap) -> tuple[Write, ...]:
 
 
 def switch_write(points_map: PointsMap, role: str, *, on: bool) -> Write:
-    """Set a binary output: latched, or one pulse where the role is a pulse (then ``on``)."""
+    """Set an output that is on or off, as its row says; a role that is a pulse is only ever on."""
     row = _row(points_map, role)
+    output = switched(row, on=on)
+    if output is None:
+        message = f"{row.name} ({row.point}) has no {'on' if on else 'off'}"
+        raise PlanError(message)
     pulse = role in PULSED_COMMANDS
-    raw = on is not row.invert
-    operation = CrobOp.PULSE_ON if pulse else (CrobOp.LATCH_ON if raw else CrobOp.LATCH_OFF)
     control = points_map.control
+    way = None if control is None else (control.op_setpoint if row.on else control.op_mode)
     return Write(
         role=role,
-        control=Control(row.point, operation),
-        sbo=control is not None and control.op_mode == "sbo",
+        control=output,
+        sbo=way == "sbo",
         echo=_echo(points_map, row).point,
         expected=on,
         tolerance=0.0,
         verify_s=row.verify_s,
         gap_s=row.min_interval_s,
         pulse=pulse,
+        once=pulse or (isinstance(output.value, CrobOp) and output.value not in LATCHES),
     )
 
 

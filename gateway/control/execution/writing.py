@@ -104,7 +104,7 @@ def _send(now: Progress, now_s: float) -> Step:
 def answered(now: Progress, event: ControlAnswered, now_s: float) -> Step:
     """Follow the retry table."""
     write, outcome = now.queue[0], event.outcome
-    found = after_power(outcome, retried=now.retried, pulse=write.pulse)
+    found = after_power(outcome, retried=now.retried, pulse=write.once)
     if found is PowerNext.GO_ON:
         return _accepted(now, now_s)
     if found is PowerNext.READ:

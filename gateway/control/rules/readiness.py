@@ -28,7 +28,6 @@ from gateway.control.commissioning.proofs import (
 from gateway.control.watchdog.words import HeartbeatForm
 from gateway.points.encode import BEATS, beats
 from gateway.points.pointmap import control_refusals
-from gateway.points.raw import PointType
 from gateway.points.runs import request_count
 
 if TYPE_CHECKING:
@@ -153,7 +152,7 @@ def heartbeat_kind(points_map: PointsMap) -> HeartbeatForm:
 def heartbeat_range(points_map: PointsMap) -> tuple[int, int]:
     """First and last value of our own count."""
     row = points_map.row("cmd_heartbeat")
-    return (1, BEATS) if row is None or row.kind is PointType.BO else beats(row)
+    return (1, BEATS) if row is None or row.is_flag else beats(row)
 
 
 def has_reversion(points_map: PointsMap) -> bool:

@@ -33,6 +33,9 @@ class KeptRow:
     echo: str
     raw: float  # what the echo then reads
     slack: float  # and how far it may be off
+    on_ms: int = 100  # of a relay's pulse
+    off_ms: int = 100
+    count: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -204,6 +207,7 @@ def _is_row(row: KeptRow) -> bool:
         and row.variation in set(Variation)
         and row.slack >= 0
         and abs(row.raw) >= 0
+        and all(isinstance(one, int) for one in (row.on_ms, row.off_ms, row.count))
     )
 
 

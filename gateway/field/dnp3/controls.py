@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 
 _INTEGERS = {Variation.INT16: 2**15, Variation.INT32: 2**31}
 _PULSE_MAX_MS = 2**32 - 1
+_COUNT_MAX = 255
 _CROBS = {
     CrobOp.PULSE_ON: (dnp.OperationType.PULSE_ON, dnp.TripCloseCode.NUL),
     CrobOp.PULSE_OFF: (dnp.OperationType.PULSE_OFF, dnp.TripCloseCode.NUL),
@@ -101,9 +102,17 @@ def _crob(control: Control) -> object:
         if not 0 <= pulse_ms <= _PULSE_MAX_MS:
             text = f"{control.point} {name} = {pulse_ms}: must be 0..{_PULSE_MAX_MS} ms"
             raise ValueError(text)
+    if not 1 <= control.count <= _COUNT_MAX:
+        text = f"{control.point} count = {control.count}: must be 1..{_COUNT_MAX}"
+        raise ValueError(text)
     operation, trip_close = _CROBS[control.value]
     return dnp.ControlRelayOutputBlock(
-        operation, trip_close, clear=False, count=1, onTime=control.on_ms, offTime=control.off_ms
+        operation,
+        trip_close,
+        clear=False,
+        count=control.count,
+        onTime=control.on_ms,
+        offTime=control.off_ms,
     )
 
 

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
+
 from gateway.asset.description import point_table
 from gateway.clock import now
+from gateway.control.execution.plan import switch_write
 from gateway.measured import Quality
+from gateway.ports import OutcomeKind
 from tests.fixtures.mapped_site import MappedSite
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    import pytest
 
     from gateway.asset.monitor import Monitor
     from gateway.measured import Measured
@@ -179,6 +181,106 @@ def test_units_of_other_countries_and_sizes_arrive_in_ours(
         assert site.value("soc", is_=63.4).quality is Quality.GOOD
         site.value("poi_reactive", is_=-1200.0)
         site.value("dc_current", is_=321.0)
+
+
+INPUTS = """
+[map.control]
+op_mode = "direct"
+[[points]]
+point = "AI7"
+name = "enabled"
+role = "mode_enabled"
+on = 2
+off = 1
+[[points]]
+point = "AI8.2"
+name = "held"
+role = "lockout"
+[[points]]
+point = "AI8.3"
+name = "halted"
+role = "stopped"
+"""
+# What is written, by a row of the map: the record of the simulator for on, and for off.
+OUTPUTS = {
+    "codes": (
+        (
+            'point = "AO0"\nrole = "cmd_mode_enable"\nfeedback = "enabled"\nvariation = "int16"\n'
+            "on = 170\noff = 85"
+        ),
+        {"point": "AO0", "raw": 170},
+        {"point": "AO0", "raw": 85},
+    ),
+    "latch": (
+        'point = "BO0"\nrole = "cmd_mode_enable"\nfeedback = "enabled"',
+        {"point": "BO0", "code": 3},
+        {"point": "BO0", "code": 4},
+    ),
+    "close and trip": (
+        (
+            'point = "BO0"\nrole = "cmd_mode_enable"\nfeedback = "enabled"\nop = "close_trip"\n'
+            "on_ms = 700\noff_ms = 0"
+        ),
+        {"point": "BO0", "code": 0x41, "on_ms": 700, "off_ms": 0, "count": 1},
+        {"point": "BO0", "code": 0x81, "on_ms": 700, "off_ms": 0, "count": 1},
+    ),
+    "inverted close and trip": (
+        (
+            'point = "BO0"\nrole = "cmd_mode_enable"\nfeedback = "enabled"\nop = "close_trip"\n'
+            "invert = true"
+        ),
+        {"point": "BO0", "code": 0x81},
+        {"point": "BO0", "code": 0x41},
+    ),
+    "pair of pulses": (
+        (
+            'point = "BO0"\nrole = "cmd_lockout"\nfeedback = "held"\nop = "pulse"\n'
+            'off_point = "BO1"\ncount = 2'
+        ),
+        {"point": "BO0", "code": 1, "on_ms": 100, "off_ms": 100, "count": 2},
+        {"point": "BO1", "code": 1, "on_ms": 100, "off_ms": 100, "count": 2},
+    ),
+    "pair of latches": (
+        'point = "BO0"\nrole = "cmd_lockout"\nfeedback = "held"\noff_point = "BO1"',
+        {"point": "BO0", "code": 3},
+        {"point": "BO1", "code": 3},
+    ),
+    "pulse": (
+        'point = "BO2"\nrole = "cmd_stop"\nfeedback = "halted"\non_ms = 250',
+        {"point": "BO2", "code": 1, "on_ms": 250},
+        None,
+    ),
+    "run permissive": (
+        'point = "BO2"\nrole = "cmd_stop"\nfeedback = "halted"\nop = "latch"\ninvert = true',
+        {"point": "BO2", "code": 4},
+        None,
+    ),
+    "stop by a code": (
+        'point = "AO3"\nrole = "cmd_stop"\nfeedback = "halted"\nvariation = "int32"\non = 2',
+        {"point": "AO3", "raw": 2},
+        None,
+    ),
+}
+
+
+@pytest.mark.parametrize("form", OUTPUTS)
+def test_an_output_is_operated_as_its_row_says_and_its_echo_follows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str
+) -> None:
+    row, on, off = OUTPUTS[form]
+    text = f'{INPUTS}[[points]]\nname = "output"\n{row}\n'
+    with MappedSite(tmp_path, monkeypatch, text) as site:
+        role = site.map.by_name["output"].role
+        assert role is not None
+        site.until(lambda one: one.up)
+        for wanted, record in ((True, on), (False, off)):
+            if record is None:  # only ever asked to be on
+                continue
+            write = switch_write(site.map, role, on=wanted)
+            assert site.operate(write.control).kind is OutcomeKind.SUCCESS
+            site.reads(write.echo, is_=wanted)
+            done = site.sim.controls()[-1]
+            assert {key: done[key] for key in record} == record
 
 
 def _quality(measured: Measured | None) -> Quality:

@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from gateway.control.execution.switching import switched
 from gateway.normalize.fold import Battery
 from gateway.points.encode import VARIATIONS
 from gateway.points.layers import Evidence, identity
+from gateway.ports import Control, CrobOp
 from gateway.site.maps import load_maps, map_folders
 from tests.fixtures.batteries import asset, at, raw
 
@@ -65,6 +67,7 @@ MEANS = {
     "cmd_reserve": "Minimum Reserve for Storage",
     "cmd_lockout": "Lockout State",
     "cmd_stop": "Execute Stop",
+    "cmd_disconnect": "Connect/Disconnect Switch",
     "cmd_mode_enable": "Enable Charge/Discharge Mode",
 }
 
@@ -106,9 +109,14 @@ def test_a_binary_that_means_something_is_the_right_way_round() -> None:
                 word in zero.casefold()
                 for word in ("normal", "not", "null", "open", "disable", "no change")
             ), (row.point, zero)
-            assert not row.invert
-    assert PROFILE["BO5"]["values"]["0"] == "Open Switch"  # a pulse would close it
-    assert MAP.by_point["BO5"].role is None
+            assert row.invert == (row.point == "BO5")
+
+
+def test_the_switch_is_opened_by_0_and_never_pulsed() -> None:
+    assert PROFILE["BO5"]["values"] == {"0": "Open Switch", "1": "Close Switch"}
+    row = MAP.by_point["BO5"]
+    assert row.role == "cmd_disconnect"
+    assert switched(row, on=True) == Control("BO5", CrobOp.LATCH_OFF)
 
 
 def test_the_energy_of_a_usable_state_of_charge_is_of_the_usable_capacity() -> None:
