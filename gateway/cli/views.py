@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from gateway import clock
+from gateway.uplink.sentences import sentence
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -101,7 +102,7 @@ def control_lines(control: Mapping[str, Any]) -> list[str]:
     if waiting := control.get("pending"):
         lines.append(f"  pending  {waiting}: see `bess-gateway pending`")
     if last := control.get("lastResult"):
-        because = _because(plain(last.get("reason") or ""))
+        because = _because(_code(plain(last.get("reason") or "")))
         lines.append(f"  last     {plain(last['id'])}: {last['state']}{because}")
     if (days := control.get("deadmanTestDays")) is not None:
         lines.append(f"  dead-man test {days:.0f} days ago")
@@ -150,10 +151,12 @@ def commissioning(asset: str, shown: Mapping[str, Any]) -> str:
     """``bess-gateway commission show``: what control requires of an asset, and what is there."""
     threshold_w = shown.get("approvalThresholdW")
     above = f", above {watts(threshold_w)}" if threshold_w else ""
-    reasons = ", ".join(shown["reasons"])
+    reasons = [_code(plain(one)) for one in shown["reasons"]] or ["nothing stands against it"]
+    off = "off: " if shown["reasons"] else ""
     lines = [
         asset,
-        f"  control       {'off: ' + plain(reasons) if reasons else 'nothing stands against it'}",
+        f"  control       {off}{reasons[0]}",
+        *(f"                {' ' * len(off)}{one}" for one in reasons[1:]),
         f"  approval      {_fact(shown['approval'])}{above}",
         f"  points map    {_fact(shown['mapDigest'])}",
         f"  acknowledged  {_acknowledged(shown)}",
@@ -307,6 +310,12 @@ def _fact(value: object) -> str:
 
 def _because(cause: str) -> str:
     return f" ({cause})" if cause else ""
+
+
+def _code(code: str) -> str:
+    """A code with its sentence."""
+    said = sentence(code)
+    return f"{code}: {said}" if said else code
 
 
 def _count(readings: int | None) -> str:

@@ -39,6 +39,7 @@ TEST_PACKAGES = (
     "openssl",
     "python3-hypothesis",
     "python3-jsonschema",
+    "python3-openpyxl",
     "python3-psutil",
     "python3-pytest",
     "python3-pytest-xdist",

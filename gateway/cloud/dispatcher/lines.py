@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from gateway.clock import rfc3339
+from gateway.uplink.sentences import sentence
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -46,10 +47,10 @@ def of_message(heard: HeardMessage) -> Line | None:
     at_ms = heard.at.unix_ms
     match heard.schema:
         case "bess.ack/1":
-            text = f"{body.get('id')} {body.get('state')}{_why(body)}"
+            text = f"{body.get('id')} {body.get('state')}{because(body)}"
             return Line(at_ms, "ack", text, facts)
         case "bess.result/1":
-            text = f"{body.get('id')} {body.get('state')}{_why(body)}{_powers(body)}"
+            text = f"{body.get('id')} {body.get('state')}{because(body)}{_powers(body)}"
             warnings = body.get("warnings")
             if isinstance(warnings, list) and warnings:
                 text += f"; warning: {', '.join(map(str, warnings))}"
@@ -64,10 +65,11 @@ def of_message(heard: HeardMessage) -> Line | None:
 _HEADER = ("schema", "gateway", "epoch", "seq", "observedAt", "publishedAt", "quality", "backfill")
 
 
-def _why(body: Mapping[str, Any]) -> str:
+def because(body: Mapping[str, Any]) -> str:
+    """The reason of an ack or a result, with the gateway's own text, or else its sentence."""
     reason = body.get("reason")
-    text = f": {body['text']}" if body.get("text") else ""
-    return "" if reason is None else f" ({reason}{text})"
+    text = body.get("text") or sentence(str(reason))
+    return "" if reason is None else f" ({reason}{f': {text}' if text else ''})"
 
 
 def _powers(body: Mapping[str, Any]) -> str:

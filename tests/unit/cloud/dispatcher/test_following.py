@@ -134,7 +134,8 @@ def test_a_result_is_one_line_with_its_powers_and_reason() -> None:
     line = lines.of_message(heard)
     assert line is not None
     assert line.human() == (
-        f"05:10:00.250  result     {ID} failed (INTERLOCK): requested 5 W, applied 4 W; warning: x"
+        f"05:10:00.250  result     {ID} failed (INTERLOCK: A condition of the site does not hold): "
+        "requested 5 W, applied 4 W; warning: x"
     )
     facts = json.loads(line.json())
     assert (facts["kind"], facts["state"], facts["appliedPowerW"]) == ("result", "failed", 4)
