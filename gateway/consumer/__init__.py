@@ -9,9 +9,12 @@
 The gateway sends a record again whenever it did not see the broker's acknowledgement, and records
 never change, so (gateway, stream, epoch, seq) says whether one is new. Numbers that it gave up on
 purpose are announced by an event of type "gap"; what is missing and not announced is lost.
+
+A broker lets each gateway write below its own name alone. So the topic says who speaks, and a
+payload that names another gateway is refused: who holds the key of one box speaks for that box.
 """
 
 from gateway.consumer.consumer import Consumer, Key
-from gateway.consumer.decoding import Reading, decode, readings
+from gateway.consumer.decoding import Reading, decode, decode_all, readings
 
-__all__ = ["Consumer", "Key", "Reading", "decode", "readings"]
+__all__ = ["Consumer", "Key", "Reading", "decode", "decode_all", "readings"]

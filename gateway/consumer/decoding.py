@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 MAX_CONTENT = 8 << 20  # bytes after decompression; a full batch has some 10 kB
+_BUNDLED = "bess.telemetry/"  # what may come together
 _ZSTD = b"\x28\xb5\x2f\xfd"
 _COLUMNS = ("point", "dt", "value", "flags", "tq")
 _WORDS = {"NaN": float("nan"), "Infinity": float("inf"), "-Infinity": float("-inf")}
@@ -31,7 +32,19 @@ class Reading(NamedTuple):
 
 
 def decode(payload: bytes, *, encoding: str | None = None) -> dict[str, Any]:
-    """The message in ``payload``.
+    """The one message in ``payload``.
+
+    Raises:
+        PayloadError: not one of our messages, or a bundle of them.
+    """
+    found = decode_all(payload, encoding=encoding)
+    if len(found) != 1:
+        refuse(f"is a bundle of {len(found)} messages: decode_all reads it")
+    return found[0]
+
+
+def decode_all(payload: bytes, *, encoding: str | None = None) -> list[dict[str, Any]]:
+    """The messages in ``payload``: one, or those of a bundle, each in a zstd frame of its own.
 
     Args:
         payload: as it arrived.
@@ -39,16 +52,23 @@ def decode(payload: bytes, *, encoding: str | None = None) -> dict[str, Any]:
             recognised by its first bytes, so MQTT 3.1.1 needs nothing.
 
     Raises:
-        PayloadError: not one of our messages; drop and report it.
+        PayloadError: not our messages; drop and report it.
     """
     if encoding not in {None, "", "zstd"}:
         refuse(f"has the encoding {encoding!r}: must be zstd or none")
     if encoding == "zstd" or payload[:4] == _ZSTD:
-        payload = _decompress(payload)
-    elif len(payload) > MAX_CONTENT:
+        found = [_message(content) for content in _frames(payload)]
+        if len(found) != 1 and any(not one["schema"].startswith(_BUNDLED) for one in found):
+            refuse(f"is a bundle of {len(found)}: must be one message, or several of telemetry")
+        return found
+    if len(payload) > MAX_CONTENT:
         refuse(f"has {len(payload)} bytes: at most {MAX_CONTENT} are read")
+    return [_message(payload)]
+
+
+def _message(content: bytes) -> dict[str, Any]:
     try:
-        message = json.loads(payload)
+        message = json.loads(content)
     except (ValueError, RecursionError) as error:
         refuse(f"is not JSON: {error}")
     if not isinstance(message, dict) or not isinstance(message.get("schema"), str):
@@ -71,6 +91,32 @@ def readings(message: dict[str, Any]) -> Iterator[Reading]:
         if isinstance(value, str) and not point.startswith("OS"):
             value = _WORDS.get(value, value)  # noqa: PLW2901 - the word stands for this number
         yield Reading(seq + at, point, value, flags, t0 + dt, tq)
+
+
+def _frames(payload: bytes) -> Iterator[bytes]:
+    """The contents of all frames; ``MAX_CONTENT`` is for all of them together."""
+    left, room = payload, MAX_CONTENT
+    while left:
+        content, left = _frame(left)
+        room -= len(content)
+        if room < 0:
+            refuse(f"holds more than {MAX_CONTENT} bytes: no more are read")
+        yield content
+
+
+def _frame(payload: bytes) -> tuple[bytes, bytes]:
+    """The content of the first frame, and what follows it."""
+    try:
+        size = zstandard.frame_content_size(payload)
+        if not 0 <= size <= MAX_CONTENT:  # without a size a frame has the payload to itself
+            return _decompress(payload), b""
+        frame = zstandard.ZstdDecompressor(max_window_size=MAX_CONTENT).decompressobj()
+        content = frame.decompress(payload)
+        if not frame.eof or len(content) != size:
+            refuse(f"holds {len(content)} bytes where its frame says {size}")
+    except zstandard.ZstdError as error:
+        refuse(f"is not zstd: {error}")
+    return content, frame.unused_data
 
 
 def _decompress(payload: bytes) -> bytes:

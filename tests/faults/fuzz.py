@@ -315,7 +315,7 @@ def decode(seconds: float, seed: int) -> str:
             payload = zstandard.compress(payload)
         reader = consumer.Consumer()
         try:
-            for message in reader.take("topic", payload):
+            for message in reader.take("bess/v1/gw-17/x", payload):
                 if message["schema"] == "bess.telemetry/1":
                     list(consumer.readings(message))
             reader.lost()

@@ -176,8 +176,8 @@ def test_what_is_not_ours_is_refused_with_the_topic_and_the_reason(
     payload: bytes, wrong: str
 ) -> None:
     with pytest.raises(PayloadError) as caught:
-        Consumer().take("some/topic", payload)
-    assert str(caught.value).startswith("some/topic: the payload ")
+        Consumer().take("bess/v1/g/topic", payload)
+    assert str(caught.value).startswith("bess/v1/g/topic: the payload ")
     assert wrong in str(caught.value)
 
 
@@ -229,3 +229,62 @@ def test_a_telemetry_message_without_a_reading_is_refused() -> None:
     with pytest.raises(PayloadError, match="n 1 or more"):
         consumer.take(TOPIC, json.dumps(empty).encode())
     assert consumer.keys() == []
+
+
+@pytest.mark.parametrize(
+    "topic",
+    ["bess/v1/gw-18/bess-1/event", "bess/v1/gw-1/event", "other/gw-17/event", "gw-17/event", "x"],
+)
+def test_a_payload_on_the_topic_of_another_gateway_is_refused_and_counted(topic: str) -> None:
+    consumer = Consumer()
+    with pytest.raises(PayloadError, match="names the gateway 'gw-17': the topic is not one of"):
+        consumer.take(topic, event(1))
+    assert (consumer.refused, consumer.received, consumer.keys()) == (1, 0, [])
+
+
+def test_a_message_without_a_number_is_believed_no_more_than_others() -> None:
+    payload = messages.status(
+        gateway="gw-18", epoch=EPOCH, online=True, boot_id="b", since_ms=T0, unix_ms=T0
+    )
+    with pytest.raises(PayloadError, match="names the gateway 'gw-18'"):
+        Consumer().take("bess/v1/gw-17/status", payload)
+
+
+def test_another_prefix_is_the_readers_choice() -> None:
+    consumer = Consumer(prefix="fleet/a")
+    assert len(consumer.take("fleet/a/gw-17/event", event(1))) == 1
+
+
+def framed(*payloads: bytes) -> bytes:
+    return b"".join(
+        one if one[:4] == b"\x28\xb5\x2f\xfd" else zstandard.compress(one) for one in payloads
+    )
+
+
+def test_a_bundle_is_several_telemetry_messages_each_in_a_frame() -> None:
+    consumer = Consumer()
+    bundle = framed(telemetry(500, seq=1), telemetry(2, seq=501), telemetry(3, seq=503))
+    assert [message["seq"] for message in consumer.take(TOPIC, bundle)] == [1, 501, 503]
+    assert consumer.take(TOPIC, bundle) == []
+    assert (consumer.received, consumer.duplicates, consumer.lost()) == (505, 505, 0)
+    with pytest.raises(PayloadError, match="is a bundle of 3 messages"):
+        decode(bundle)
+
+
+def test_of_a_bundle_with_a_fault_nothing_is_taken() -> None:
+    consumer = Consumer()
+    foreign = json.dumps({**decode(telemetry(2, seq=3)), "gateway": "gw-18"}).encode()
+    for second in (foreign, b"{}", event(3), b"nothing"):
+        with pytest.raises(PayloadError):
+            consumer.take(TOPIC, framed(telemetry(2, seq=1), second))
+    with pytest.raises(PayloadError):
+        consumer.take(TOPIC, framed(telemetry(2, seq=1))[:-3])
+    with pytest.raises(PayloadError):
+        consumer.take(TOPIC, framed(telemetry(2, seq=1)) + b"garbage")
+    assert (consumer.received, consumer.keys()) == (0, [])
+
+
+def test_a_bundle_of_bombs_is_refused() -> None:
+    frame = zstandard.ZstdCompressor().compress(b" " * (MAX_CONTENT - 1))
+    with pytest.raises(PayloadError):
+        decode(frame * 40)
