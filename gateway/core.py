@@ -38,14 +38,15 @@ from gateway.status.runway import Runway
 from gateway.status.summary import Summary
 from gateway.streams import Stream
 from gateway.uplink import messages
-from gateway.uplink.shipper import Shipper
-from gateway.uplink.unheard import FACT, Unheard
+from gateway.uplink.shipper import Shipper, ShipperBounds
+from gateway.uplink.unheard import FACT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from gateway.checked import Identity, Past, Site
     from gateway.clock import Now
+    from gateway.config.site import UplinkSettings
     from gateway.streams import QueueDepth
 
 DRAIN_S = 2.0  # SIGTERM: how long what is in flight may still be acknowledged; the exit is <= 5 s
@@ -74,13 +75,10 @@ class Core:
         self._begun = self._fleet.become(site, self._monitors, now)
         self._shipper = Shipper(
             self._announcer.topics,
-            window=site.settings.uplink.window,
+            bounds=_bounds(site.settings.uplink),
             epoch="",  # the queue's first report begins it
             last_id=0,
-            unheard=Unheard(
-                (key.removeprefix(FACT) for key in past.facts if key.startswith(FACT)),
-                require=site.settings.uplink.require_subscriber,
-            ),
+            heard=(key.removeprefix(FACT) for key in past.facts if key.startswith(FACT)),
         )
         self._broker_up = False
         self._urgent_s: float | None = None  # how soon the broker must be reached again
@@ -384,8 +382,7 @@ class Core:
             for asset in new.settings.assets
         }
         self._replaced |= dict.fromkeys(before.maps.keys() - kept, new)
-        uplink = new.settings.uplink
-        self._shipper.resize(uplink.window, require=uplink.require_subscriber)
+        self._shipper.resize(_bounds(new.settings.uplink))
         effects: list[Effect] = [
             *self._judge_safety(),
             *self._fleet.become(new, self._monitors, now),
@@ -429,8 +426,9 @@ class Core:
     def _urgency(self) -> list[Effect]:
         """Say how soon the broker must be reached again: before the lease of power ends."""
         safety = self._site.safety
-        within_s = None
-        if safety is not None and self._fleet.powered:
+        within_s, powered = None, self._fleet.powered
+        self._shipper.unhold(powered)
+        if safety is not None and powered:
             within_s = safety.settings.watchdog.lease_s / 3
         if within_s == self._urgent_s:
             return []
@@ -502,3 +500,14 @@ class Core:
 
     def _certificate_left(self, now: Now) -> int:
         return (self._site.certificate_not_after_ms - now.unix_ms) // DAY_MS
+
+
+def _bounds(uplink: UplinkSettings) -> ShipperBounds:
+    return ShipperBounds(
+        window=uplink.window,
+        window_bytes=uplink.window_bytes,
+        per_s=uplink.publish_per_s,
+        backfill_per_s=uplink.backfill_per_s,
+        bundle_s=uplink.telemetry_bundle_s,
+        require=uplink.require_subscriber,
+    )

@@ -241,6 +241,8 @@ class BrokerUp:
     at: Now
     where: str = ""  # host:port
     refused: tuple[str, ...] = ()  # topics that we may not subscribe to
+    max_packet: int = 268_435_455  # bytes of a packet that the broker takes
+    chance: float = 0.0  # 0..1: by which the gateways of a fleet differ
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,6 +275,7 @@ class PublishRefused:
 
     token: int
     cause: str
+    quota: bool = False  # we sent too much; the record is as good as any
 
 
 @dataclass(frozen=True, slots=True)

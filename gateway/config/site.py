@@ -41,6 +41,10 @@ class UplinkSettings:
     alpn: str = ""
     client_id: str = ""  # "": the gateway's id
     retain: bool = True
+    window_bytes: int = 4 << 20
+    publish_per_s: float | None = None  # messages; None: as many as the window
+    backfill_per_s: float | None = None  # readings; None: four times what is live, 2000 or more
+    telemetry_bundle_s: float = 0.0
     require_subscriber: bool | None = None  # None: "auto", where somebody took before
 
 
@@ -203,6 +207,16 @@ def _uplink(section: Section, folder: str) -> UplinkSettings:
             "client_id", default="", pattern=r"[\x21-\x7e]{1,128}", allowed="an MQTT client id"
         ),
         retain=section.flag("retain", default=True),
+        window_bytes=section.size("window_bytes", lo=256 << 10, hi=1 << 30, default=4 << 20),
+        publish_per_s=section.optional(
+            "publish_per_s", lambda key: section.number(key, lo=1, hi=10_000, unit="messages/s")
+        ),
+        backfill_per_s=section.optional(
+            "backfill_per_s", lambda key: section.number(key, lo=100, hi=1e7, unit="readings/s")
+        ),
+        telemetry_bundle_s=section.number(
+            "telemetry_bundle_s", lo=0, hi=10, unit="seconds", default=0
+        ),
         require_subscriber=_auto(section, "require_subscriber"),
     )
 

@@ -27,6 +27,7 @@ CLOSED = "closed the connection"  # without a word
 PERHAPS_3_1_1 = ': perhaps it speaks MQTT 3.1.1 alone: set [uplink] protocol = "3.1.1"'
 NO_QOS = "the broker takes QoS 0 only: it acknowledges nothing, so nothing could be shipped safely"
 SHARED_ID = "two gateways share one id or certificate"
+TOO_MUCH = frozenset({0x96, 0x97})  # Message rate too high, Quota exceeded
 _REASONS = {  # MQTT 5, section 2.4; paho converts the return codes of 3.1.1 to these
     0x81: "malformed packet",
     0x82: "protocol error",

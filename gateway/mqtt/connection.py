@@ -16,6 +16,7 @@ What a reader would get wrong:
 from __future__ import annotations
 
 import logging
+import random
 import threading
 import time
 from collections import deque
@@ -185,7 +186,16 @@ class Connection:
         with self._lock:
             self.up = True
         self._moved_at = time.monotonic()
-        self._post(BrokerUp(self._receive_max, clock.now(), where=self._where, refused=refused))
+        self._post(
+            BrokerUp(
+                self._receive_max,
+                clock.now(),
+                where=self._where,
+                refused=refused,
+                max_packet=self._max_packet,
+                chance=random.random(),  # noqa: S311 - jitter, no secret
+            )
+        )
 
     def _greet(self) -> None:
         """Obey what CONNACK says that the broker bears."""
@@ -365,7 +375,8 @@ class Connection:
 
     def _verdict(self, token: int, code: ReasonCode) -> object:
         if code.is_failure:
-            return PublishRefused(token, causes.reason(code.value, code.getName()))
+            why = causes.reason(code.value, code.getName())
+            return PublishRefused(token, why, quota=code.value in causes.TOO_MUCH)
         if code.value == _UNHEARD:
             return PublishUnheard(token)
         return PublishAcknowledged(token, taken=self._v5)

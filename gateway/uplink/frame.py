@@ -46,6 +46,16 @@ def splice(prefix: bytes, frame: bytes) -> bytes:
     return b"".join((header, block, prefix, memoryview(frame)[start:]))
 
 
+def raw(content: bytes) -> bytes:
+    """A frame that holds ``content`` as it is, in raw blocks (RFC 8878, 3.1.1.2.2)."""
+    blocks = []
+    for at in range(0, max(1, len(content)), MAX_PREFIX):
+        part = content[at : at + MAX_PREFIX]
+        last = at + MAX_PREFIX >= len(content)
+        blocks += [(len(part) << 3 | last).to_bytes(3, "little"), part]
+    return _HEADER.pack(MAGIC, _DESCRIPTOR, len(content)) + b"".join(blocks)
+
+
 def _parse(frame: bytes) -> tuple[int, int]:
     """Offset of the first block, and the size of the content in bytes."""
     if frame[:4] != MAGIC or len(frame) < 6:  # noqa: PLR2004 - magic, descriptor, one byte of size

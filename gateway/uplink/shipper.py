@@ -25,10 +25,10 @@ import dataclasses
 import logging
 import math
 from collections import deque
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from gateway.effects import ForgetRows, Log, Publish, Record
-from gateway.errors import PayloadError
 from gateway.events import (
     BrokerDown,
     BrokerUp,
@@ -40,16 +40,20 @@ from gateway.events import (
     RowsStored,
     StopAsked,
 )
-from gateway.streams import Codec, Stream
+from gateway.streams import Stream
+from gateway.uplink import bundle
 from gateway.uplink.history import History
-from gateway.uplink.messages import wire
+from gateway.uplink.messages import MAX_PAYLOAD
+from gateway.uplink.outage import SLOW, Outage
 from gateway.uplink.pace import Pace, ShipperReport
 from gateway.uplink.refusals import Refusals
+from gateway.uplink.throttle import Throttle
 from gateway.uplink.topics import retained
 from gateway.uplink.unheard import FACT, Unheard
+from gateway.uplink.waiting import Waiting
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection, Iterable
 
     from gateway.clock import Now
     from gateway.effects import Effect
@@ -59,14 +63,29 @@ if TYPE_CHECKING:
 LIVE_BYTES = 4 << 20  # of telemetry waiting in memory; the other streams may take as much again
 FORGET_ROWS, FORGET_S = 64, 0.05  # acknowledged rows are deleted in groups
 AT_ONCE_S = 5.0  # from publishing to the end of a connection that a record may have ended
+PACKET_HEAD = 640  # bytes of a PUBLISH beside its payload, at most: topic and properties
+QUOTA_S = 2.0  # from a refusal for a quota until the record is offered again
 _REMEMBERED = 4096  # ids lately acknowledged, which a fetch under way may still bring
 
 
+@dataclass(frozen=True, slots=True)
+class ShipperBounds:
+    """What a site lets the uplink take."""
+
+    window: int = 100  # messages in flight, 1..1000; the broker's Receive Maximum may lower it
+    window_bytes: int = 4 << 20  # in flight
+    per_s: float | None = None  # messages; None: as many as the window
+    backfill_per_s: float | None = None  # readings after an outage; None: by what is live
+    bundle_s: float = 0.0  # how long live telemetry waits for more of its topic
+    require: bool | None = None  # whether a topic needs somebody who takes from it
+
+
 class _Sent(NamedTuple):
-    row: Row
+    rows: list[Row]
     topic: str
     backfill: bool
     at_s: float  # monotonic second
+    size: int  # bytes
 
 
 class Shipper:
@@ -74,38 +93,43 @@ class Shipper:
 
     Args:
         topics: of this gateway.
-        window: records in flight at most, 1..1000; the broker's Receive Maximum may lower it.
+        bounds: of the site.
         epoch: of the queue.
         last_id: newest row in the queue at the start; 0 if it is empty.
-        unheard: topics from which somebody took before, and whether that matters.
+        heard: topics from which somebody took before.
     """
 
     def __init__(
         self,
         topics: Topics,
         *,
-        window: int,
+        bounds: ShipperBounds,
         epoch: str,
         last_id: int,
-        unheard: Unheard | None = None,
+        heard: Iterable[str] = (),
     ) -> None:
         self._topics = topics
-        self._window = window
+        self._bounds = bounds
         self._epoch = epoch
         self._last_id = last_id
         self._up_at: float | None = None  # monotonic second of BrokerUp
         self._receive_max = 65535
+        self._most = MAX_PAYLOAD  # bytes of a payload
         self._limit = 0
+        self._pump_at = math.inf  # monotonic second at which more may go than now
         self._stopping = False
         self._token = 0
         self._sent: dict[int, _Sent] = {}
         self._backfilling = 0  # of them history
-        self._live: tuple[deque[Row], ...] = tuple(deque() for _ in Stream)
-        self._live_bytes = 0
+        self._bytes = 0  # of them
+        self._live = Waiting(bounds.bundle_s)
+        self._throttle = Throttle(bounds.per_s)
+        self._outage = Outage(bounds.backfill_per_s)
         self._mine: set[int] = set()  # ids in memory: waiting or in flight
         self._backlog = History()
         self._refusals = Refusals()
-        self._unheard = unheard or Unheard()
+        self._unheard = Unheard(heard, require=bounds.require)
+        self._alone: set[int] = set()  # ids of a bundle that was refused: one of them is why
         self._acked: list[int] = []
         self._forget_at = math.inf
         self._recent: deque[int] = deque()
@@ -129,7 +153,7 @@ class Shipper:
         """Monotonic second of the next tick that is wanted; inf for none."""
         if self._up_at is None or self._stopping:
             return self._forget_at
-        return min(self._forget_at, self._backlog.wake_at)
+        return min(self._forget_at, self._backlog.wake_at, self._pump_at)
 
     @property
     def idle(self) -> bool:
@@ -152,14 +176,18 @@ class Shipper:
             self._pump(now, effects)
         return self, effects
 
-    def resize(self, window: int, *, require: bool | None = None) -> None:
-        """Take a new window (records), and whether a topic needs somebody who takes from it.
-
-        What is in flight beyond the window is waited for.
-        """
-        self._window, self._unheard.require = window, require
+    def resize(self, bounds: ShipperBounds) -> None:
+        """Take new bounds; what is in flight beyond the window is waited for."""
+        self._bounds = bounds
+        self._unheard.require = bounds.require
+        self._live.hold_s = bounds.bundle_s
+        self._throttle.per_s, self._outage.per_s = bounds.per_s, bounds.backfill_per_s
         if self._up_at is not None:
             self._open()
+
+    def unhold(self, assets: Collection[str]) -> None:
+        """Hold no telemetry of ``assets``: they are under control."""
+        self._live.unheld = assets
 
     def report(self, now: Now) -> ShipperReport:
         """Figures for status."""
@@ -168,7 +196,7 @@ class Shipper:
             up=self._up_at is not None,
             window=self._limit,
             in_flight=len(self._sent),
-            live_waiting=sum(map(len, self._live)),
+            live_waiting=len(self._live),
             backfilling=self._backlog.reading or self._backfilling > 0,
             blocked_topics=self._refusals.blocked_topics,
             held=len(self._refusals.held),
@@ -183,7 +211,9 @@ class Shipper:
         self._up_at = now.mono_s
         self._pace.began(now)
         self._receive_max = event.receive_max
+        self._most = min(MAX_PAYLOAD, event.max_packet - PACKET_HEAD)
         self._open()
+        self._outage.over(now.mono_s, chance=event.chance)
         self._backlog.begin(self._last_id + 1)
 
     def _on_down(self, event: object, now: Now, effects: list[Effect]) -> None:
@@ -194,7 +224,10 @@ class Shipper:
         # A broker that dislikes a record closes at once; where nothing was answered for long
         # before, the network ended it, and no record is suspected.
         at_once = oldest is not None and now.mono_s - oldest.at_s <= AT_ONCE_S
-        ids = [sent.row.id for sent in self._sent.values()] if at_once else []
+        ids = [row.id for sent in self._sent.values() for row in sent.rows] if at_once else []
+        self._outage.begin(now.mono_s)
+        if event.silent:
+            self._throttle.slower(now.mono_s)
         held = self._refusals.ended(ids, lasted_s=now.mono_s - self._up_at, mono_s=now.mono_s)
         if held is not None:
             effects.append(_held_log(held, event.cause))
@@ -210,6 +243,7 @@ class Shipper:
             if row.id <= self._last_id:
                 self._begin_epoch(row.id - 1, now)  # ids never fall within an epoch
             self._last_id = row.id
+            self._outage.live(row.batch.n, now.mono_s)
             if self._up_at is not None:
                 self._wait_live(row, now)
 
@@ -219,11 +253,10 @@ class Shipper:
         room = LIVE_BYTES if stream is Stream.TELEMETRY else 2 * LIVE_BYTES
         if until is not None:
             self._backlog.again(until)
-        elif self._live_bytes + len(row.batch.body) > room:
+        elif self._live.bytes + len(row.batch.body) > room:
             self._backlog.again(now.mono_s)
         else:
-            self._live[stream.prio].append(row)
-            self._live_bytes += len(row.batch.body)
+            self._live.put(row, now.mono_s)
             self._mine.add(row.id)
 
     def _on_fetched(self, event: object, now: Now, _effects: list[Effect]) -> None:
@@ -246,7 +279,7 @@ class Shipper:
 
     def _on_acknowledged(self, event: object, now: Now, effects: list[Effect]) -> None:
         assert isinstance(event, PublishAcknowledged)
-        sent = self._sent.pop(event.token, None)
+        sent = self._pop(event.token)
         if sent is None:
             return
         if event.taken:
@@ -261,25 +294,40 @@ class Shipper:
         self._acknowledged(sent, now)
 
     def _acknowledged(self, sent: _Sent, now: Now) -> None:
-        row = sent.row
-        self._mine.discard(row.id)
-        self._backfilling -= sent.backfill
-        self._remember(row.id)
-        if not self._acked:
-            self._forget_at = now.mono_s + FORGET_S
-        self._acked.append(row.id)
-        self._pace.acknowledged(row.batch, now, backfill=sent.backfill)
-        if self._refusals.acknowledged(sent.topic, row.id):
+        opens = False
+        for row in sent.rows:
+            self._mine.discard(row.id)
+            self._alone.discard(row.id)
+            self._remember(row.id)
+            if not self._acked:
+                self._forget_at = now.mono_s + FORGET_S
+            self._acked.append(row.id)
+            self._pace.acknowledged(row.batch, now, backfill=sent.backfill)
+            opens = self._refusals.acknowledged(sent.topic, row.id) or opens
+        if opens:
             self._open()
+
+    def _pop(self, token: int) -> _Sent | None:
+        """What was in flight under ``token``; it no longer is."""
+        sent = self._sent.pop(token, None)
+        if sent is not None:
+            self._backfilling -= sent.backfill
+            self._bytes -= sent.size
+        return sent
 
     def _on_refused(self, event: object, now: Now, effects: list[Effect]) -> None:
         assert isinstance(event, PublishRefused)
-        sent = self._sent.pop(event.token, None)
+        sent = self._pop(event.token)
         if sent is None:
             return
-        self._mine.discard(sent.row.id)
-        self._backfilling -= sent.backfill
+        self._mine.difference_update(row.id for row in sent.rows)
         self._pace.refused += 1
+        if event.quota:  # no fault of the record's, or of its topic's
+            self._throttle.slower(now.mono_s)
+            self._backlog.again(now.mono_s + QUOTA_S)
+            return
+        if len(sent.rows) > 1:
+            self._alone.update(row.id for row in sent.rows)
         at_s, blocked = self._refusals.refused(sent.topic, now.mono_s)
         self._backlog.again(max(at_s, self._pace.retry_at(now)))
         if blocked:
@@ -288,10 +336,10 @@ class Shipper:
 
     def _on_unheard(self, event: object, now: Now, effects: list[Effect]) -> None:
         assert isinstance(event, PublishUnheard)
-        sent = self._sent.pop(event.token, None)
+        sent = self._pop(event.token)
         if sent is None:
             return
-        stream, topic = sent.row.batch.stream, sent.topic
+        stream, topic = sent.rows[0].batch.stream, sent.topic
         keep = retained(stream, backfill=sent.backfill)
         again_s = self._unheard.nobody(topic, stream, retained=keep, mono_s=now.mono_s)
         if again_s is None:
@@ -299,8 +347,7 @@ class Shipper:
             self._acknowledged(sent, now)
         else:
             fate = "its records are kept here until somebody does"
-            self._mine.discard(sent.row.id)
-            self._backfilling -= sent.backfill
+            self._mine.difference_update(row.id for row in sent.rows)
             self._backlog.again(again_s)
         if self._unheard.first_told(topic):
             text = f"nobody subscribes to {topic}: {fate}"
@@ -332,59 +379,115 @@ class Shipper:
     # --- shipping --------------------------------------------------------------------------
 
     def _open(self) -> None:
-        limit = max(1, min(self._window, self._receive_max))
+        limit = max(1, min(self._bounds.window, self._receive_max))
         self._limit = 1 if self._refusals.probing else limit
 
     def _pump(self, now: Now, effects: list[Effect]) -> None:
         """Fill the window: live by priority, then history up to half of the window."""
-        backlog, share = self._backlog, max(1, self._limit // 2)
+        backlog = self._backlog
         if backlog.due(now.mono_s, horizon=self._last_id + 1):
             self._pace.begin_pass()
-        while len(self._sent) < self._limit:
-            history_next = backlog.rows and self._backfilling < share
-            live = next(filter(None, self._live), None)
-            if history_next and (live is None or self._refusals.probing):
-                self._publish(backlog.rows.popleft(), now, effects, backfill=True)
-            elif live is not None:
-                row = live.popleft()
-                self._live_bytes -= len(row.batch.body)
-                self._publish(row, now, effects, backfill=False)
-            else:
+        self._pump_at = math.inf
+        while self._has_room():
+            ready_s = self._throttle.ready_at(now.mono_s)
+            if ready_s > now.mono_s:
+                if backlog.rows or len(self._live):
+                    self._pump_at = ready_s
+                break
+            if not self._one(now, effects):
                 break
         fetch = backlog.fetch()
         if fetch is not None:
             effects.append(fetch)
-        elif self._refusals.probing and not backlog.reading and not self._sent:
-            self._refusals.cleared()
-            self._open()
+        elif not backlog.reading:
+            self._outage.done()
+            if self._refusals.probing and not self._sent:
+                self._refusals.cleared()
+                self._open()
 
-    def _publish(self, row: Row, now: Now, effects: list[Effect], *, backfill: bool) -> None:
-        batch = row.batch
-        topic = self._topic(row, backfill=backfill)
+    def _has_room(self) -> bool:
+        if not self._sent:
+            return True
+        fits = self._bytes + self._most <= self._bounds.window_bytes
+        return fits and len(self._sent) < self._limit
+
+    def _one(self, now: Now, effects: list[Effect]) -> bool:
+        """Publish the next message, or set its row aside; False where none may go now."""
+        backlog, share = self._backlog, max(1, self._limit // 2)
+        history_at = self._history_at(now) if backlog.rows else math.inf
+        may = history_at <= now.mono_s and self._backfilling < share
+        live_at = self._live.due_at()
+        if may and (live_at > now.mono_s or self._refusals.probing):
+            self._publish(self._history(), now, effects, backfill=True)
+        elif live_at <= now.mono_s:
+            self._publish(
+                self._live.take(now.mono_s, most=self._most), now, effects, backfill=False
+            )
+        else:
+            self._pump_at = live_at if self._backfilling >= share else min(live_at, history_at)
+            return False
+        return True
+
+    def _history_at(self, now: Now) -> float:
+        """Monotonic second at which the next record of history may go; past: now."""
+        if self._backlog.rows[0].batch.stream in SLOW:
+            return self._outage.at(now.mono_s)
+        return -math.inf
+
+    def _history(self) -> list[Row]:
+        """The next rows of history that go together."""
+        waiting = self._backlog.rows
+        rows = [waiting.popleft()]
+        room = self._most - bundle.size(rows[0])
+        while waiting and self._joins(rows[0], waiting[0]):
+            room -= bundle.size(waiting[0])
+            if room < 0:
+                break
+            rows.append(waiting.popleft())
+        return rows
+
+    def _joins(self, first: Row, row: Row) -> bool:
+        """Whether two records of history go together: none is suspected, nor is it a probe."""
+        if self._refusals.probing or not bundle.joins(first, row):
+            return False
+        if self._alone and not self._alone.isdisjoint((first.id, row.id)):
+            return False
+        return self._topic(first, backfill=True) not in self._unheard.topics
+
+    def _publish(self, rows: list[Row], now: Now, effects: list[Effect], *, backfill: bool) -> None:
+        batch = rows[0].batch
+        topic = self._topic(rows[0], backfill=backfill)
         until = self._blocked(topic, now.mono_s)
         if until is not None:
-            self._set_aside(row, until, backfill=backfill, now=now)
+            self._set_aside(rows, until, now, backfill=backfill)
             return
-        try:
-            payload = wire(row, epoch=self._epoch, published_ms=now.unix_ms, backfill=backfill)
-        except PayloadError as error:
+
+        def bad(row: Row, error: Exception) -> None:
             self._mine.discard(row.id)
             self._backlog.again(self._refusals.hold(row.id, now.mono_s))
             effects.append(Log(logging.ERROR, f"record {row.id} cannot be shipped: {error}"))
+
+        payload, encoding, taken = bundle.payload(
+            rows, epoch=self._epoch, published_ms=now.unix_ms, backfill=backfill, bad=bad
+        )
+        if not taken:
             return
         self._unheard.sent(topic, now.mono_s)
+        self._throttle.sent(now.mono_s)
+        if backfill and batch.stream in SLOW:
+            self._outage.sent(sum(row.batch.n for row in taken))
         self._token += 1
-        self._sent[self._token] = _Sent(row, topic, backfill, now.mono_s)
+        self._sent[self._token] = _Sent(taken, topic, backfill, now.mono_s, len(payload))
         self._backfilling += backfill
+        self._bytes += len(payload)
         keep = retained(batch.stream, backfill=backfill)
-        encoding = "zstd" if batch.codec is Codec.ZSTD else ""
         effects.append(Publish(self._token, topic, payload, qos=1, retain=keep, encoding=encoding))
 
-    def _set_aside(self, row: Row, until_s: float, *, backfill: bool, now: Now) -> None:
-        """Leave a row of a blocked topic to a later pass."""
-        self._mine.discard(row.id)
+    def _set_aside(self, rows: list[Row], until_s: float, now: Now, *, backfill: bool) -> None:
+        """Leave rows of a blocked topic to a later pass."""
+        self._mine.difference_update(row.id for row in rows)
         self._backlog.again(until_s)
-        stream = row.batch.stream
+        stream = rows[0].batch.stream
         if backfill and all(
             self._blocked(self._topics.of(stream, asset, backfill=True), now.mono_s)
             for of, asset, _ in self._known
@@ -421,10 +524,10 @@ class Shipper:
 
     def _drop_all(self) -> None:
         self._sent.clear()
-        self._backfilling = 0
-        for waiting in self._live:
-            waiting.clear()
-        self._live_bytes = 0
+        self._backfilling = self._bytes = 0
+        self._live.clear()
+        self._alone.clear()
+        self._pump_at = math.inf
         self._mine.clear()
         self._backlog.stop()
 

@@ -25,7 +25,7 @@ from gateway.queue.rules.retention import Space
 from gateway.queue.store import Store
 from gateway.streams import Batch, Codec, Stream
 from gateway.uplink.messages import encode, event, gap_batch, state
-from gateway.uplink.shipper import Shipper
+from gateway.uplink.shipper import Shipper, ShipperBounds
 from gateway.uplink.telemetry import Telemetry
 from gateway.uplink.topics import Topics
 
@@ -84,7 +84,7 @@ class Site:
         self._path = self._store.path
         self._telemetry = Telemetry(ASSET, GATEWAY, "sha256:0")
         self._shipper = Shipper(
-            Topics("bess/v1", GATEWAY), window=100, epoch=self._store.epoch, last_id=0
+            Topics("bess/v1", GATEWAY), bounds=ShipperBounds(), epoch=self._store.epoch, last_id=0
         )
         self._in_flight: deque[Publish] = deque()
         self._fetching = 0

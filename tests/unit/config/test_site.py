@@ -185,6 +185,31 @@ def test_a_wrong_value_is_named_with_its_line_and_what_is_allowed(
 
 
 @pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ('window_bytes = "1KiB"', "window_bytes = '1KiB': must be a size such as"),
+        ("publish_per_s = 0", "publish_per_s = 0: must be 1..10000 messages/s"),
+        ("backfill_per_s = 1", "backfill_per_s = 1: must be 100..10000000 readings/s"),
+        ("telemetry_bundle_s = 11", "telemetry_bundle_s = 11: must be 0..10 seconds"),
+    ],
+)
+def test_a_bound_of_the_uplink_has_its_range(line: str, message: str) -> None:
+    (found,) = faults(GOOD.replace("[uplink]", f"[uplink]\n{line}"))
+    assert found.startswith(f"site.toml:8: [uplink] {message}"), found
+
+
+def test_the_bounds_of_the_uplink_are_read() -> None:
+    text = (
+        'window_bytes = "1MiB"\npublish_per_s = 50\nbackfill_per_s = 4000\ntelemetry_bundle_s = 1'
+    )
+    found = load(GOOD.replace("[uplink]", f"[uplink]\n{text}")).uplink
+    assert (found.window_bytes, found.publish_per_s) == (1 << 20, 50)
+    assert (found.backfill_per_s, found.telemetry_bundle_s) == (4000, 1)
+    none = load(GOOD).uplink
+    assert (none.window_bytes, none.publish_per_s, none.backfill_per_s) == (4 << 20, None, None)
+
+
+@pytest.mark.parametrize(
     ("text", "value"), [("", None), ('"auto"', None), ("true", True), ("false", False)]
 )
 def test_whether_somebody_must_subscribe_is_the_sites_choice(text: str, value: object) -> None:

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
 
 import pytest
@@ -9,12 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.clock import Now
+from gateway.consumer import decode_all
 from gateway.effects import Publish
 from gateway.events import PublishAcknowledged, RowsStored, StopAsked
 from gateway.streams import Codec, Stream
 from gateway.uplink import shipper as shipper_module
 from gateway.uplink.history import CHUNK
 from gateway.uplink.refusals import BLOCK_S, ENDINGS, HOLD_S, STRIKES
+from gateway.uplink.shipper import ShipperBounds
 from tests.fixtures.readings import OTHER_EPOCH, T0
 from tests.fixtures.shipping import Bench, row_id
 
@@ -45,7 +46,7 @@ def test_what_was_stored_before_the_connection_is_history() -> None:
 
 def test_live_rows_go_before_history() -> None:
     bench = Bench(window=4)
-    bench.append(100)
+    bench.append(100, stream=Stream.EVENT)
     bench.connect()
     bench.append(1)
     bench.serve()
@@ -55,7 +56,7 @@ def test_live_rows_go_before_history() -> None:
 
 def test_history_uses_at_most_half_of_the_window() -> None:
     bench = Bench(window=10)
-    bench.append(100)
+    bench.append(100, stream=Stream.EVENT)
     bench.connect()
     bench.serve()
     assert len(bench.in_flight) == 5
@@ -234,7 +235,7 @@ def test_a_compressed_body_says_so() -> None:
 
 def test_one_refused_record_is_kept_and_offered_again_without_stopping_the_others() -> None:
     bench = Bench()
-    bench.append(5)
+    bench.append(5, stream=Stream.EVENT)
     bench.connect()
     bench.serve()
     bench.refuse(2)
@@ -281,7 +282,7 @@ def test_a_broker_that_refuses_for_ever_is_not_asked_in_a_hot_loop() -> None:
 
 def test_a_record_that_ends_the_connection_is_found_and_held_and_all_others_arrive() -> None:
     bench = Bench(window=20)
-    bench.append(60)
+    bench.append(60, stream=Stream.EVENT)
     poison = 37
     ended = 0
     bench.connect()
@@ -393,7 +394,7 @@ def test_a_resized_window_holds_from_the_next_record_on() -> None:
     bench.connect()
     bench.serve()
     bench.append(20)
-    bench.shipper.resize(2)
+    bench.shipper.resize(ShipperBounds(window=2))
     for _ in range(8):
         bench.acknowledge()
     assert len(bench.in_flight) == 2
@@ -401,7 +402,7 @@ def test_a_resized_window_holds_from_the_next_record_on() -> None:
 
 def test_the_report_knows_the_backfill_rate_and_the_time_left() -> None:
     bench = Bench(window=10)
-    bench.append(1000)
+    bench.append(1000, stream=Stream.EVENT)
     bench.connect()
     for _ in range(200):
         bench.serve()
@@ -437,6 +438,8 @@ ACTIONS = st.lists(
         st.tuples(st.just("disconnect"), st.just(0), st.none()),
         st.tuples(st.just("acknowledge"), st.integers(0, 20), st.none()),
         st.tuples(st.just("refuse"), st.integers(0, 20), st.none()),
+        st.tuples(st.just("quota"), st.integers(0, 20), st.none()),
+        st.tuples(st.just("unheard"), st.integers(0, 20), st.none()),
         st.tuples(st.just("serve"), st.just(0), st.none()),
         st.tuples(st.just("tick"), st.integers(0, 40), st.none()),
     ),
@@ -444,28 +447,45 @@ ACTIONS = st.lists(
 )
 
 
-@given(actions=ACTIONS, window=st.integers(1, 12))
+BOUNDS = st.builds(
+    ShipperBounds,
+    window_bytes=st.sampled_from([1 << 18, 4 << 20]),
+    per_s=st.sampled_from([None, 1.0, 20.0]),
+    backfill_per_s=st.sampled_from([None, 100.0]),
+    bundle_s=st.sampled_from([0.0, 1.0, 10.0]),
+)
+
+
+def act(bench: Bench, kind: str, number: int) -> None:
+    """One thing that a broker, a store or the time does."""
+    match kind:
+        case "connect" if not bench.up:
+            bench.connect(number)
+        case "disconnect" if bench.up:
+            bench.disconnect()
+        case "acknowledge":
+            bench.acknowledge(number)
+        case "refuse" | "quota":
+            bench.refuse(number, quota=kind == "quota")
+        case "unheard" if bench.keeps(number):
+            bench.unheard(number)
+        case "serve":
+            bench.serve()
+        case "tick":
+            bench.tick(number)
+
+
+@given(actions=ACTIONS, window=st.integers(1, 12), bounds=BOUNDS)
 def test_whatever_broker_and_store_do_nothing_is_lost_or_deleted_unacknowledged(
-    actions: list[tuple[str, int, Stream | None]], window: int
+    actions: list[tuple[str, int, Stream | None]], window: int, bounds: ShipperBounds
 ) -> None:
-    bench = Bench(window=window)  # it asserts window and deletions at every step
+    # It asserts window and deletions at every step; 0x10 for every topic, so that all of it waits.
+    bench = Bench(window=window, bounds=bounds, require=True)
     for kind, number, stream in actions:
-        match kind:
-            case "append":
-                assert stream is not None
-                bench.append(number, stream=stream)
-            case "connect" if not bench.up:
-                bench.connect(number)
-            case "disconnect" if bench.up:
-                bench.disconnect()
-            case "acknowledge":
-                bench.acknowledge(number)
-            case "refuse":
-                bench.refuse(number)
-            case "serve":
-                bench.serve()
-            case "tick":
-                bench.tick(number)
+        if stream is not None:
+            bench.append(number, stream=stream)
+        else:
+            act(bench, kind, number)
     if bench.up:
         bench.disconnect()
     bench.tick(100_000)
@@ -475,11 +495,11 @@ def test_whatever_broker_and_store_do_nothing_is_lost_or_deleted_unacknowledged(
     assert bench.forgotten == set(range(1, bench.last_id + 1))
 
 
-@given(actions=ACTIONS, window=st.integers(1, 12))
+@given(actions=ACTIONS, window=st.integers(1, 12), bounds=BOUNDS)
 def test_within_a_connection_each_stream_keeps_its_order_live_and_as_history(
-    actions: list[tuple[str, int, Stream | None]], window: int
+    actions: list[tuple[str, int, Stream | None]], window: int, bounds: ShipperBounds
 ) -> None:
-    bench = Bench(window=window)
+    bench = Bench(window=window, bounds=bounds)
     since = 0
     for kind, number, stream in actions:
         match kind:
@@ -500,10 +520,10 @@ def test_within_a_connection_each_stream_keeps_its_order_live_and_as_history(
         for of in Stream:
             for backfill in (False, True):
                 ids = [
-                    row_id(order)
+                    message["seq"]
                     for order in bench.published[since:]
-                    if json.loads(order.payload)["schema"] == f"bess.{of.value}/1"
-                    and json.loads(order.payload)["backfill"] is backfill
+                    for message in decode_all(order.payload)
+                    if message["schema"] == f"bess.{of.value}/1" and message["backfill"] is backfill
                 ]
                 assert ids == sorted(set(ids))
 
