@@ -165,7 +165,10 @@ def _feedback_faults(row: MapPoint, table: Table, by_name: dict[str, MapPoint]) 
     if UNITS[echo.unit].canonical != UNITS[row.unit].canonical:
         text = f'= "{echo.name}" in {echo.unit}: must be readable as {row.canonical_unit}'
         yield Fault(table.at("feedback"), text, "M15")
-    if row.role == "cmd_heartbeat" and echo.role == "der_heartbeat":
+    if row.heartbeat is not None and echo.role == "der_heartbeat":
+        text = "stands beside an echo that the RTAC counts: that is what is written: must be absent"
+        yield Fault(table.at("heartbeat"), text, "M30")
+    elif row.role == "cmd_heartbeat" and echo.role == "der_heartbeat":
         yield from _echo_faults(row, table, echo)
     if row.role in SIGNED_ROLES and echo.sign is None and echo is not row:
         text = f'= "{echo.name}" has no sign: must say {DISCHARGE} or {CHARGE}'
@@ -191,7 +194,7 @@ def _output_faults(row: MapPoint, table: Table) -> Iterator[Fault]:
             text = f"is missing: must be one of {', '.join(VARIATIONS)}"
             yield Fault(table.at("variation"), text, "M12")
         return
-    if row.is_flag:
+    if row.is_flag or row.heartbeat is not None:
         return
     if row.role == "cmd_heartbeat":
         yield from _beat_faults(row, table)

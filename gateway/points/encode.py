@@ -7,6 +7,9 @@ import struct
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
     from gateway.points.pointmap import MapPoint
 
 # Group 41: variation 2 is a 16-bit and variation 1 a 32-bit integer, 3 and 4 are IEEE floats.
@@ -52,7 +55,11 @@ def beats(row: MapPoint) -> tuple[int, int]:
 
     Where the row does not say otherwise it begins with 1 and has 30 000 values, for every
     variation has them. The first is not below the last only where the row holds two values or more.
+    A row with other values than a counter's has their numbers, from 1.
     """
+    if row.heartbeat is not None:
+        values = _listed(row.heartbeat)
+        return (1, len(values)) if values else (row.heartbeat["first"], row.heartbeat["last"])
     lo, hi = VARIATIONS["int16"] if row.variation is None else VARIATIONS[row.variation]
     ends = sorted(
         (end - row.bias) * row.div / row.mul
@@ -65,6 +72,19 @@ def beats(row: MapPoint) -> tuple[int, int]:
     most = math.floor(min(hi, ends[1] + SLACK))
     first = max(least, min(1, most - 1))
     return first, min(most, first + BEATS - 1)
+
+
+def beat(count: int, row: MapPoint) -> int:
+    """Raw value of beat number ``count``."""
+    values = () if row.heartbeat is None else _listed(row.heartbeat)
+    return values[(count - 1) % len(values)] if values else count
+
+
+def _listed(shape: Mapping[str, Any]) -> tuple[int, ...]:
+    """Values that come in turns; () for a counter."""
+    if shape["kind"] == "toggle":
+        return shape["first"], shape["last"]
+    return tuple(shape.get("values", ()))
 
 
 def round_trip(value: float, row: MapPoint) -> float | None:

@@ -100,7 +100,7 @@ def point_keys(reference: Reference) -> tuple[str, ...]:
     if kind is PointType.CTR:
         keys.append("rollover")
     if kind is PointType.AO:
-        keys += ["variation", "tolerance", "on", "off"]
+        keys += ["variation", "tolerance", "on", "off", "heartbeat"]
     if kind is PointType.BO:
         keys += ["op", "on_ms", "off_ms", "count", "off_point"]
     if kind in OUTPUT:
@@ -214,6 +214,35 @@ def _codes(section: Section, key: str) -> tuple[int, ...]:
     return ()
 
 
+BEATS = '{ kind = "count" or "toggle", first, last } or { kind = "sequence", values = [...] }'
+
+
+def _heartbeat(section: Section, key: str) -> dict[str, object]:
+    """Its shape: whole raw values, two or more, each another than the one before."""
+    found = section.values[key]
+    shape = found if isinstance(found, dict) else {}
+    kind, values = shape.get("kind"), shape.get("values", [])
+    ends = [shape.get("first"), shape.get("last")]
+    if kind == "sequence" and shape.keys() == {"kind", "values"} and isinstance(values, list):
+        turns = values
+    elif kind in ("count", "toggle") and shape.keys() == {"kind", "first", "last"}:
+        turns = ends
+    else:
+        section.fault(key, BEATS, code="M30")
+        return {}
+    whole = all(type(one) is int for one in turns)
+    if not whole or len(turns) < len(ends) or any(a == b for a, b in pairs(turns)):
+        section.fault(key, "two whole numbers or more, each another than the last", code="M30")
+    elif kind == "count" and turns[0] > turns[1]:
+        section.fault(key, "first below last", code="M30")
+    return dict(shape)
+
+
+def pairs(values: list[Any]) -> list[tuple[Any, Any]]:
+    """Each with the one that comes after it; after the last the first comes again."""
+    return list(zip(values, values[1:] + values[:1], strict=True))
+
+
 def _pulse(*, lo: int) -> Reader:
     return lambda section, key: section.integer(key, lo=lo, hi=MAX_PULSE_MS, unit="ms", code="M29")
 
@@ -320,6 +349,7 @@ ROW: dict[str, Reader] = {
     "codes": _alarm_codes,
     "on": _codes,
     "off": _codes,
+    "heartbeat": _heartbeat,
     "op": _word("latch", "pulse", "close_trip", code="M29"),
     "on_ms": _pulse(lo=1),
     "off_ms": _pulse(lo=0),

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gateway.points.raw import PointType, Reference, parse_reference
 from gateway.points.roles import BINARY, COMMAND_ROLES, PULSED_COMMANDS, UNITS
@@ -53,6 +53,7 @@ class MapPoint:
     codes: Mapping[str, str] | None = None  # raw value or "*" -> "alarm:code", "fault:code" or ""
     on: tuple[int, ...] | None = None  # raw codes of an analog that mean on, and off
     off: tuple[int, ...] | None = None
+    heartbeat: Mapping[str, Any] | None = None  # kind, and first and last, or values: all raw
     op: str | None = None  # latch | pulse | close_trip, of a relay; None: as its role is
     on_ms: int | None = None  # of a pulse; None: 100
     off_ms: int | None = None

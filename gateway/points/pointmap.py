@@ -225,7 +225,7 @@ def _place(row: MapPoint) -> tuple[str, int, int]:
 _DERIVED = frozenset({"line", "kind", "source", "index", "bit", "is_flag", "mul", "div", "bias"})
 # Came later: in the digest only of maps that use them.
 _LATER = dict.fromkeys(
-    ("text", "codes", "on", "off", "op", "on_ms", "off_ms", "count", "off_point")
+    ("text", "codes", "on", "off", "heartbeat", "op", "on_ms", "off_ms", "count", "off_point")
 )
 
 

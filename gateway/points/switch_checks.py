@@ -21,10 +21,15 @@ _TIMES = ("on_ms", "off_ms", "count")
 
 def switch_faults(row: MapPoint, table: Table) -> Iterator[Fault]:
     """Faults of one output's row on its own."""
+    if row.heartbeat is not None:
+        yield from _shape_faults(row, table)
     if row.kind is PointType.AO and row.on is not None:
         yield from _code_faults(row, table)
-    if row.kind is not PointType.BO:
-        return
+    if row.kind is PointType.BO:
+        yield from _relay_faults(row, table)
+
+
+def _relay_faults(row: MapPoint, table: Table) -> Iterator[Fault]:
     if not row.command:
         for key in _RELAY:
             if not table.lacks(key):
@@ -76,6 +81,24 @@ def _code_faults(row: MapPoint, table: Table) -> Iterator[Fault]:
             if not lo <= code <= hi:
                 text = f'= "{row.variation}": code {code}: must be {lo:g}..{hi:g}'
                 yield Fault(table.at("variation"), text, "M12")
+
+
+def _shape_faults(row: MapPoint, table: Table) -> Iterator[Fault]:
+    """A heartbeat of a shape of its own (M30, M12)."""
+    assert row.heartbeat is not None
+    if row.role != "cmd_heartbeat":
+        text = "says how a heartbeat goes: must stand where the role is cmd_heartbeat"
+        yield Fault(table.at("heartbeat"), text, "M30")
+    for key in ("min", "max", "on", "off"):
+        if key in table.cells:
+            text = "stands beside heartbeat, which says all that is written: must be absent"
+            yield Fault(table.at(key), text, "M30")
+    shape = row.heartbeat
+    lo, hi = VARIATIONS[row.variation or "int16"]
+    for value in shape.get("values") or (shape["first"], shape["last"]):
+        if not lo <= value <= hi:
+            text = f'= "{row.variation}": {value} of the heartbeat: must be {lo:g}..{hi:g}'
+            yield Fault(table.at("variation"), text, "M12")
 
 
 def shared_outputs(rows: Iterable[tuple[MapPoint, Table]]) -> Iterator[Fault]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gateway.points.encode import encode
 from gateway.points.raw import PointType, parse_point
@@ -147,6 +147,8 @@ class Wiring:
             return float(bool(raw) is not row.invert)
         if row.on is not None:
             return 1.0 if raw in row.on else 0.0 if raw in (row.off or ()) else math.nan
+        if row.heartbeat is not None and not _is_beat(raw, row.heartbeat):
+            return math.nan
         value = raw * row.mul / row.div + row.bias
         if row.role in _POWER_COMMANDS and row.canonical_unit == "%":
             return value / 100.0 * self._base_w(value, rtac)
@@ -270,6 +272,12 @@ def _told(codes: Mapping[str, str], conditions: frozenset[str]) -> float:
     wanted = [raw for raw, word in codes.items() if word in conditions and raw != EVERY_POINT]
     quiet = [raw for raw, word in codes.items() if not word and raw != EVERY_POINT]
     return float((*wanted, *quiet, "0")[0])
+
+
+def _is_beat(raw: float, shape: Mapping[str, Any]) -> bool:
+    if shape["kind"] == "count":
+        return bool(shape["first"] <= raw <= shape["last"])
+    return raw in (shape.get("values") or (shape["first"], shape["last"]))
 
 
 def _flag(row: MapPoint, *, on: bool) -> float:

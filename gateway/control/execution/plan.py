@@ -17,7 +17,7 @@ from gateway.control.rules.percent_base import FULL_PCT
 from gateway.control.rules.readiness import heartbeat_kind
 from gateway.control.watchdog.words import HeartbeatForm
 from gateway.measured import Quality
-from gateway.points.encode import encode, round_trip
+from gateway.points.encode import beat, encode, round_trip
 from gateway.points.roles import PULSED_COMMANDS
 from gateway.ports import Control, CrobOp, Variation
 
@@ -131,7 +131,7 @@ def heartbeat_write(points_map: PointsMap, count: int) -> Write:
     if row.is_flag:
         return switch_write(points_map, "cmd_heartbeat", on=bool(count % 2))
     counted = heartbeat_kind(points_map) is HeartbeatForm.COUNTER
-    value = count * row.mul / row.div + row.bias if counted else float(count)
+    value = beat(count, row) * row.mul / row.div + row.bias if counted else float(count)
     return _number(points_map, row, value, None)
 
 

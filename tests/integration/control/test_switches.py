@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,6 +29,11 @@ def test_it_dispatches_idles_goes_local_and_stops(
         site.power(500_000)
         assert _done(site, began)[:2] == [("AO0", 500.0), ("AO10", 170)]
         assert site.sim.state()["setpoint_w"] == 500_000.0
+        beats = [one["raw"] for one in site.beats()]
+        turns = [43605, 21930, 7]
+        assert len(beats) > len(turns)
+        for before, after in itertools.pairwise(beats):
+            assert after == turns[(turns.index(before) + 1) % len(turns)]
         idled = now().mono_s
         site.send("idle")
         site.until_phase({"IDLE"})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 
 import pytest
@@ -250,3 +251,29 @@ def test_our_own_heartbeat_counts_raw_so_that_each_differs_whatever_the_scale(
     raws = [heartbeat_write(mapped, count).control.value for count in range(first, last + 1)]
     assert raws == list(range(first, last + 1))
     assert last == int(90 / scale)
+
+
+@pytest.mark.parametrize(
+    ("shape", "raws"),
+    [
+        ({"kind": "count", "first": 0, "last": 2}, [0, 1, 2]),
+        ({"kind": "toggle", "first": 43605, "last": 21930}, [43605, 21930, 43605]),
+        ({"kind": "sequence", "values": (5, 6, 7)}, [5, 6, 7]),
+    ],
+)
+def test_a_heartbeat_goes_as_its_shape_says(shape: dict[str, object], raws: list[int]) -> None:
+    beat = row(
+        "AO9",
+        "cmd_heartbeat",
+        unit="count",
+        scale=0.5,
+        variation="int32",
+        feedback="echo",
+        heartbeat=shape,
+    )
+    mapped = control_map(POWER, beat)
+    first, last = heartbeat_range(mapped)
+    counts = [*range(first, last + 1), first]
+    found = [heartbeat_write(mapped, count).control.value for count in counts]
+    assert found[: len(raws)] == raws
+    assert all(one != another for one, another in itertools.pairwise(found))
