@@ -114,6 +114,7 @@ class PollDone:
     # Of a critical one: s until the last fragment of the slowest of its requests was taken, on disk
     # too, for nothing else can be asked before; None: not known.
     answer_s: float | None = None
+    missing: frozenset[str] = frozenset()  # points that it lacks, left out of the critical read
 
 
 @dataclass(frozen=True, slots=True)

@@ -83,6 +83,7 @@ class Monitor:
         self.iin: frozenset[str] = frozenset()
         self._indicated: events.IinReceived | None = None  # the newest
         self.counts = AssetCounts()
+        self._missing: frozenset[str] = frozenset()  # left out of the critical read
         self._failures: dict[str, str] = {}  # kind of poll -> why its last one failed
         self._held = ""  # why a zero or a stop waits
         self._repolled_at = self._lost_said_at = float("-inf")
@@ -173,7 +174,8 @@ class Monitor:
 
     def _poll(self, event: events.PollDone, now: Now) -> list[Effect]:
         self.battery.polled(event.kind, ok=event.ok, now=event.at)
-        return self._doubt(event, now) + self._failing(event)
+        lacks = self._lacking(event, now) if event.kind == "critical" else []
+        return self._doubt(event, now) + self._failing(event) + lacks
 
     def _failing(self, event: events.PollDone) -> list[Effect]:
         """Say once that a read fails, and why; a session can be up without any that succeeds."""
@@ -187,6 +189,28 @@ class Monitor:
         if before == event.cause:
             return []
         return [self._log(logging.WARNING, f"{event.kind} poll fails: {event.cause}")]
+
+    def _lacking(self, event: events.PollDone, now: Now) -> list[Effect]:
+        """Say once which points of the critical read the outstation does not have."""
+        before, self._missing = self._missing, event.missing
+        if event.missing == before:
+            return []
+        if not event.missing:
+            return [self._log(logging.INFO, "the outstation has all points of the critical read")]
+        return [
+            self._record("alarm", "warning", self._lacks(), now, code="points_missing"),
+            self._log(logging.WARNING, self._lacks()),
+        ]
+
+    def _lacks(self) -> str:
+        """What is left out, and what for."""
+        known, critical = self._map.by_point, self._map.critical_points
+        needs = critical if self._map.control is not None else frozenset()
+        named = [
+            f"{point} ({known[point].name}{', which control needs' if point in needs else ''})"
+            for point in sorted(self._missing)
+        ]
+        return f"the outstation does not have {', '.join(named)}: left out of the critical read"
 
     def _session(self, event: events.SessionUp | events.SessionDown, now: Now) -> list[Effect]:
         up = isinstance(event, events.SessionUp)
@@ -372,6 +396,8 @@ class Monitor:
                 for kind, cause in sorted(self._failures.items())
                 if kind != "attributes"  # group 0 is optional
             ]
+        if self._missing:
+            found.append(self._lacks())
         if self._held:
             found.append(f"zero waits: {self._held}")
         if self._up and self._map.by_role and self._state is not None:

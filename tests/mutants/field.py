@@ -8,7 +8,45 @@ _ROOM = "gateway/field/dnp3"
 _PURE = "tests/unit/field/dnp3/test_supervise.py::"
 _REAL = "tests/integration/field/test_zero_first.py::"
 
+_LACKS = "tests/unit/field/dnp3/test_critical.py::"
+
 MUTANTS = (
+    Mutant(
+        "a request that is refused is halved",
+        f"{_ROOM}/critical.py",
+        "        if sought:\n",
+        "        if False:\n",
+        _LACKS + "test_one_point_that_is_missing_keeps_the_others_from_nothing_after_a_few_reads",
+    ),
+    Mutant(
+        "a point that is left out is tried again",
+        f"{_ROOM}/critical.py",
+        "sorted(self.missing) if self._begun % AGAIN == 0 else []",
+        "[]",
+        _LACKS + "test_a_point_that_is_there_again_is_read_again_at_a_new_connection_and_by_itself",
+    ),
+    Mutant(
+        "no more than a few points are left out",
+        f"{_ROOM}/critical.py",
+        "if left and len(self.missing) < MOST:",
+        "if left:",
+        _LACKS + "test_with_more_missing_than_a_few_the_rest_is_told_as_refused",
+    ),
+    Mutant(
+        "a function that the outstation lacks is no missing point",
+        f"{_ROOM}/critical.py",
+        'if set(why.split(", ")) <= _SOUGHT',
+        "if why",
+        _LACKS + "test_a_function_that_the_outstation_lacks_is_no_missing_point",
+    ),
+    Mutant(
+        "who lacks a point is told of",
+        "gateway/field/dnp3/session.py",
+        "missing = self._critical.missing if read else frozenset()",
+        "missing: frozenset[str] = frozenset()",
+        "tests/integration/field/test_session.py::"
+        "test_a_point_that_the_outstation_lacks_makes_no_other_one_of_its_request_stale",
+    ),
     Mutant(
         "power under way is stopped when zero is demanded",
         f"{_ROOM}/precedence.py",

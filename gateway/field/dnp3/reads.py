@@ -48,3 +48,13 @@ def text(request: Iterable[RangeHeader]) -> str:
         name if one.start == one.stop else f"{name} to {point_name(kinds[one.group], one.stop)}"
         for name, one in spans
     )
+
+
+def points(request: Iterable[RangeHeader]) -> frozenset[str]:
+    """Names of all that it reads."""
+    kinds = {group: kind for kind, group in STATIC_GROUP.items()}
+    return frozenset(
+        point_name(kinds[one.group], index)
+        for one in request
+        for index in range(one.start, one.stop + 1)
+    )

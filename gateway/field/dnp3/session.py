@@ -15,8 +15,9 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from gateway import clock, events
-from gateway.field.dnp3 import headers, reads, supervise
+from gateway.field.dnp3 import headers, supervise
 from gateway.field.dnp3 import words as w
+from gateway.field.dnp3.critical import CriticalReads
 from gateway.field.dnp3.fragments import SKEW_MS, AttributeHandler, FragmentHandler
 from gateway.field.dnp3.iin import EVENTS_WAIT, names, refusal
 from gateway.field.dnp3.operation import LESS_POWER, LOCAL, ZERO_DEMANDED, Licence, Operation
@@ -72,7 +73,7 @@ class Dnp3Session:
     ) -> None:
         self._engine, self._asset, self._settings = engine, asset.id, asset.dnp3
         self._post, self._now, self._poll_done = post, now, poll_done
-        self._requests = reads.requests(critical)
+        self._critical = CriticalReads(critical)
         settings = asset.dnp3
         self._plan = w.SessionPlan(
             outstation_address=settings.outstation_address,
@@ -80,7 +81,7 @@ class Dnp3Session:
             response_timeout_s=settings.response_timeout_s,
             event_poll_s=settings.event_poll_s,
             integrity_poll_s=settings.integrity_poll_s,
-            critical_poll_s=critical_poll_s if self._requests else None,
+            critical_poll_s=critical_poll_s if self._critical else None,
             link_check_s=settings.link_check_s,
             unsolicited=settings.unsolicited,
             time_sync=settings.time_sync != "none",
@@ -100,9 +101,7 @@ class Dnp3Session:
         self._giving = False  # a heartbeat that waits gives way
         self._stack: Stack | None = None
         self._stacks = 0
-        self._range = 0  # of the critical points' requests, the one that goes next
-        self._refused: list[str] = []  # of that read, what was refused, and how
-        self._answer_s = 0.0  # of that read, the slowest request so far; 0: none was answered
+        self._answer_s = 0.0  # of a critical read, its slowest request so far; 0: none was answered
         self._attributes = AttributeHandler()
         self._heard_s = 0.0
         self._sent = now()  # when the request that is under way was sent
@@ -298,12 +297,15 @@ class Dnp3Session:
             case w.TellPoll():
                 if order.kind == "attributes" and self._attributes.taken:
                     self._post(events.AttributesRead(asset, dict(self._attributes.taken), at))
-                answer_s = self._answer_s or None if order.kind == "critical" else None
-                self._post(events.PollDone(asset, order.kind, order.ok, order.cause, at, answer_s))
+                read = order.kind == "critical"
+                answer_s = self._answer_s or None if read else None
+                missing = self._critical.missing if read else frozenset()
+                done = (asset, order.kind, order.ok, order.cause, at, answer_s, missing)
+                self._post(events.PollDone(*done))
 
     def _connect(self) -> None:
         self._stacks += 1
-        self._range = 0
+        self._critical.renew()
         self._points.live = False
         self._stack = Stack(
             self._engine,
@@ -334,8 +336,9 @@ class Dnp3Session:
             master.ScanClasses(headers.ALL_EVENTS, self._points)
         elif kind in ("critical", "rest"):
             if kind == "critical":
-                self._range, self._answer_s, self._refused = 0, 0.0, []
-            ranges = [headers.header(span) for span in self._requests[self._range]]
+                self._critical.begin()
+                self._answer_s = 0.0
+            ranges = [headers.header(span) for span in self._critical.request]
             master.Scan(ranges, self._points)
         elif kind == "attributes":
             self._attributes = AttributeHandler()
@@ -410,13 +413,10 @@ class Dnp3Session:
             ok = ok and kind != "critical"
         if kind == "critical" and ended.task == "request":
             self._answer_s = max(self._answer_s, ended.took_s)
-            if refused:
-                self._refused.append(f"{reads.text(self._requests[self._range])}: {refused}")
-            # One that is refused keeps the others from nothing: the echo may be in them.
-            more = ended.ok and self._range + 1 < len(self._requests)
-            self._range = self._range + 1 if more else 0
-            if self._refused and not more and ended.ok:
-                ok, cause = False, f"the outstation refuses {'; '.join(self._refused)}"
+            ok, more = ended.ok, self._critical.ended(refused, ok=ended.ok)
+            if ended.ok and not more:
+                told = self._critical.over()
+                ok, cause = not told, f"the outstation refuses {told}" if told else ""
         if kind == "event" and ended.task == "request":
             full = self._points.answered >= headers.COUNT
             more = ok and full and bool(ended.iin & EVENTS_WAIT)

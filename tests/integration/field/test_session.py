@@ -203,6 +203,29 @@ def test_a_critical_point_that_the_outstation_lacks_makes_the_poll_fail_and_says
     done = core.wait(PollDone, lambda done: done.kind == "critical")
     assert not done.ok
     assert "PARAMETER_ERROR" in done.cause
+    done = core.wait(PollDone, lambda done: done.kind == "critical" and done.ok)
+    assert done.missing == {"AI777"}
+
+
+def test_a_point_that_the_outstation_lacks_makes_no_other_one_of_its_request_stale(
+    session_to: Sessions, core: Recorder
+) -> None:
+    lacking = bytes([30, 0, 0])
+    with RawRtac() as rtac:
+        # AI7 is in the range that is asked for: nothing of that request is answered.
+        rtac.refused = lambda one: (
+            4
+            * any(
+                one.objects[at : at + 3] == lacking
+                and one.objects[at + 3] <= 7 <= one.objects[at + 4]
+                for at in range(0, len(one.objects) - 4, 5)
+            )
+        )
+        points = frozenset(f"AI{index}" for index in range(20))
+        session_to(rtac.port, critical=points, critical_poll_s=0.2)
+        done = core.wait(PollDone, lambda done: done.kind == "critical" and done.ok)
+        assert done.missing == {"AI7"}
+        rtac.wait(lambda one: one.objects == bytes([30, 0, 0, 0, 6, 30, 0, 0, 8, 19]))
 
 
 def test_a_critical_request_that_is_refused_is_named_and_keeps_the_next_from_nothing(

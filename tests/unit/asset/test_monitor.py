@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+
 from gateway import events
 from gateway.asset.monitor import Monitor
-from gateway.effects import Log, Poll
+from gateway.effects import Log, Poll, StoreBatch
 from gateway.measured import TimeQuality
 from gateway.points.raw import RawPoint
+from tests.fixtures.shippedmaps import battery, shipped
 from tests.fixtures.sites import START, core, later, site
 
 
@@ -58,3 +61,31 @@ def test_whoever_looks_on_later_is_told_what_the_session_has_said() -> None:
 
 def test_whoever_looks_on_while_there_is_no_session_is_told_nothing() -> None:
     assert monitor(up=False).present(later(9)) == ()
+
+
+def test_a_point_that_the_outstation_lacks_is_named_once_in_journal_event_and_status() -> None:
+    made = Monitor(
+        battery(), shipped("generic-rtac@1.0.0"), gateway="gw-17", matched=True, now=START
+    )
+
+    def polled(*missing: str) -> list[object]:
+        done = events.PollDone(
+            "bess-1", "critical", ok=True, cause="", at=later(5), missing=frozenset(missing)
+        )
+        return list(made.handle(done, later(5)))
+
+    def said(found: list[object]) -> list[str]:
+        return [one.text for one in found if isinstance(one, Log)]
+
+    assert said(polled()) == []
+    found = polled("AI0")
+    text = "the outstation does not have AI0 (soc, which control needs): left out of the critical"
+    (line,) = said(found)
+    assert text in line
+    (record,) = [one for one in found if isinstance(one, StoreBatch)]
+    body = json.loads(record.batch.body)
+    assert (body["type"], body["code"], body["severity"]) == ("alarm", "points_missing", "warning")
+    assert any(text in one for one in made.worries)
+    assert said(polled("AI0")) == []
+    assert said(polled()) == ["bess-1: the outstation has all points of the critical read"]
+    assert not any("does not have" in one for one in made.worries)
