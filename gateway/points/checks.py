@@ -17,7 +17,7 @@ from gateway.points.roles import (
     SIGNED_ROLES,
     UNITS,
 )
-from gateway.points.switch_checks import shared_outputs, switch_faults
+from gateway.points.switch_checks import prepare_faults, shared_outputs, switch_faults
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -126,6 +126,7 @@ def map_faults(draft: Draft, rows: Rows) -> Iterator[Fault]:
     """Faults of rows against each other and against [map.control]."""
     yield from _twins(rows)
     yield from shared_outputs(rows)
+    yield from prepare_faults(draft.control, rows)
     by_name = {row.name: row for row, _ in rows}
     blamed = {row.name for row, table in rows if table.blamed}  # nothing follows from them
     for row, table in rows:

@@ -285,6 +285,11 @@ def _items(readers: Mapping[str, Reader], optional: tuple[str, ...] = ()) -> Rea
     return read
 
 
+def _prepared(section: Section, key: str) -> float | bool:
+    found = section.values[key]
+    return found if isinstance(found, bool) else section.number(key, code="M31")
+
+
 def _equal_value(section: Section, key: str) -> float | bool | str:
     found = section.values[key]
     if isinstance(found, bool | str):
@@ -310,6 +315,7 @@ CONTROL: dict[str, Reader] = {
     "op_setpoint": _word("direct", "sbo"),
     "op_mode": _word("direct", "sbo"),
     "order": _order,
+    "prepare": _items({"row": _text(NAME, NAME_RULE), "value": _prepared}),
 }
 FINGERPRINT: dict[str, Reader] = {
     "attributes": _items(

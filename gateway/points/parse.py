@@ -14,7 +14,7 @@ Codes:
 - M21 a regular expression whose matching might take for ever; M22 an inverted pulse
 - M23 a setpoint that is selected before it is operated; M24 a bit of what has none
 - M26 codes of alarms that are none; M29 a relay that cannot be operated as its row says
-- M30 a heartbeat's shape that is none
+- M30 a heartbeat's shape that is none; M31 a write before a dispatch that cannot be
 - M25 codes for on and off that cannot be told apart, or beside other ways to read a number
 
 M10 and M17 cost the map its control, M20 and M23 cost nothing; all others fail the load.
@@ -87,7 +87,7 @@ def parse_map(raw: bytes, *, file: str, base: Base) -> PointsMap:
         revision=draft.head.get("revision"),
         source=draft.head.get("source"),
         match=match,
-        control=_control(draft.control),
+        control=_control(draft.control, {row.name: row for row, _ in rows}),
         fingerprint=fingerprint,
         points=tuple(row for row, _ in rows),
         file=file,
@@ -140,7 +140,7 @@ def _match(draft: Draft, faults: list[Fault]) -> tuple[str, ...]:
     return tuple(forms)
 
 
-def _control(table: Table | None) -> MapControl | None:
+def _control(table: Table | None, by_name: dict[str, MapPoint]) -> MapControl | None:
     if table is None:
         return None
     return MapControl(
@@ -150,6 +150,10 @@ def _control(table: Table | None) -> MapControl | None:
         op_setpoint=table.get("op_setpoint", "direct"),
         op_mode=table.get("op_mode", "sbo"),
         order=table.get("order", _ORDER),
+        prepare=tuple(
+            (item.get("row"), _canonical(item.get("value"), by_name[item.get("row")]))
+            for item in table.get("prepare", ())
+        ),
     )
 
 
@@ -214,8 +218,8 @@ def _range_check(item: Table, row: MapPoint | None) -> RangeCheck:
     return RangeCheck(item.get("point"), lo, hi)
 
 
-def _canonical(value: Value, row: MapPoint | None) -> Value:
-    """A value of [map.fingerprint], written in the row's own unit and sign, as it is decoded."""
+def _canonical(value: Any, row: MapPoint | None) -> Any:  # noqa: ANN401 - of what it is given
+    """A value that stands in the row's own unit and sign, as it is decoded."""
     if row is None or not isinstance(value, float):
         return value
     return row.canonical(value)

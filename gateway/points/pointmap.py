@@ -48,6 +48,8 @@ class MapControl:
     op_setpoint: str  # direct | sbo, for analog outputs
     op_mode: str  # direct | sbo, for CROBs
     order: tuple[str, ...]  # reversion ramp setpoint mode_enable
+    # Written before each dispatch: the name of an output's row, and its value in canonical units.
+    prepare: tuple[tuple[str, float | bool], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,12 +153,24 @@ class PointsMap:
         return tuple(dict.fromkeys(name for name in names if name))
 
     @property
+    def prepared(self) -> tuple[tuple[MapPoint, float | bool], ...]:
+        """Outputs that are written before each dispatch, in order, and what."""
+        wanted = () if self.control is None else self.control.prepare
+        return tuple((self.by_name[name], value) for name, value in wanted)
+
+    @property
+    def written(self) -> tuple[MapPoint, ...]:
+        """Rows that the gateway may write."""
+        prepared = {row.name for row, _ in self.prepared}
+        return tuple(row for row in self.points if row.command or row.name in prepared)
+
+    @property
     def critical_points(self) -> frozenset[str]:
         """Points that are read every 5 s: the critical roles, and what commands are verified by.
 
         Also what the percent of a command are of.
         """
-        feedback = {row.feedback for row in self.points if row.command and row.feedback}
+        feedback = {row.feedback for row in self.written if row.feedback}
         return self.base_points | frozenset(
             row.point for row in self.points if row.role in CRITICAL_ROLES or row.name in feedback
         )
@@ -224,9 +238,9 @@ def _place(row: MapPoint) -> tuple[str, int, int]:
 
 _DERIVED = frozenset({"line", "kind", "source", "index", "bit", "is_flag", "mul", "div", "bias"})
 # Came later: in the digest only of maps that use them.
-_LATER = dict.fromkeys(
+_LATER = frozenset(
     ("text", "codes", "on", "off", "heartbeat", "op", "on_ms", "off_ms", "count", "off_point")
-)
+) | {"prepare"}
 
 
 def _fields(
@@ -236,7 +250,7 @@ def _fields(
     return {
         name: _plain(value)
         for name, value in found.items()
-        if name not in _LATER or value != _LATER[name]
+        if name not in _LATER or value not in (None, ())
     }
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gateway.errors import Fault
-from gateway.points.encode import VARIATIONS
+from gateway.points.encode import VARIATIONS, round_trip
 from gateway.points.raw import PointType, parse_point
-from gateway.points.roles import PULSED_COMMANDS
+from gateway.points.roles import OUTPUT, PULSED_COMMANDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -99,6 +99,37 @@ def _shape_faults(row: MapPoint, table: Table) -> Iterator[Fault]:
         if not lo <= value <= hi:
             text = f'= "{row.variation}": {value} of the heartbeat: must be {lo:g}..{hi:g}'
             yield Fault(table.at("variation"), text, "M12")
+
+
+def prepare_faults(
+    control: Table | None, rows: Iterable[tuple[MapPoint, Table]]
+) -> Iterator[Fault]:
+    """What is written before each dispatch: outputs that nothing else writes, and their echoes."""
+    by_name = {row.name: (row, table) for row, table in rows}
+    for item in () if control is None else control.get("prepare", ()):
+        name, value = item.get("row"), item.get("value")
+        row, table = by_name.get(name, (None, None))
+        if row is None or table is None or row.kind not in OUTPUT or row.command:
+            text = f'= "{name}": must be the name of an output of this map without a role'
+            yield Fault(item.at("row"), text, "M31")
+            continue
+        if row.feedback is None and table.lacks("feedback"):
+            text = f"is missing: [map.control] prepare writes {row.name}, which must be seen"
+            yield Fault(table.at("feedback"), text, "M31")
+        if isinstance(value, bool) is not row.is_flag:
+            allowed = "true or false" if row.is_flag else f"a number of {row.unit}"
+            yield Fault(item.at("value"), f"= {value}: must be {allowed}", "M31")
+        elif not row.is_flag and row.variation is None:
+            text = f"is missing: [map.control] prepare writes {row.name}"
+            yield Fault(table.at("variation"), text, "M12")
+        elif not row.is_flag and value is not None:
+            wanted = row.canonical(float(value))
+            back = round_trip(wanted, row)
+            low, high = row.min, row.max
+            outside = (low is not None and wanted < low) or (high is not None and wanted > high)
+            if back is None or abs(back - wanted) > row.step / 2 or outside:
+                text = f"= {value:g}: cannot be written to {row.name} as {row.variation}"
+                yield Fault(item.at("value"), text, "M31")
 
 
 def shared_outputs(rows: Iterable[tuple[MapPoint, Table]]) -> Iterator[Fault]:

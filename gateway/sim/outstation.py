@@ -292,6 +292,7 @@ class Outstation:
             has_heartbeat=points_map.row("cmd_heartbeat") is not None,
             needs_enable=points_map.row("cmd_mode_enable") is not None,
             of_max_power=control is not None and control.power_base == "max_power",
+            prepared=tuple((row.point, float(value)) for row, value in points_map.prepared),
             site_cycle_s=self.settings.site_cycle_s,
         )
 

@@ -47,6 +47,7 @@ class Habits:
     has_heartbeat: bool = True  # the map has a heartbeat that we write
     needs_enable: bool = True  # the map has a mode enable: setpoints act only when it is on
     of_max_power: bool = False  # setpoints are kept in percent of the largest power
+    prepared: tuple[tuple[str, float], ...] = ()  # outputs that must hold this before any power
     site_cycle_s: float = 0.0  # a local programme until the first remote setpoint; 0: none
 
 
@@ -215,6 +216,8 @@ class Rtac:
             return Status.SUCCESS if zero is None else zero
         if self.estopped:
             return Status.HARDWARE_ERROR
+        if any(self.registers.get(point, 0.0) != wanted for point, wanted in self.habits.prepared):
+            return Status.AUTOMATION_INHIBIT
         return Status.AUTOMATION_INHIBIT if self.locked_out else Status.SUCCESS
 
     def answered(self, role: str) -> Rtac:

@@ -112,6 +112,16 @@ def preparing_writes(
     return found
 
 
+def prepare_writes(points_map: PointsMap) -> tuple[Write, ...]:
+    """What must stand before any power is written, by the map."""
+    return tuple(
+        _switch(points_map, row, on=value)
+        if isinstance(value, bool)
+        else _number(points_map, row, value, None)
+        for row, value in points_map.prepared
+    )
+
+
 def reversion_write(points_map: PointsMap, seconds: float = REVERSION_S) -> Write:
     """Start or refresh the device's reversion timer; also every 20 s while active."""
     return _analog(points_map, "cmd_reversion_s", seconds, None)
@@ -160,16 +170,19 @@ def stop_writes(points_map: PointsMap) -> tuple[Write, ...]:
 
 def switch_write(points_map: PointsMap, role: str, *, on: bool) -> Write:
     """Set an output that is on or off, as its row says; a role that is a pulse is only ever on."""
-    row = _row(points_map, role)
+    return _switch(points_map, _row(points_map, role), on=on)
+
+
+def _switch(points_map: PointsMap, row: MapPoint, *, on: bool) -> Write:
     output = switched(row, on=on)
     if output is None:
         message = f"{row.name} ({row.point}) has no {'on' if on else 'off'}"
         raise PlanError(message)
-    pulse = role in PULSED_COMMANDS
+    pulse = row.role in PULSED_COMMANDS
     control = points_map.control
     way = None if control is None else (control.op_setpoint if row.on else control.op_mode)
     return Write(
-        role=role,
+        role=row.role or "",
         control=output,
         sbo=way == "sbo",
         echo=_echo(points_map, row).point,
@@ -187,7 +200,7 @@ def _analog(points_map: PointsMap, role: str, value: float, base_w: float | None
 
 
 def _number(points_map: PointsMap, row: MapPoint, value: float, base_w: float | None) -> Write:
-    in_percent = row.canonical_unit in ("%", "%/s") and row.role != "cmd_reserve"
+    in_percent = row.canonical_unit in ("%", "%/s") and row.role not in (None, "cmd_reserve")
     if in_percent:
         if base_w is None and value != 0:
             message = f"{row.name} ({row.point}) is in percent, and of what is not known now"

@@ -59,7 +59,7 @@ class FieldView:
         power = points_map.row("power")
         self.power_point = "" if power is None else power.point
         self.dead_band_w = (power.deadband if power is not None else None) or 0.0
-        feedback = {row.feedback for row in points_map.points if row.command and row.feedback}
+        feedback = {row.feedback for row in points_map.written if row.feedback}
         self.feedback_points = frozenset(
             row.point for row in points_map.points if row.name in feedback
         )

@@ -27,7 +27,12 @@ def test_it_dispatches_idles_goes_local_and_stops(
         site.arm()
         began = now().mono_s
         site.power(500_000)
-        assert _done(site, began)[:2] == [("AO0", 500.0), ("AO10", 170)]
+        assert _done(site, began)[:4] == [
+            ("BO8", 1.0),
+            ("AO12", 5),
+            ("AO0", 500.0),
+            ("AO10", 170),
+        ]
         assert site.sim.state()["setpoint_w"] == 500_000.0
         beats = [one["raw"] for one in site.beats()]
         turns = [43605, 21930, 7]
@@ -38,6 +43,7 @@ def test_it_dispatches_idles_goes_local_and_stops(
         site.send("idle")
         site.until_phase({"IDLE"})
         done = _done(site, idled)
+        assert {point for point, _ in done} == {"AO0", "AO10"}  # zero waits for nothing
         assert ("AO10", 85) in done
         assert done.index(("AO0", 0.0)) < done.index(("AO10", 85))
         site.sim.fault("local")
