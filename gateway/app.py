@@ -88,7 +88,7 @@ class Gateway:
             folder,
             settings.queue,
             post=self._post,
-            gap_batch=functools.partial(messages.gap_batch, gateway=settings.gateway_id),
+            notice_batch=functools.partial(messages.notice_batch, gateway=settings.gateway_id),
         )
         self._store.start()
         self._device = Device(settings.uplink)
@@ -100,6 +100,8 @@ class Gateway:
             epoch=self._store.epoch,
             started=started,
             secret=secrets.token_bytes(32),
+            start=self._store.start_number,
+            epoch_before=self._store.epoch_before,
         )
         self._audit = AuditLog(
             folder,

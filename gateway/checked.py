@@ -54,6 +54,8 @@ class Identity:
     version: str
     boot_id: str  # of the machine
     session: str  # boot nonce of this process: 16 random bytes, base64url
-    epoch: str  # of the queue's database at the start
+    epoch: str  # in which the queue counts at the start
     started: Now
     secret: bytes = field(default=b"", repr=False)  # of this process; see ``watchdog.lease``
+    start: int = 0  # of the daemon, as the queue counts them
+    epoch_before: str = ""  # ULID; "": there was none

@@ -273,9 +273,7 @@ class Core:
         self._runway.note(event.depth, now.mono_s)
         if event.depth.epoch == self._announcer.epoch:
             return []
-        self._announcer.epoch = (
-            event.depth.epoch
-        )  # a corrupt queue was set aside: numbers begin anew
+        self._announcer.follow(event.depth)  # a corrupt queue was set aside: numbers begin anew
         self._fleet.follow(event.depth.epoch)
         born = [self._birth(now)] if self._broker_up else []
         return [*born, FollowEpoch(event.depth.epoch)]

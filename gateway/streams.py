@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 class Stream(StrEnum):
@@ -86,6 +90,24 @@ class Gap:
 
 
 @dataclass(frozen=True, slots=True)
+class EpochEnded:
+    """An epoch that is over. Epochs are ordered by ``start``, never by their names.
+
+    A consumer that misses a number up to ``last`` has lost it, unless a gap says so; one that has
+    a number above it knows that the store went back in time.
+    """
+
+    epoch: str  # ULID
+    start: int  # which start of the daemon it was, 0 where that was not counted yet
+    last: Mapping[str, int]  # the last number given out, by stream; 0: none
+    closed: bool  # the daemon ended in order: nothing came behind
+    told_in: int  # start of the epoch that tells it
+
+
+Notice = Gap | EpochEnded  # what the store itself has to say, as a record of stream ``event``
+
+
+@dataclass(frozen=True, slots=True)
 class StreamDepth:
     """What waits in one stream."""
 
@@ -104,8 +126,10 @@ class QueueDepth:
     last_id: int
     free_bytes: int  # left on the disk
     disk_bytes: int  # size of the disk
-    gaps: int  # gap records written since the epoch began
+    gaps: int  # gap records written in the database's life
     quarantined: int
+    start: int = 0  # which start of the daemon began the epoch
+    epoch_before: str = ""  # ULID of the one before; "": there was none
 
     @property
     def rows(self) -> int:

@@ -5,6 +5,7 @@ Counters are changed in memory while a transaction runs, saved with it, and put 
 
 from __future__ import annotations
 
+import json
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
     from gateway.config.site import QueueSettings
     from gateway.effects import FetchRows
     from gateway.queue.rules.counters import Counters
-    from gateway.streams import Batch
+    from gateway.streams import Batch, Notice
 
 GAPS = "queue:gaps"  # in ``meta``: gaps that a salvage found, until they are announced
 _CHECK_S = 0.5  # the disk is looked at this often, and whenever much was appended
@@ -95,7 +96,7 @@ class QueueDatabase:
         now: Now,
         settings: QueueSettings,
         space: Callable[[Path], retention.Space],
-        gap_batch: Callable[[Gap, int], Batch],
+        notice_batch: Callable[[Notice, int], Batch],
     ) -> Written:
         """Do all of it or nothing, and keep the limits.
 
@@ -103,9 +104,8 @@ class QueueDatabase:
             sqlalchemy.exc.DBAPIError: nothing was kept.
         """
         with self._transaction(now):
-            gaps = list(work.gaps)
             self._forget(work.forget)
-            gaps += self._withdraw(work.withdrawn)
+            gaps = self._withdraw(work.withdrawn)
             groups = tuple(tuple(self._number(b) for b in group) for group in work.groups)
             rows = [row for group in groups for row in group]
             self._insert(rows)
@@ -118,24 +118,61 @@ class QueueDatabase:
                 gone.update(id_of(place.key) for place in places)
                 gaps += drop_gaps
                 if stream is Stream.EVENT:
-                    gaps += self._said_again(drop_gaps[0].reason)
-            records = self._announce(gaps, now, gap_batch)
-            if work.gaps and GAPS in self.notes:
-                self._core.exec_driver_sql(schema.UNSAVE.sql, (GAPS,))
-        if work.gaps:
-            self.notes.pop(GAPS, None)
+                    gaps += self._said_again(drop_gaps[0].reason, places)
+            records = self._announce(gaps, now, notice_batch)
         stay = tuple(row for row in rows if row.id not in gone)
         return Written(groups, stay + records, tuple(gaps))
 
+    def begin(
+        self,
+        epoch: str,
+        *,
+        noted: Counters | None,
+        now: Now,
+        notice_batch: Callable[[Notice, int], Batch],
+    ) -> Written:
+        """Begin an epoch: announce what is gone, then how those before it ended.
+
+        Raises:
+            sqlalchemy.exc.DBAPIError: it was not begun.
+        """
+        kept = [Gap(Stream(of), *rest) for of, *rest in json.loads(self.notes.get(GAPS, "[]"))]
+        with self._transaction(now):
+            waiting = any(counts.rows for counts in self.counters.streams.values())
+            gaps, over = self.counters.begin(epoch, noted)
+            gaps = kept + gaps
+            notes = {}
+            if waiting or gaps:
+                notes[missing.OLDER] = missing.with_ended(self.notes.get(missing.OLDER), over)
+            for key in (GAPS, missing.OLDER):
+                self._core.exec_driver_sql(schema.UNSAVE.sql, (key,))
+            for key, value in notes.items():
+                schema.save(self._core, key, value)
+            records = self._announce(gaps, now, notice_batch)
+            told = tuple(self._number(notice_batch(one, now.unix_ms)) for one in over)
+            self._insert(told)
+        self.notes = notes
+        return Written((), records + told, tuple(gaps))
+
+    def end(self, now: Now) -> None:
+        """Say that nothing comes behind: the daemon ends in order.
+
+        Raises:
+            sqlalchemy.exc.DBAPIError: it is not said, and the epoch counts as broken off.
+        """
+        with self._transaction(now, closed=True):
+            pass
+
     @contextmanager
-    def _transaction(self, now: Now) -> Iterator[None]:
+    def _transaction(self, now: Now, *, closed: bool = False) -> Iterator[None]:
         before = self.counters.copy()
         self.counters.aged_s = int(self._ageing.read(now))
         self.counters.wall_ms = now.unix_ms
-        self.counters.commits += 1
         try:
             with self._core.begin():
                 yield
+                self.counters.commits += 1
+                self.counters.closed = closed
                 text = self.counters.text()
                 schema.save(self._core, "book", text)
         except BaseException:
@@ -212,33 +249,41 @@ class QueueDatabase:
         ]
 
     def _announce(
-        self, gaps: list[Gap], now: Now, gap_batch: Callable[[Gap, int], Batch]
+        self, gaps: list[Gap], now: Now, notice_batch: Callable[[Notice, int], Batch]
     ) -> tuple[Row, ...]:
         for at, gap in enumerate(gaps):
             if gap.epoch == self.counters.epoch:
                 gaps[at] = replace(gap, epoch="")
-        rows = tuple(self._number(gap_batch(gap, now.unix_ms)) for gap in gaps)
+        rows = tuple(self._number(notice_batch(gap, now.unix_ms)) for gap in gaps)
         self._insert(rows)
         self.counters.gaps += len(gaps)
         return rows
 
-    def _said_again(self, reason: str) -> list[Gap]:
-        """What gap records among dropped events may have said, as one range for each stream.
+    def _said_again(self, reason: str, gone: Sequence[RowPlace]) -> list[Gap]:
+        """What records among dropped events may have said, as one range for each stream and epoch.
 
-        It begins with the first number: what was shipped of it a consumer has and keeps. Gaps of
-        an older epoch are not said again.
+        They spoke of their own epoch and of the one before. A range begins with the first number:
+        what was shipped of it a consumer has and keeps. It ends before the oldest row that waits.
         """
+        order = missing.older(self.notes.get(missing.OLDER))
+        order[self.counters.epoch] = {
+            str(stream): counts.next for stream, counts in self.counters.streams.items()
+        }
+        names = list(order)
+        places = {names.index(one.epoch) for one in gone if one.epoch in order}
+        places |= {max(0, at - 1) for at in places}
         gaps = []
         for stream in (Stream.TELEMETRY, Stream.STATE, Stream.EVENT):
             found = self._core.exec_driver_sql(schema.PLACES.sql, (*keys_of(stream), 1)).fetchall()
-            last = self.counters.streams[stream].next - 1
-            if found:
-                oldest = RowPlace(*found[0])
-                if oldest.epoch != self.counters.epoch:
+            oldest = RowPlace(*found[0]) if found else None
+            for at in sorted(places):
+                last = order[names[at]].get(str(stream), 1) - 1
+                if oldest is not None and oldest.epoch == names[at]:
+                    last = oldest.seq0 - 1
+                elif oldest is not None and oldest.epoch in names[:at]:
                     continue
-                last = oldest.seq0 - 1
-            if last >= 1:
-                gaps.append(Gap(stream, "", 1, last, reason))
+                if last >= 1:
+                    gaps.append(Gap(stream, "", 1, last, reason, names[at]))
         return gaps
 
     # --- limits ----------------------------------------------------------------------------
@@ -307,7 +352,11 @@ class QueueDatabase:
         return rows, bad
 
     def set_aside(
-        self, bad: Sequence[tuple[int, str]], *, now: Now, gap_batch: Callable[[Gap, int], Batch]
+        self,
+        bad: Sequence[tuple[int, str]],
+        *,
+        now: Now,
+        notice_batch: Callable[[Notice, int], Batch],
     ) -> Written:
         """Move damaged rows to the quarantine and announce what they held."""
         with self._transaction(now):
@@ -332,7 +381,7 @@ class QueueDatabase:
                 gaps += damage.not_waiting(self._drops, every, self.counters, older)
             self._core.exec_driver_sql(schema.TRIM.sql, (schema.QUARANTINE,))
             self.counters.quarantined += len(bad)
-            records = self._announce(gaps, now, gap_batch)
+            records = self._announce(gaps, now, notice_batch)
         return Written((), records, tuple(gaps))
 
     def census(self) -> None:

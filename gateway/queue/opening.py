@@ -1,7 +1,8 @@
 """Opening the queue: create, bring forward, or set a corrupt file aside and salvage it.
 
-A salvaged row keeps its id, epoch and sequence numbers, so whatever a consumer already has of
-it is recognised. Only what is appended from then on counts in the new epoch. The set-aside
+Each opening begins an epoch, so that a file that is older than it should be gives no number out
+twice. A row keeps its id, epoch and sequence numbers, also where it is salvaged: whatever a
+consumer already has of it is recognised. The set-aside
 file stays beside the queue under a name with the time in it, for people; nothing deletes it.
 
 The order of steps survives a crash at each: the salvage is complete in a file of its own before
@@ -22,13 +23,14 @@ from gateway.queue.rules import retention
 from gateway.queue.rules.counters import Counters, sealed
 from gateway.queue.salvage import salvage
 from gateway.sqlite import connection, files
-from gateway.streams import Gap, Stream
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable
     from pathlib import Path
 
     from gateway.clock import Now
+    from gateway.queue.rules.work import Written
+    from gateway.streams import Batch, Notice
 
 _CENSUS = 256 << 20  # bytes of a file whose rows are counted when it is opened: a second at most
 
@@ -38,16 +40,19 @@ class OpenedQueue:
     """An open queue, and what opening it cost."""
 
     database: QueueDatabase
+    begun: Written  # what the first commit announced: gaps, and how epochs ended
     trouble: str = ""  # what was set aside and salvaged, for people
-    gaps: tuple[Gap, ...] = ()  # to be announced with the first commit
 
 
-def open_queue(path: Path, now: Now, *, least_id: int = 1) -> OpenedQueue:
-    """Open the queue at ``path``, whatever state it is in.
+def open_queue(
+    path: Path, now: Now, *, notice_batch: Callable[[Notice, int], Batch], least_id: int = 1
+) -> OpenedQueue:
+    """Open the queue at ``path``, whatever state it is in, and begin an epoch.
 
     Args:
         path: the file; its folder must exist.
         now: both clocks.
+        notice_batch: builds the record of a gap, and of an epoch's end.
         least_id: the first id that a new database may give out.
 
     Raises:
@@ -63,17 +68,20 @@ def open_queue(path: Path, now: Now, *, least_id: int = 1) -> OpenedQueue:
             files.move_log(
                 path, files.aside_name(path, now)
             )  # a log without its database belongs to nobody
-            return OpenedQueue(_create(path, now))
+            return _begun(_create(path, now), now, notice_batch, noted=noted)
         version = files.found_version(path, "meta", sealed)
         files.refuse_newer(path, version, newest=schema.VERSION)
         database = _load(path, now, version)
-        return _counted(_opened(database, gaps=database.counters.skip(noted)))
+        _count(database)
+        return _begun(database, now, notice_batch, noted=noted)
     except (*connection.UNREADABLE, PayloadError, OSError) as error:
         if not files.is_corrupt(error):
             raise _unusable(path, error) from error
         why = files.reason(error)
     try:
-        return recover(path, now, why=why, least_id=least_id, noted=noted)
+        return recover(
+            path, now, why=why, notice_batch=notice_batch, least_id=least_id, noted=noted
+        )
     except (*connection.UNREADABLE, OSError) as error:
         raise _unusable(path, error) from error
 
@@ -83,6 +91,7 @@ def recover(
     now: Now,
     *,
     why: str,
+    notice_batch: Callable[[Notice, int], Batch],
     least_id: int = 1,
     known: QueueDatabase | None = None,
     noted: Counters | None = None,
@@ -93,6 +102,7 @@ def recover(
         path: the file.
         now: both clocks.
         why: what SQLite or a CRC said, for people.
+        notice_batch: builds the record of a gap, and of an epoch's end.
         least_id: the first id that the new database may give out.
         known: the database as it was open until now: its counters and notes are the best there are.
         noted: the counters that lay beside it, for where they are newer than its own.
@@ -116,7 +126,8 @@ def recover(
         f"{path}: {why}; set aside as {aside.name}; {found.rows} batches with"
         f" {found.readings} readings salvaged, a new epoch begins"
     )
-    return _opened(_load(path, now, schema.VERSION), trouble=text)
+    database = _load(path, now, schema.VERSION)
+    return _begun(database, now, notice_batch, noted=noted, trouble=text)
 
 
 def _create(path: Path, now: Now) -> QueueDatabase:
@@ -142,8 +153,7 @@ def _fill(path: Path, now: Now) -> None:
     try:
         connection.migrate(core, 0, steps=schema.MIGRATIONS, save=schema.save)
         with core.begin():
-            counters = Counters(new_epoch(now.unix_ms), wall_ms=now.unix_ms)
-            schema.save(core, "book", counters.text())
+            schema.save(core, "book", Counters(wall_ms=now.unix_ms).text())
         connection.checkpoint(raw)  # the log has another name
     finally:
         connection.disconnect(raw, core)
@@ -155,8 +165,6 @@ def _load(path: Path, now: Now, version: int) -> QueueDatabase:
         connection.migrate(core, version, steps=schema.MIGRATIONS, save=schema.save)
         with core.begin():
             notes = files.read_sealed(core.exec_driver_sql(schema.LOAD.sql).fetchall(), sealed)
-            # Fails now, not at the first fragment, where only reading is allowed.
-            schema.save(core, "schema", str(schema.VERSION))
         counters = Counters.parse(notes.pop("book", ""))
         ageing = retention.Ageing.resume(aged_s=counters.aged_s, wall_ms=counters.wall_ms, now=now)
         return QueueDatabase(path, raw, core, counters=counters, notes=notes, ageing=ageing)
@@ -171,16 +179,26 @@ def _unusable(path: Path, error: BaseException) -> StoreError:
     return StoreError(f"{path}: cannot be opened: {files.reason(error)}")
 
 
-def _opened(database: QueueDatabase, *, trouble: str = "", gaps: Iterable[Gap] = ()) -> OpenedQueue:
-    """With the gaps that a salvage left to be announced: a crash may have come before."""
-    kept = json.loads(database.notes.get(GAPS, "[]"))
-    found = tuple(Gap(Stream(stream), *rest) for stream, *rest in kept)
-    return OpenedQueue(database, trouble, (*found, *gaps))
+def _begun(
+    database: QueueDatabase,
+    now: Now,
+    notice_batch: Callable[[Notice, int], Batch],
+    *,
+    noted: Counters | None,
+    trouble: str = "",
+) -> OpenedQueue:
+    """Begin an epoch: from here on no number is given out twice, however old the file is."""
+    try:
+        epoch = new_epoch(now.unix_ms)
+        begun = database.begin(epoch, noted=noted, now=now, notice_batch=notice_batch)
+    except BaseException:
+        database.close()
+        raise
+    return OpenedQueue(database, begun, trouble)
 
 
-def _counted(opened: OpenedQueue) -> OpenedQueue:
+def _count(database: QueueDatabase) -> None:
     """Look whether SQLite finds every row; a file that takes long is looked at while it drains."""
-    database = opened.database
     try:
         if database.path.stat().st_size <= _CENSUS:
             database.census()
@@ -189,4 +207,3 @@ def _counted(opened: OpenedQueue) -> OpenedQueue:
             database.close()
             raise
         # A sector that cannot be read, or somebody's lock: met again when the rows are read.
-    return opened

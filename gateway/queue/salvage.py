@@ -100,7 +100,8 @@ def salvage(
     found.gaps = missing.gaps(
         found.numbers, counters=before, older=missing.older(older), whole=_whole(found)
     )
-    found.notes[missing.OLDER] = missing.ended(older, before)
+    if before is not None:
+        counters.follow(before)  # its epoch ends with the next commit
     return found
 
 

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from gateway.events import Post
     from gateway.queue.rules.retention import Space
     from gateway.sqlite.lock import FileLock
-    from gateway.streams import Batch, Gap, Stream
+    from gateway.streams import Batch, Notice, Stream
 
 
 class Commit:
@@ -82,7 +82,8 @@ class Store:
         folder: where ``queue.db`` lies; it must exist.
         settings: how much may wait.
         post: the core's inbox.
-        gap_batch: builds the record of a gap, a batch of stream ``event``, at a Unix ms.
+        notice_batch: builds the record of a gap, or of an epoch that ended, a batch of stream
+            ``event``, at a Unix ms.
         now: both clocks.
         space: room on the disk of a folder.
     """
@@ -93,7 +94,7 @@ class Store:
         settings: QueueSettings,
         *,
         post: Post,
-        gap_batch: Callable[[Gap, int], Batch],
+        notice_batch: Callable[[Notice, int], Batch],
         now: Callable[[], Now] = clock.now,
         space: Callable[[Path], Space] = disk_space,
     ) -> None:
@@ -101,7 +102,9 @@ class Store:
         self._settings = settings
         self._post = post
         self._now = now
-        self._writer = QueueWriter(self.path, post=post, gap_batch=gap_batch, now=now, space=space)
+        self._writer = QueueWriter(
+            self.path, post=post, notice_batch=notice_batch, now=now, space=space
+        )
         self._thread = WriterThread("store", turn=self._turn, ended=self._end, post=post, now=now)
         self._lock = self._thread.lock
         self._pending = PendingWork()
@@ -114,8 +117,19 @@ class Store:
 
     @property
     def epoch(self) -> str:
-        """ULID of the database; a new one after a corrupt file was set aside."""
-        return self._writer.epoch
+        """ULID in which new rows count; another one after a corrupt file was set aside."""
+        return self._writer.counters.epoch
+
+    @property
+    def start_number(self) -> int:
+        """Which start of the daemon began the epoch."""
+        return self._writer.counters.start
+
+    @property
+    def epoch_before(self) -> str:
+        """ULID of the epoch before; "" where there was none."""
+        before = self._writer.counters.before
+        return before.epoch if before else ""
 
     def start(self) -> None:
         """Open the queue, salvaging a corrupt one, and start the writer.

@@ -16,12 +16,13 @@ from gateway.errors import DiskFullError, StoreError
 from gateway.events import GapsRecorded, QueueReported, QueueTroubled, RowsFetched, RowsStored
 from gateway.queue import opening
 from gateway.queue.pending import PendingWork, WaitingCaller
+from gateway.queue.rules.counters import Counters
 from gateway.queue.rules.disk import Disk, Room
 from gateway.queue.rules.losses import Losses
 from gateway.queue.rules.work import Work, Written
 from gateway.queue.tally import Tally
 from gateway.sqlite import connection, files
-from gateway.streams import Gap, Row, Stream
+from gateway.streams import Row, Stream
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from gateway.events import Post
     from gateway.queue.database import QueueDatabase
     from gateway.queue.rules.retention import Space
-    from gateway.streams import Batch
+    from gateway.streams import Batch, Notice
 
 _REPORT_S = 0.5  # between two reports of the depth
 _IDLE_S = 1.0  # without work: then the log is cut off
@@ -48,7 +49,7 @@ class QueueWriter:
     Args:
         path: the database's file.
         post: the core's inbox.
-        gap_batch: builds the record of a gap.
+        notice_batch: builds the record of a gap, and of an epoch's end.
         now: both clocks.
         space: room on the disk of a folder.
     """
@@ -58,13 +59,13 @@ class QueueWriter:
         path: Path,
         *,
         post: Post,
-        gap_batch: Callable[[Gap, int], Batch],
+        notice_batch: Callable[[Notice, int], Batch],
         now: Callable[[], Now],
         space: Callable[[Path], Space],
     ) -> None:
         self._path = path
         self._post = post
-        self._gap_batch = gap_batch
+        self._notice_batch = notice_batch
         self._now = now
         self._space = space
         self._db: QueueDatabase | None = None
@@ -73,15 +74,14 @@ class QueueWriter:
         self._disk = Disk()
         self._losses = Losses()
         self._withdrawn: list[Row] = []
-        self._gaps: list[Gap] = []  # found by a recovery, not announced yet
         self._failed = self._slow = False
         self._changed = self._dirty = True
         self._report_at = self._worked_at = 0.0
 
     @property
-    def epoch(self) -> str:
-        """The epoch in which new rows count."""
-        return "" if self._db is None else self._db.counters.epoch
+    def counters(self) -> Counters:
+        """As they are in the file, its epoch among them."""
+        return Counters() if self._db is None else self._db.counters
 
     @property
     def troubled(self) -> bool:
@@ -91,7 +91,7 @@ class QueueWriter:
     @property
     def restless(self) -> bool:
         """Whether a turn is due at once."""
-        return bool(self._withdrawn or self._gaps) and not self.troubled
+        return bool(self._withdrawn) and not self.troubled
 
     def open(self) -> None:
         """Open the queue, or set a corrupt one aside.
@@ -99,12 +99,19 @@ class QueueWriter:
         Raises:
             StoreError: it cannot be used.
         """
-        self._take(opening.open_queue(self._path, self._now(), least_id=self._last_id + 1))
+        opened = opening.open_queue(
+            self._path,
+            self._now(),
+            notice_batch=self._notice_batch,
+            least_id=self._last_id + 1,
+        )
+        self._take(opened)
 
     def close(self) -> None:
         """Cut the log off and close."""
         if self._db is not None:
             with suppress(*connection.UNREADABLE):
+                self._db.end(self._now())
                 self._db.checkpoint()
             with suppress(*connection.UNREADABLE):
                 self._db.close()
@@ -113,10 +120,14 @@ class QueueWriter:
     def _take(self, opened: opening.OpenedQueue) -> None:
         self._db = opened.database
         self._db.note = self._tally.write
-        self._gaps += opened.gaps
+        self._tally.write(opened.database.counters.text())
         self._changed = self._dirty = True
         if opened.trouble:
             self._trouble("corrupt", opened.trouble)
+        if opened.begun.rows:
+            self._post(RowsStored(opened.begun.rows))
+        if opened.begun.gaps:
+            self._post(GapsRecorded(opened.begun.gaps))
 
     def _trouble(self, kind: str, text: str) -> None:
         self._post(QueueTroubled(kind, text, self._now()))
@@ -156,7 +167,6 @@ class QueueWriter:
                 losses=self._losses.due(
                     now.mono_s, full=self._disk.room is not Room.ROOM, closing=closing
                 ),
-                gaps=self._gaps,
             )
             if not work:
                 error = None
@@ -179,7 +189,7 @@ class QueueWriter:
         self, database: QueueDatabase, work: Work, settings: QueueSettings, now: Now
     ) -> Written:
         written = database.write(
-            work, now=now, settings=settings, space=self._space, gap_batch=self._gap_batch
+            work, now=now, settings=settings, space=self._space, notice_batch=self._notice_batch
         )
         took_s = self._now().mono_s - now.mono_s
         slow = took_s >= _SLOW_S
@@ -191,7 +201,7 @@ class QueueWriter:
         return written
 
     def _done(self, written: Written, waiting: list[WaitingCaller], now: Now) -> None:
-        self._withdrawn, self._gaps = [], []
+        self._withdrawn = []
         self._losses.announced(now.mono_s)
         self._changed = self._dirty = True
         late: set[int] = set()
@@ -275,9 +285,15 @@ class QueueWriter:
                 known.close()
         try:
             now = self._now()
-            self._take(
-                opening.recover(self._path, now, why=why, least_id=self._last_id + 1, known=known)
+            opened = opening.recover(
+                self._path,
+                now,
+                why=why,
+                notice_batch=self._notice_batch,
+                least_id=self._last_id + 1,
+                known=known,
             )
+            self._take(opened)
         except (*connection.UNREADABLE, OSError, StoreError) as error:
             self._fail(f"{why}; and it cannot be set aside: {files.reason(error)}")
             return False
@@ -313,7 +329,7 @@ class QueueWriter:
             database.census()  # few, and soon done: all of them were wanted
         if bad:
             try:
-                written = database.set_aside(bad, now=now, gap_batch=self._gap_batch)
+                written = database.set_aside(bad, now=now, notice_batch=self._notice_batch)
             except connection.UNREADABLE as failure:
                 if files.is_corrupt(failure):
                     raise

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from gateway import events
     from gateway.checked import Identity, Site
     from gateway.clock import Now
+    from gateway.streams import QueueDepth
 
 COMMANDS_PER_S = 20  # answered; the broker is not trusted to be moderate
 REFUSED = "command-refused"
@@ -27,7 +28,8 @@ class Announcer:
     """Speaks for the gateway; ``epoch`` follows the queue's."""
 
     def __init__(self, site: Site, identity: Identity) -> None:
-        self.epoch = identity.epoch
+        self.epoch, self.start = identity.epoch, identity.start
+        self.epoch_before = identity.epoch_before
         self._identity = identity
         self._commands_allowed = Allowance(COMMANDS_PER_S, 1.0)
         self._lines_allowed, self._unsaid = Allowance(LINES, LINES_SPAN_S), 0
@@ -39,6 +41,10 @@ class Announcer:
         self._site, self._gateway = site, settings.gateway_id
         self.topics = Topics(settings.uplink.prefix, settings.gateway_id)
         self._commands = {self.topics.own(f"{one.id}/cmd"): one.id for one in settings.assets}
+
+    def follow(self, depth: QueueDepth) -> None:
+        """The queue counts in another epoch."""
+        self.epoch, self.start, self.epoch_before = depth.epoch, depth.start, depth.epoch_before
 
     def online(self, now: Now, *, online: bool) -> Publish:
         """``status``, retained; offline is what a clean end leaves behind."""
@@ -54,9 +60,11 @@ class Announcer:
 
     def birth(self, assets: Sequence[Mapping[str, object]], now: Now) -> Publish:
         """``birth``, retained; ``assets`` as their monitors describe them."""
+        before = self.epoch_before
         body = messages.birth(
             gateway=self._gateway,
             epoch=self.epoch,
+            order={"start": self.start, **({"epochBefore": before} if before else {})},
             version=self._identity.version,
             session=self._identity.session,
             certificate_not_after_ms=self._site.certificate_not_after_ms,

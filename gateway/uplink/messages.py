@@ -12,18 +12,19 @@ import json
 from typing import TYPE_CHECKING
 
 from gateway.clock import rfc3339
-from gateway.streams import Batch, Codec, Stream
+from gateway.streams import Batch, Codec, EpochEnded, Stream
 from gateway.uplink.frame import compressor, splice
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from gateway.streams import Gap, Row
+    from gateway.streams import Gap, Notice, Row
 
 _JSON = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
 EVENT_TYPES = (
     "gap",
+    "epoch",
     "alarm",
     "fault",
     "watchdog",
@@ -119,8 +120,34 @@ def event(
     return Batch(Stream.EVENT, asset, 1, at_ms, at_ms, Codec.JSON, encode(message))
 
 
-def gap_batch(gap: Gap, unix_ms: int, *, gateway: str) -> Batch:
-    """The record that announces readings which will never be shipped."""
+def notice_batch(notice: Notice, unix_ms: int, *, gateway: str) -> Batch:
+    """What the queue has to say: readings that will never be shipped, or how an epoch ended."""
+    if isinstance(notice, EpochEnded):
+        return _epoch_batch(notice, unix_ms, gateway=gateway)
+    return _gap_batch(notice, unix_ms, gateway=gateway)
+
+
+def _epoch_batch(ended: EpochEnded, unix_ms: int, *, gateway: str) -> Batch:
+    how = "was closed" if ended.closed else "was broken off"
+    fields: dict[str, object] = {
+        "start": ended.told_in,
+        "ended": ended.epoch,
+        "endedStart": ended.start,
+        "last": dict(ended.last),
+        "closed": ended.closed,
+    }
+    return event(
+        gateway=gateway,
+        asset="",
+        type_="epoch",
+        severity="info",
+        text=f"start {ended.told_in}: epoch {ended.epoch} {how}",
+        at_ms=unix_ms,
+        fields=fields,
+    )
+
+
+def _gap_batch(gap: Gap, unix_ms: int, *, gateway: str) -> Batch:
     count = gap.last - gap.first + 1
     text = (
         f"{count} {gap.stream.value} record{'s' if count > 1 else ''} "
@@ -188,6 +215,7 @@ def birth(
     *,
     gateway: str,
     epoch: str,
+    order: Mapping[str, object],
     version: str,
     session: str,
     certificate_not_after_ms: int | None,
@@ -198,7 +226,9 @@ def birth(
 
     Args:
         gateway: id of this gateway.
-        epoch: ULID of the queue's database.
+        epoch: ULID in which the queue counts.
+        order: of the epoch among others: ``start`` of the daemon that began it, ``epochBefore``
+            where there was one.
         version: of the package.
         session: the boot nonce, base64url.
         certificate_not_after_ms: end of the client certificate's life, Unix ms, if it is known.
@@ -208,6 +238,7 @@ def birth(
     """
     not_after = None if certificate_not_after_ms is None else rfc3339(certificate_not_after_ms)
     fields = {
+        **order,
         "version": version,
         "session": session,
         "certificateNotAfter": not_after,

@@ -116,7 +116,7 @@ def fill(rig: Rig, readings: int) -> float:
         rig.state,
         QueueSettings(max_size=2 << 30, max_age_s=604_800),
         post=lambda _event: None,
-        gap_batch=functools.partial(messages.gap_batch, gateway=GATEWAY),
+        notice_batch=functools.partial(messages.notice_batch, gateway=GATEWAY),
     )
     store.start()
     for first in range(0, readings // synthetic.POINTS, BATCHES):

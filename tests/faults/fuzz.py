@@ -25,7 +25,7 @@ from gateway.events import BrokerDown, BrokerUp, PublishRefused, ThreadFault
 from gateway.site.load import load_site
 from gateway.site.maps import load_map
 from gateway.streams import Gap, Row, Stream
-from gateway.uplink.messages import gap_batch, wire
+from gateway.uplink.messages import notice_batch, wire
 from gateway.uplink.telemetry import Telemetry
 from tests.faults.hostile import Hostile
 from tests.fixtures.brokers import CONNACK, TAKEN, FakeBroker, Inbox, packets, session, site, suback
@@ -300,7 +300,7 @@ def decode(seconds: float, seed: int) -> str:
     batches = [
         *telemetry.take(readings, mono_s=0.0),  # type: ignore[arg-type]  # plain tuples will do
         *telemetry.take(readings[:3], mono_s=0.0),  # type: ignore[arg-type]  # the same
-        gap_batch(Gap(Stream.TELEMETRY, "bess-1", 1, 9, "quota"), 0, gateway="gw-17"),
+        notice_batch(Gap(Stream.TELEMETRY, "bess-1", 1, 9, "quota"), 0, gateway="gw-17"),
     ]
     seeds = [
         wire(Row(1, at * 100 + 1, batch, "01J"), published_ms=0, backfill=False)

@@ -266,6 +266,8 @@ def _announced(texts: Iterable[tuple[str, str]]) -> dict[tuple[str, str], set[in
     for own, text in texts:
         if text.startswith("{"):
             gap = json.loads(text)
+            if "stream" not in gap:
+                continue
             key = gap["epoch"] or own, gap["stream"]
             found.setdefault(key, set()).update(range(gap["from"], gap["to"] + 1))
     return found
@@ -322,9 +324,14 @@ def _holes(
         if taken & numbers:
             verdict.duplicated.append(f"{stream} {seq}: overlaps")
         taken |= numbers
-    for key in {*seen, *announced}:
+    ended: dict[tuple[str, str], int] = {}
+    for text, _ in reached.values():
+        if text.startswith('{"epoch"'):
+            told = json.loads(text)
+            ended |= {(told["epoch"], stream): last for stream, last in told["last"].items()}
+    for key in {*seen, *announced, *ended}:
         known = seen.get(key, set()) | announced.get(key, set())
-        if holes := set(range(1, max(known) + 1)) - known:
+        if holes := set(range(1, max(known | {ended.get(key, 0)}) + 1)) - known:
             verdict.lost.append(f"{key}: holes {sorted(holes)[:5]}")
 
 

@@ -24,7 +24,7 @@ from gateway.points.raw import RawPoint
 from gateway.queue.rules.retention import Space
 from gateway.queue.store import Store
 from gateway.streams import Batch, Codec, Stream
-from gateway.uplink.messages import encode, event, gap_batch, state
+from gateway.uplink.messages import encode, event, notice_batch, state
 from gateway.uplink.shipper import Shipper, ShipperBounds
 from gateway.uplink.telemetry import Telemetry
 from gateway.uplink.topics import Topics
@@ -76,7 +76,7 @@ class Site:
             folder,
             QueueSettings(size, age_s),
             post=self._events.put,
-            gap_batch=partial(gap_batch, gateway=GATEWAY),
+            notice_batch=partial(notice_batch, gateway=GATEWAY),
             now=lambda: self.now,
             space=lambda _folder: DISK,
         )

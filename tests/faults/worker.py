@@ -30,7 +30,7 @@ from gateway.errors import StoreError
 from gateway.events import QueueTroubled, RowsStored
 from gateway.queue.store import Store
 from gateway.streams import Batch, Codec, Stream
-from tests.fixtures.queues import gap_batch
+from tests.fixtures.queues import notice_batch
 
 if TYPE_CHECKING:
     from gateway.streams import Row
@@ -89,7 +89,7 @@ class Load:
         self._seed = seed
         self._number = 0
         self._ids: list[int] = []
-        self.store = Store(folder, QueueSettings(size, 1e6), post=self, gap_batch=gap_batch)
+        self.store = Store(folder, QueueSettings(size, 1e6), post=self, notice_batch=notice_batch)
 
     def __call__(self, event: object, /) -> None:
         """Take what the store posts."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from gateway.errors import PayloadError
-from gateway.streams import Gap, QueueDepth, Stream, StreamDepth
+from gateway.streams import EpochEnded, Gap, QueueDepth, Stream, StreamDepth
 
 if TYPE_CHECKING:
     from gateway.queue.rules.retention import Space
@@ -47,7 +47,10 @@ class Counts:
 class Counters:
     """Every counter of one epoch."""
 
-    epoch: str
+    epoch: str = ""  # ULID; "": nothing was numbered yet
+    start: int = 0  # of the daemon, that began it; 0: not counted yet
+    closed: bool = False  # the daemon ended in order with this commit
+    before: EpochEnded | None = None  # the epoch before
     next_id: int = 1
     gaps: int = 0
     quarantined: int = 0
@@ -77,19 +80,72 @@ class Counters:
         """Whether ``other`` is of a later commit of the same epoch."""
         return other is not None and other.epoch == self.epoch and other.commits > self.commits
 
-    def skip(self, other: Counters | None) -> list[Gap]:
-        """Give no number out that ``other`` has given out; returns those that are left out."""
-        if other is None or other.epoch != self.epoch:
-            return []
-        self.next_id = max(self.next_id, other.next_id)
-        self.commits = max(self.commits, other.commits)
+    def ended(self, *, told_in: int) -> EpochEnded:
+        """This epoch as one that is over."""
+        last = {str(stream): counts.next - 1 for stream, counts in self.streams.items()}
+        return EpochEnded(self.epoch, self.start, last, self.closed, told_in)
+
+    def follow(self, other: Counters) -> None:
+        """Be of the same epoch as ``other``, which counted another file; what waits is our own."""
+        self.epoch, self.start, self.before = other.epoch, other.start, other.before
+        self.commits, self.gaps = other.commits, other.gaps
+        self.quarantined, self.closed = other.quarantined, other.closed
+        for stream, counts in self.streams.items():
+            counts.next = other.streams[stream].next
+
+    def begin(self, epoch: str, noted: Counters | None) -> tuple[list[Gap], list[EpochEnded]]:
+        """A start of the daemon: number from 1 in a new epoch, whatever was there before.
+
+        Args:
+            epoch: its name; nobody had it before.
+            noted: the counters beside the database: where they are of a later commit, what came
+                between is gone.
+
+        Returns:
+            What is gone, and the epochs that are over, oldest first.
+        """
+        gaps, later = [], None
+        if noted is not None and self.behind(noted):
+            gaps += self._given_out(noted.ended(told_in=0))
+            self.closed = noted.closed
+        elif noted is not None and noted.epoch != self.epoch and noted.start > self.start:
+            later = noted
+            if noted.before is not None and noted.before.epoch == self.epoch:
+                gaps += self._given_out(noted.before)
+            gaps += noted.vanished()
+        start = max(self.start, noted.start if noted else 0) + 1
+        over = [one.ended(told_in=start) for one in (self, later) if one is not None and one.epoch]
+        if noted is not None:
+            self.next_id = max(self.next_id, noted.next_id)
+            self.commits = max(self.commits, noted.commits)
+        self.epoch, self.start, self.closed = epoch, start, False
+        self.before = over[-1] if over else None
+        for counts in self.streams.values():
+            counts.next = 1
+        return gaps, over
+
+    def _given_out(self, ended: EpochEnded) -> list[Gap]:
+        """Numbers of this epoch that were given out later than we know; they count from now on."""
         gaps = []
         for stream, counts in self.streams.items():
-            behind = other.streams[stream].next
-            if behind > counts.next:
-                gaps.append(Gap(stream, "", counts.next, behind - 1, "corrupt"))
-                counts.next = behind
+            last = ended.last.get(str(stream), 0)
+            if last >= counts.next:
+                gaps.append(Gap(stream, "", counts.next, last, "corrupt", self.epoch))
+                counts.next = last + 1
         return gaps
+
+    def vanished(self) -> list[Gap]:
+        """All numbers of this epoch, whose file is not there, but of streams that nobody misses.
+
+        A waiting event may have been a gap record; without one, a stream of which nothing waited
+        has been delivered or announced.
+        """
+        events = self.streams[Stream.EVENT].rows
+        return [
+            Gap(stream, "", 1, counts.next - 1, "corrupt", self.epoch)
+            for stream, counts in self.streams.items()
+            if counts.next > 1 and (counts.rows or events)
+        ]
 
     def depth(self, streams: dict[Stream, StreamDepth], space: Space) -> QueueDepth:
         """What waits, as the core is told."""
@@ -101,11 +157,15 @@ class Counters:
             space.disk_bytes,
             self.gaps,
             self.quarantined,
+            self.start,
+            self.before.epoch if self.before else "",
         )
 
     def text(self) -> str:
         """As JSON. By hand: it is written with every commit, and ``asdict`` cost 75 us of it."""
         tree: dict[str, object] = {name: getattr(self, name) for name in self.__slots__}
+        if self.before is not None:
+            tree["before"] = {name: getattr(self.before, name) for name in EpochEnded.__slots__}
         tree["streams"] = {
             stream.value: {
                 "next": one.next,
@@ -131,7 +191,14 @@ class Counters:
                 Stream(name): Counts(**{"ids": None, **counts})
                 for name, counts in tree["streams"].items()
             }
-            counters = cls(**{**tree, "streams": {stream: streams[stream] for stream in Stream}})
+            before = tree.get("before")
+            counters = cls(
+                **{
+                    **tree,
+                    "before": EpochEnded(**before) if before else None,
+                    "streams": {stream: streams[stream] for stream in Stream},
+                }
+            )
         except (ValueError, TypeError, KeyError) as error:
             reason = f"counters of the queue cannot be read: {error}"
             raise PayloadError(reason) from error

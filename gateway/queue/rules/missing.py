@@ -15,12 +15,15 @@ from gateway.queue.rules.rows import MOST_RANGES
 from gateway.streams import Gap, Stream
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from gateway.queue.rules.counters import Counters
+    from gateway.streams import EpochEnded
 
-OLDER = "queue:epochs"  # a fact: epoch -> stream -> next number, of epochs that ended by damage
-_MOST_EPOCHS = 8
+OLDER = (
+    "queue:epochs"  # a note: epoch -> stream -> next number, of epochs of which something may wait
+)
+MOST_EPOCHS = 64
 Range = tuple[int, int]
 Ranges = dict[tuple[Stream, str], list[Range]]  # numbers that wait, by stream and epoch
 
@@ -58,7 +61,7 @@ def gaps(
     Args:
         numbers: what is there.
         counters: of the newest epoch, if they are known.
-        older: of epochs before, as in the fact ``OLDER``.
+        older: of epochs before, as in the note ``OLDER``.
         whole: streams of which the counters prove that every row is there.
     """
     after = {epoch: dict(streams) for epoch, streams in older.items()}
@@ -89,17 +92,15 @@ def gaps(
 
 
 def older(text: str | None) -> dict[str, dict[str, int]]:
-    """The fact ``OLDER`` as kept."""
+    """The note ``OLDER`` as kept."""
     kept: dict[str, dict[str, int]] = json.loads(text) if text else {}
     return kept
 
 
-def ended(kept: str | None, counters: Counters | None) -> str:
-    """The fact ``OLDER`` after the epoch of ``counters`` ended, too."""
+def with_ended(kept: str | None, ended: Iterable[EpochEnded]) -> str:
+    """The note ``OLDER`` after these epochs ended, too: oldest first, the newest 64."""
     epochs = older(kept)
-    if counters is not None:
-        epochs[counters.epoch] = {
-            str(stream): counts.next for stream, counts in counters.streams.items()
-        }
-    newest = sorted(epochs)[-_MOST_EPOCHS:]
+    for one in ended:
+        epochs[one.epoch] = {stream: last + 1 for stream, last in one.last.items()}
+    newest = list(epochs)[-MOST_EPOCHS:]
     return json.dumps({epoch: epochs[epoch] for epoch in newest}, separators=(",", ":"))

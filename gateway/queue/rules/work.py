@@ -23,7 +23,6 @@ class Work:
     forget: list[int] = field(default_factory=list)
     withdrawn: list[Row] = field(default_factory=list)  # stored, but their caller had given up
     losses: dict[Loss, int] = field(default_factory=dict)
-    gaps: list[Gap] = field(default_factory=list)
 
     def __bool__(self) -> bool:
         """Whether there is any."""
@@ -33,7 +32,6 @@ class Work:
                 self.forget,
                 self.withdrawn,
                 self.losses,
-                self.gaps,
             )
         )
 

@@ -203,7 +203,7 @@ def test_flipped_bytes_are_never_shipped_and_always_announced(tmp_path: Path, se
 
 
 def test_a_row_whose_crc_does_not_hold_goes_to_quarantine(tmp_path: Path) -> None:
-    epoch = filled(tmp_path)
+    filled(tmp_path)
     raw = sqlite3.connect(tmp_path / "queue.db")
     with raw:
         raw.execute(
@@ -216,7 +216,6 @@ def test_a_row_whose_crc_does_not_hold_goes_to_quarantine(tmp_path: Path) -> Non
         assert len(shelf.fetch(30)) == 30  # the damaged ones are not counted
         rows = shelf.fetch()
         assert set(range(ROWS)) - set(numbers(rows)) == {0, 10, 11, 20} == announced(rows)
-        assert shelf.store.epoch == epoch
         assert shelf.inbox.wait(QueueTroubled).kind == "corrupt"
     assert counted(tmp_path).quarantined == 4
     raw = sqlite3.connect(tmp_path / "queue.db")
@@ -250,7 +249,8 @@ def test_a_log_without_its_database_is_not_replayed_into_a_new_one(tmp_path: Pat
     (tmp_path / "queue.db").unlink()
     (tmp_path / "queue.db-wal").write_bytes(log)
     with Shelf(tmp_path) as shelf:
-        assert shelf.fetch() == []
+        assert gaps(shelf.fetch())  # the tally knows what there was
+        assert not numbers(shelf.fetch())
     assert [p for p in tmp_path.iterdir() if p.name.startswith("queue.db.corrupt-")]
 
 
@@ -301,7 +301,7 @@ from gateway.errors import StoreError
 from gateway.queue.store import Store
 from gateway.config.site import QueueSettings
 os.setuid(65534)
-store = Store(Path(sys.argv[1]), QueueSettings(1 << 30, 1e6), post=print, gap_batch=None)
+store = Store(Path(sys.argv[1]), QueueSettings(1 << 30, 1e6), post=print, notice_batch=None)
 try:
     store.start()
 except StoreError as error:

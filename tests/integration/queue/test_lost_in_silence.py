@@ -16,8 +16,8 @@ from gateway.queue.database import GAPS
 from gateway.queue.opening import open_queue
 from gateway.queue.rules.counters import sealed
 from gateway.queue.schema import PAGE
-from gateway.streams import Stream
-from tests.fixtures.queues import Shelf, batch, counted, gaps
+from gateway.streams import Batch, Stream
+from tests.fixtures.queues import Shelf, batch, counted, ends, gaps
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -97,7 +97,8 @@ def test_a_log_that_is_gone_is_announced_and_its_numbers_are_not_used_again(
     with Shelf(place) as shelf:
         shelf.append(batch(2, text="new"))
         rows = shelf.fetch()
-        assert [row.seq0 for row in rows if row.batch.body == b"new"] == [9]
+        [new] = [row for row in rows if row.batch.body == b"new"]
+        assert (new.seq0, new.epoch) == (1, shelf.store.epoch)
         assert [(gap.first, gap.last, gap.reason) for gap in gaps(rows)] == [(4, 8, "corrupt")]
         assert len({row.id for row in rows}) == len(rows)
 
@@ -129,6 +130,8 @@ def test_a_queue_of_the_version_before_is_taken_over(tmp_path: Path) -> None:
         book = json.loads(text)
         for counts in book["streams"].values():
             del counts["ids"]
+        for name in ("start", "closed", "before"):
+            del book[name]
         raw.execute(
             "CREATE TABLE fact (key TEXT NOT NULL PRIMARY KEY, value TEXT NOT NULL,"
             " crc INTEGER NOT NULL) WITHOUT ROWID"
@@ -149,12 +152,13 @@ def test_a_queue_of_the_version_before_is_taken_over(tmp_path: Path) -> None:
         shelf.append(batch(2, text="new"))
         rows = shelf.fetch()
         assert not shelf.inbox.of(QueueTroubled)
-    assert [row.batch.body for row in rows if row.epoch == old][-2:] == [b"kept", b"new"]
+    assert [row.batch.body for row in rows if row.epoch == old] == [b"kept"]
+    assert [(one.epoch, one.start, one.told_in) for one in ends(rows)] == [(old, 0, 1)]
     assert {(gap.first, gap.last, gap.epoch) for gap in gaps(rows)} == {(7, 9, "OLD")}
     raw = sqlite3.connect(tmp_path / "queue.db")
     keys = {key for (key,) in raw.execute("SELECT key FROM meta")}
     raw.close()
-    assert keys == {"book", "schema"}
+    assert keys == {"book", "schema", "queue:epochs"}
     assert counted(tmp_path).streams[Stream.TELEMETRY].ids is not None
 
 
@@ -162,15 +166,20 @@ def test_an_older_copy_of_the_queue_gives_no_number_out_twice(tmp_path: Path) ->
     path = tmp_path / "queue.db"
     with Shelf(tmp_path) as shelf:
         shelf.append(batch(3, text="old"))
+        old = shelf.store.epoch
     copy = path.read_bytes()
     with Shelf(tmp_path) as shelf:
         shelf.append(batch(4, text="newer"))
+        newer = shelf.store.epoch
     path.write_bytes(copy)
     with Shelf(tmp_path) as shelf:
         shelf.append(batch(1, text="new"))
         rows = shelf.fetch()
-        assert [row.seq0 for row in rows if row.batch.body == b"new"] == [8]
-        assert [(gap.first, gap.last) for gap in gaps(rows)] == [(4, 7)]
+        [new] = [row for row in rows if row.batch.body == b"new"]
+        assert (new.seq0, new.epoch) == (1, shelf.store.epoch)
+        said = {(gap.epoch, gap.first, gap.last) for gap in gaps(rows)}
+        assert said == {(newer, 1, 4)}
+        assert [(one.epoch, one.last["telemetry"]) for one in ends(rows)] == [(old, 3), (newer, 4)]
         assert not shelf.inbox.of(QueueTroubled)
 
 
@@ -182,7 +191,7 @@ def test_a_tally_that_cannot_be_read_is_no_trouble(tmp_path: Path, octets: bytes
     (tmp_path / "queue.tally").write_bytes(octets)
     assert tally.read(tmp_path / "queue.db") is None
     with Shelf(tmp_path) as shelf:
-        assert [row.batch.body for row in shelf.fetch()] == [b"kept"]
+        assert [row.batch.body for row in shelf.fetch()[1:]] == [b"kept"]
         assert not shelf.inbox.of(QueueTroubled)
 
 
@@ -219,13 +228,12 @@ def test_gaps_of_a_salvage_survive_a_kill_before_the_first_commit(tmp_path: Path
         for number in range(60):
             shelf.append(batch(3, text=f"{number:04d}" + "y" * 300))
     hide_rows(tmp_path / "queue.db")
-    found = []
-    for _ in range(2):
-        opened = open_queue(tmp_path / "queue.db", clock.now())
-        opened.database.close()
-        found.append(opened.gaps)
-    assert found[0]
-    assert found[0] == found[1]
+
+    def killed_here(_notice: object, _at_ms: int) -> Batch:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):  # before the commit that begins the next epoch
+        open_queue(tmp_path / "queue.db", clock.now(), notice_batch=killed_here)
     with Shelf(tmp_path) as shelf:
         assert waiting(shelf) == set(range(1, 181))
         database = shelf.store._writer._db

@@ -13,7 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from gateway.config.site import QueueSettings
 from gateway.queue.rules.retention import Space
 from gateway.streams import Row, Stream
-from tests.fixtures.queues import Shelf, batch, counted, gaps
+from tests.fixtures.queues import Shelf, batch, counted, ends, gaps
 
 SMALL = QueueSettings(max_size=400 << 10, max_age_s=1e9)  # 200 KiB of pages
 LARGE = QueueSettings(max_size=1 << 30, max_age_s=1e9)
@@ -29,12 +29,12 @@ class Model(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.folder = tempfile.TemporaryDirectory()
-        self.stored: dict[tuple[Stream, int], str] = {}
-        self.numbered: set[tuple[Stream, int]] = set()
-        self.acknowledged: set[tuple[Stream, int]] = set()
+        self.stored: dict[tuple[str, Stream, int], str] = {}
+        self.numbered: set[tuple[str, Stream, int]] = set()
+        self.acknowledged: set[tuple[str, Stream, int]] = set()
         self.limits = LARGE
         self.count = 0
-        self.announced: set[tuple[Stream, int]] = set()
+        self.announced: set[tuple[str, Stream, int]] = set()
 
     @initialize()
     def begin(self) -> None:
@@ -80,7 +80,7 @@ class Model(RuleBasedStateMachine):
         self.shelf.store.forget([row.id for row in going])
         for row in going:
             self.read(row)
-            self.acknowledged.add((row.batch.stream, row.seq0))
+            self.acknowledged.add((row.epoch, row.batch.stream, row.seq0))
 
     @rule(small=st.booleans())
     def resize(self, small: bool) -> None:
@@ -92,31 +92,40 @@ class Model(RuleBasedStateMachine):
         self.shelf.__exit__()
         self.collect()  # closing writes what it still owes
         self.check_depth()
-        epoch = self.epoch
+        ended = self.epoch
         self.open()
-        assert self.epoch == epoch
+        assert self.epoch != ended
+        told = [one for one in ends(self.shelf.stored()) if one.epoch == ended]
+        given_out = self.numbered | self.announced
+        assert [dict(one.last) for one in told] == [
+            {
+                str(stream): sum((epoch, of) == (ended, stream) for epoch, of, _ in given_out)
+                for stream in Stream
+            }
+        ]
+        assert told[0].closed
 
     def read(self, row: Row) -> None:
         for gap_stream in Stream:
             for gap in gaps([row], gap_stream):
                 numbers = range(gap.first, gap.last + 1)
-                self.announced.update((gap_stream, number) for number in numbers)
+                self.announced.update((gap.epoch, gap_stream, number) for number in numbers)
 
     def collect(self) -> None:
         """What the live path saw is what was stored, strictly numbered."""
         for row in self.shelf.stored():
             self.read(row)
-            key = row.batch.stream, row.seq0
+            key = row.epoch, row.batch.stream, row.seq0
             text = row.batch.body.decode()
             assert self.stored.setdefault(key, text) == text
             numbers = range(row.seq0, row.seq0 + row.batch.n)
-            self.numbered.update((row.batch.stream, number) for number in numbers)
+            self.numbered.update((row.epoch, row.batch.stream, number) for number in numbers)
 
     def check_depth(self) -> None:
         depth = counted(Path(self.folder.name))
-        self.shelf = Shelf(Path(self.folder.name), self.limits, space=roomy)
-        with self.shelf as shelf:
-            rows = shelf.fetch()
+        self.open()
+        rows = [row for row in self.shelf.fetch() if row.epoch != self.epoch]
+        self.shelf.__exit__()
         self.collect()  # what a resize before the end still let go, on a slow disk
         for stream, found in depth.streams.items():
             own = [row for row in rows if row.batch.stream is stream]
@@ -133,20 +142,20 @@ class Model(RuleBasedStateMachine):
         before = set(self.stored)  # a gap record may be stored at any time, on a slow disk
         rows = self.shelf.fetch()
         self.collect()
-        keys = [(row.batch.stream, row.seq0) for row in rows]
-        assert keys == sorted(keys, key=lambda key: (key[0].prio, key[1]))
+        keys = [(row.epoch, row.batch.stream, row.seq0) for row in rows]
+        places = [(row.batch.stream.prio, row.id) for row in rows]
+        assert places == sorted(places)
         assert len(set(keys)) == len(keys)
         assert not set(keys) & self.acknowledged
         for row in rows:
-            assert self.stored[row.batch.stream, row.seq0] == row.batch.body.decode()
-            assert row.epoch == self.epoch
+            assert self.stored[row.epoch, row.batch.stream, row.seq0] == row.batch.body.decode()
         gone = before - set(keys) - self.acknowledged
         assert gone <= self.announced
         used = self.numbered | self.announced
-        for stream in Stream:
-            own = {number for of, number in used if of is stream}
+        for key in {key[:2] for key in used}:
+            own = {number for *of, number in used if tuple(of) == key}
             assert own == set(range(1, len(own) + 1))
-        assert not {key for key in gone if key[0] in (Stream.AUDIT, Stream.RESULT)}
+        assert not {key for key in gone if key[1] in (Stream.AUDIT, Stream.RESULT)}
 
 
 TestModel = Model.TestCase

@@ -22,8 +22,8 @@ from gateway.events import (
     ThreadFault,
 )
 from gateway.queue.rules.retention import Space
-from gateway.streams import Batch, Gap, Stream
-from tests.fixtures.queues import DEADLINE_S, LARGE, Shelf, batch, counted, gap_batch, gaps
+from gateway.streams import Batch, Gap, Notice, Stream
+from tests.fixtures.queues import DEADLINE_S, LARGE, Shelf, batch, counted, ends, gaps, notice_batch
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -87,17 +87,22 @@ def test_acknowledged_rows_are_gone_and_unknown_ids_are_ignored(tmp_path: Path) 
     assert (found.streams[Stream.STATE].rows, found.next_id) == (0, 7)
 
 
-def test_ids_and_numbers_go_on_after_everything_was_deleted_and_a_restart(tmp_path: Path) -> None:
+def test_ids_go_on_after_everything_was_deleted_and_a_restart_and_numbers_begin_anew(
+    tmp_path: Path,
+) -> None:
     with Shelf(tmp_path) as shelf:
         shelf.append(batch(500), batch(500))
         shelf.store.forget([1, 2])
         epoch = shelf.store.epoch
     with Shelf(tmp_path) as shelf:
-        assert shelf.store.epoch == epoch
-        assert shelf.fetch() == []
+        assert shelf.store.epoch != epoch
+        [told] = ends(shelf.fetch())
+        assert (told.epoch, told.start, told.last["telemetry"]) == (epoch, 1, 1000)
+        assert (told.closed, told.told_in, shelf.store.start_number) == (True, 2, 2)
+        assert shelf.store.epoch_before == epoch
         shelf.append(batch(1))
-        row = shelf.fetch()[0]
-        assert (row.id, row.seq0, row.epoch) == (3, 1001, epoch)
+        row = shelf.fetch()[-1]
+        assert (row.id, row.seq0, row.epoch) == (4, 1, shelf.store.epoch)
 
 
 def test_threads_share_commits_and_keep_their_own_order(tmp_path: Path) -> None:
@@ -123,7 +128,7 @@ def test_batches_for_which_nobody_waits_are_kept_in_order(tmp_path: Path) -> Non
         for number in range(20):
             shelf.store.append_later(batch(text=str(number)))
     with Shelf(tmp_path) as shelf:
-        assert [row.batch.body for row in shelf.fetch()] == [b"%d" % n for n in range(20)]
+        assert [row.batch.body for row in shelf.fetch()[1:]] == [b"%d" % n for n in range(20)]
 
 
 def test_lost_readings_get_numbers_and_a_gap_record(tmp_path: Path) -> None:
@@ -145,16 +150,16 @@ class Stall:
         self.inside = threading.Semaphore(0)
         self.go_on = threading.Semaphore(0)
 
-    def __call__(self, gap: Gap, at_ms: int) -> Batch:
+    def __call__(self, gap: Notice, at_ms: int) -> Batch:
         self.inside.release()
         assert self.go_on.acquire(timeout=DEADLINE_S)
-        return gap_batch(gap, at_ms)
+        return notice_batch(gap, at_ms)
 
 
 def test_an_append_that_takes_too_long_keeps_nothing(tmp_path: Path) -> None:
     """Its commit succeeds after the caller gave up: it is taken back, and counted once."""
     stall, clock = Stall(), Clock()
-    with Shelf(tmp_path, gap_batch=stall, now=clock, space=roomy) as shelf:
+    with Shelf(tmp_path, notice_batch=stall, now=clock, space=roomy) as shelf:
         shelf.store.lost(Stream.STATE, "bess-1", 1, "store_timeout")
         assert stall.inside.acquire(timeout=DEADLINE_S)  # the writer is inside a commit
         clock.move(2)
@@ -189,7 +194,7 @@ def test_an_append_that_takes_too_long_keeps_nothing(tmp_path: Path) -> None:
 
 def test_a_wait_that_is_ended_keeps_nothing_though_the_commit_succeeds(tmp_path: Path) -> None:
     stall = Stall()
-    with Shelf(tmp_path, gap_batch=stall, space=roomy) as shelf:
+    with Shelf(tmp_path, notice_batch=stall, space=roomy) as shelf:
         shelf.store.lost(Stream.STATE, "bess-1", 1, "store_timeout")
         assert stall.inside.acquire(timeout=DEADLINE_S)  # the writer is inside a commit
         commit = shelf.store.begin([batch(5)])
@@ -377,11 +382,11 @@ def test_the_writer_shows_that_it_lives(tmp_path: Path) -> None:
 
 
 def test_a_bug_in_the_writer_is_told_and_nobody_waits_for_ever(tmp_path: Path) -> None:
-    def broken(_gap: Gap, _at_ms: int) -> Batch:
+    def broken(_gap: Notice, _at_ms: int) -> Batch:
         text = "no such record"
         raise KeyError(text)
 
-    with Shelf(tmp_path, gap_batch=broken) as shelf:
+    with Shelf(tmp_path, notice_batch=broken) as shelf:
         shelf.store.lost(Stream.TELEMETRY, "bess-1", 1, "store_timeout")
         fault = shelf.inbox.wait(ThreadFault)
         assert (fault.thread, fault.text) == ("store", "KeyError: 'no such record'")

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import itertools
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from gateway.consumer import Consumer, decode, readings
 from gateway.consumer.decoding import MAX_CONTENT
 from gateway.consumer.intervals import Intervals
 from gateway.errors import PayloadError
-from gateway.streams import Gap, Stream
+from gateway.streams import EpochEnded, Gap, Stream
 from gateway.uplink import messages
 from gateway.uplink.telemetry import Telemetry
 from tests.fixtures.readings import (
@@ -36,7 +37,9 @@ def event(seq: int, *, epoch: str = EPOCH) -> bytes:
 
 
 def gap(seq: int, first: int, last: int, *, stream: Stream, epoch: str = "") -> bytes:
-    batch = messages.gap_batch(Gap(stream, ASSET, first, last, "quota", epoch), T0, gateway=GATEWAY)
+    batch = messages.notice_batch(
+        Gap(stream, ASSET, first, last, "quota", epoch), T0, gateway=GATEWAY
+    )
     [record] = rows_of([batch], first_seq=seq)
     return messages.wire(record, published_ms=T0, backfill=False)
 
@@ -288,3 +291,98 @@ def test_a_bundle_of_bombs_is_refused() -> None:
     frame = zstandard.ZstdCompressor().compress(b" " * (MAX_CONTENT - 1))
     with pytest.raises(PayloadError):
         decode(frame * 40)
+
+
+def ended(seq: int, last: int, *, start: int = 2, epoch: str, of: str) -> bytes:
+    """The event with which ``epoch`` says how ``of`` ended."""
+    over = {**dict.fromkeys(map(str, Stream), 0), "event": last}
+    batch = messages.notice_batch(
+        EpochEnded(of, start - 1, over, closed=True, told_in=start), T0, gateway=GATEWAY
+    )
+    [record] = rows_of([batch], first_seq=seq)
+    return messages.wire(replace(record, epoch=epoch), published_ms=T0, backfill=False)
+
+
+def birth(epoch: str, start: int) -> bytes:
+    return json.dumps(
+        {"schema": "bess.birth/1", "gateway": GATEWAY, "epoch": epoch, "seq": None, "start": start}
+    ).encode()
+
+
+def test_what_is_missing_at_the_end_of_an_epoch_is_lost() -> None:
+    consumer = Consumer(from_start=True)
+    consumer.take(TOPIC, event(1))
+    assert consumer.lost() == 0
+    consumer.take(TOPIC, ended(1, 3, epoch=OTHER_EPOCH, of=EPOCH))
+    assert consumer.lost() == 2
+    assert consumer.gaps((GATEWAY, "event", EPOCH)) == [(2, 3)]
+    consumer.take(TOPIC, event(3))
+    assert consumer.gaps((GATEWAY, "event", EPOCH)) == [(2, 2)]
+    consumer.take(TOPIC, event(2))
+    assert consumer.gaps((GATEWAY, "event", EPOCH)) == []
+    assert consumer.went_back() == []
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_a_number_above_the_end_of_its_epoch_says_that_the_store_went_back(*, late: bool) -> None:
+    consumer = Consumer(from_start=True)
+    parts = [event(1), event(2), event(3), event(4)]
+    end = ended(1, 2, epoch=OTHER_EPOCH, of=EPOCH)
+    for payload in [*parts[:2], end, *parts[2:]] if late else [*parts, end]:
+        assert consumer.take(TOPIC, payload)
+    assert consumer.went_back() == [(GATEWAY, EPOCH, "event", 2, 4)]
+    for payload in parts:
+        assert consumer.take(TOPIC, payload) == []
+
+
+def test_an_epoch_in_whose_place_another_follows_is_forgotten_unless_it_goes_on() -> None:
+    consumer = Consumer(from_start=True)
+    consumer.take(TOPIC, event(1, epoch="A"))
+    consumer.take(TOPIC, ended(1, 1, epoch="B", of="A"))
+    consumer.take(TOPIC, ended(1, 1, epoch="C", of="A"))
+    assert consumer.went_back() == [(GATEWAY, "B", "event", 0, 1)]
+    consumer.take(TOPIC, ended(1, 1, start=3, epoch="D", of="B"))  # a clone: it lives
+    assert consumer.went_back() == []
+
+
+def test_a_thousand_epochs_take_no_more_memory_than_64() -> None:
+    consumer = Consumer(from_start=True)
+    for number in range(1, 1001):
+        consumer.take("bess/v1/gw-17/birth", birth(f"E{number}", number))
+        if number > 1:
+            payload = ended(1, 3, start=number, epoch=f"E{number}", of=f"E{number - 1}")
+            consumer.take(TOPIC, payload)
+        for seq in range(1 + (number > 1), 4):
+            if (number, seq) != (7, 2):  # lost, and its epoch is let go later
+                consumer.take(TOPIC, event(seq, epoch=f"E{number}"))
+    known = consumer._gateways[GATEWAY].known
+    assert len(known) == 64
+    assert sum(not epoch.have for epoch in known.values()) == 63
+    assert (consumer.received, consumer.lost()) == (2999, 1)
+
+
+@pytest.mark.parametrize("is_born", [False, True])
+def test_the_present_epoch_is_kept_though_its_start_is_counted_anew(*, is_born: bool) -> None:
+    """A store was put back that had seen few starts; its records come twice."""
+    consumer = Consumer(from_start=True)
+    for number in range(100, 200):
+        consumer.take("bess/v1/gw-17/birth", birth(f"E{number}", number))
+        consumer.take(TOPIC, event(1, epoch=f"E{number}"))
+    if is_born:
+        consumer.take("bess/v1/gw-17/birth", birth("NEW", 3))
+    assert consumer.take(TOPIC, event(1, epoch="NEW"))
+    for number in range(4, 80):
+        if is_born:
+            consumer.take("bess/v1/gw-17/birth", birth(f"N{number}", number))
+        assert consumer.take(TOPIC, event(1, epoch=f"N{number}"))
+        assert consumer.take(TOPIC, event(1, epoch=f"N{number}")) == []
+    assert consumer.lost() == 0
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"start": None}, {"endedStart": -1}, {"last": 3}, {"last": {"event": "x"}}]
+)
+def test_an_end_of_an_epoch_that_is_none_is_refused(wrong: dict[str, Any]) -> None:
+    message = {**decode(ended(1, 3, epoch=OTHER_EPOCH, of=EPOCH)), **wrong}
+    with pytest.raises(PayloadError, match="announces the end of an epoch"):
+        Consumer().take(TOPIC, json.dumps(message).encode())

@@ -91,6 +91,7 @@ def every_unnumbered_message() -> list[bytes]:
     birth = messages.birth(
         gateway=GATEWAY,
         epoch=EPOCH,
+        order={"start": 7, "epochBefore": "01J0000000000000000000000A"},
         version="1.0.0",
         session=SESSION,
         certificate_not_after_ms=T0,
@@ -162,7 +163,7 @@ def test_a_body_that_is_not_what_its_codec_says_is_refused() -> None:
 
 def test_a_gap_is_announced_as_an_event_that_a_consumer_can_count() -> None:
     gap = Gap(Stream.TELEMETRY, ASSET, 90_210, 90_709, "quota")
-    batch = messages.gap_batch(gap, T0, gateway=GATEWAY)
+    batch = messages.notice_batch(gap, T0, gateway=GATEWAY)
     message = shipped(batch)
     check(message)
     assert batch.stream is Stream.EVENT
@@ -176,7 +177,7 @@ def test_a_gap_is_announced_as_an_event_that_a_consumer_can_count() -> None:
 
 def test_a_gap_in_an_older_epoch_names_it() -> None:
     gap = Gap(Stream.EVENT, "", 7, 7, "corrupt", OTHER_EPOCH)
-    message = shipped(messages.gap_batch(gap, T0, gateway=GATEWAY))
+    message = shipped(messages.notice_batch(gap, T0, gateway=GATEWAY))
     check(message)
     assert message["gapEpoch"] == OTHER_EPOCH
     assert "asset" not in message
@@ -184,7 +185,7 @@ def test_a_gap_in_an_older_epoch_names_it() -> None:
 
 
 def test_an_event_of_an_unknown_type_or_severity_is_refused_with_what_is_allowed() -> None:
-    with pytest.raises(ValueError, match="must be one of gap, alarm"):
+    with pytest.raises(ValueError, match="must be one of gap, epoch, alarm"):
         event("surprise")
     with pytest.raises(ValueError, match="must be one of info, warning, critical"):
         messages.event(gateway=GATEWAY, asset="", type_="clock", severity="bad", text="x", at_ms=T0)

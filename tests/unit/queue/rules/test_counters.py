@@ -51,3 +51,64 @@ def test_epochs_sort_by_time_and_do_not_repeat() -> None:
     assert len(older) == 26
     assert older < newer
     assert new_epoch(5) != new_epoch(5)
+
+
+def at_start(epoch: str, start: int, *, behind: int, rows: int = 1, commits: int = 0) -> Counters:
+    """Counters of telemetry alone."""
+    counters = Counters(epoch, start=start, commits=commits)
+    counters.streams[Stream.TELEMETRY].next = behind
+    counters.streams[Stream.TELEMETRY].rows = rows
+    return counters
+
+
+def begun(own: Counters, noted: Counters | None) -> tuple[list[object], list[object]]:
+    gaps, over = own.begin("NEW", noted)
+    assert (own.epoch, own.streams[Stream.TELEMETRY].next) == ("NEW", 1)
+    assert own.before == (over[-1] if over else None)
+    return (
+        [(gap.epoch, gap.first, gap.last) for gap in gaps],
+        [(one.epoch, one.start, one.last["telemetry"], one.told_in) for one in over],
+    )
+
+
+def test_the_first_start_ends_nothing() -> None:
+    counters = Counters()
+    assert begun(counters, None) == ([], [])
+    assert counters.start == 1
+
+
+def test_a_start_ends_the_epoch_before() -> None:
+    counters = at_start("A", 4, behind=101)
+    assert begun(counters, at_start("A", 4, behind=101)) == ([], [("A", 4, 100, 5)])
+
+
+def test_commits_that_vanished_are_announced_with_the_end() -> None:
+    counters = at_start("A", 4, behind=101, commits=5)
+    noted = at_start("A", 4, behind=105, commits=6)
+    assert begun(counters, noted) == ([("A", 101, 104)], [("A", 4, 104, 5)])
+
+
+def test_a_tally_that_is_behind_says_nothing() -> None:
+    for noted in (at_start("A", 4, behind=90, commits=1), at_start("OLD", 3, behind=900)):
+        counters = at_start("A", 4, behind=101, commits=5)
+        assert begun(counters, noted) == ([], [("A", 4, 100, 5)])
+
+
+def test_a_tally_of_the_next_epoch_tells_of_both() -> None:
+    noted = at_start("A", 4, behind=105)
+    noted.begin("B", None)
+    noted.streams[Stream.TELEMETRY].next = 31
+    said = begun(at_start("A", 4, behind=101), noted)
+    assert said == ([("A", 101, 104), ("B", 1, 30)], [("A", 4, 104, 6), ("B", 5, 30, 6)])
+
+
+@pytest.mark.parametrize(("rows", "gap"), [(0, []), (3, [("B", 1, 30)])])
+def test_a_queue_that_is_gone_is_missed_where_something_waited(rows: int, gap: object) -> None:
+    counters = Counters()
+    assert begun(counters, at_start("B", 9, behind=31, rows=rows)) == (gap, [("B", 9, 30, 10)])
+
+
+def test_the_epoch_before_is_read_back() -> None:
+    counters = at_start("A", 4, behind=101)
+    counters.begin("B", None)
+    assert Counters.parse(counters.text()) == counters
