@@ -1,4 +1,4 @@
-"""``bess-gateway maps list | check | show | diff``: for people; ``--json`` for programs.
+"""``bess-gateway maps …``, for people; ``--json`` for programs.
 
 Only the options are here: what draws tables is imported when it is asked for.
 """
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 def add_parser(subparsers: Commands) -> None:
     """Add ``maps`` with its own commands; ``maps_commands`` carries them out."""
-    maps = subparsers.add_parser("maps", help="points maps: list, check, show, diff")
+    maps = subparsers.add_parser("maps", help="points maps: list, check, show, diff, roles, try")
     maps.set_defaults(run=_run)
     below = maps.add_subparsers(dest="maps_command", required=True, metavar="COMMAND")
     lister = below.add_parser("list", help="the installed maps")
@@ -29,8 +29,12 @@ def add_parser(subparsers: Commands) -> None:
     diff = below.add_parser("diff", help="what differs between two maps, field by field")
     diff.add_argument("a", metavar="A", help="ID[@REV] or a file")
     diff.add_argument("b", metavar="B", help="ID[@REV] or a file")
+    roles = below.add_parser("roles", help="every role, with its points and units")
+    trial = below.add_parser("try", help="what raw values mean by a map")
+    trial.add_argument("ref", metavar="ID[@REV]", help="or a file")
+    trial.add_argument("pairs", nargs="+", metavar="POINT=RAW", help="such as AI0=6340")
     _add_drafts(below)
-    for parser in (lister, check, show, diff):
+    for parser in (lister, check, show, diff, roles, trial):
         parser.add_argument("--json", action="store_true", help="for programs")
 
 

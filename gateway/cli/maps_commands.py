@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from gateway.cli import maps_import, maps_live
+from gateway.cli import maps_import, maps_live, maps_try
 from gateway.errors import ConfigError, UsageError
 from gateway.points.difference import map_changes
 from gateway.points.pointmap import control_refusals, resolved
@@ -39,6 +39,8 @@ def run(args: argparse.Namespace) -> int:
         "check": _check,
         "show": _show,
         "diff": _diff,
+        "roles": lambda asked: maps_try.roles(as_json=asked.json),
+        "try": lambda asked: maps_try.try_map(_find(asked.ref), asked.pairs, as_json=asked.json),
         "import": maps_import.from_list,
         "new": maps_import.from_live,
         "verify": maps_live.verify,

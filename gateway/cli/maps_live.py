@@ -62,19 +62,19 @@ def findings(
     values = zip(columns["point"], columns["raw"], columns["flags"], strict=True)
     raws = {point: (raw, flags) for point, raw, flags in values}
     for row in points_map.points:
-        if row.source not in raws:
+        if row.point not in raws:
             need = "required, and " if row.required else ""
             yield {"point": row.point, "text": f"{row.name}: {need}not sent by the outstation"}
             continue
-        value, flags = raws[row.source]
-        raw = RawPoint(row.source, value, flags, 0, 0, TimeQuality.GATEWAY, event=False)
+        value, flags = raws[row.point]
+        raw = RawPoint(row.point, value, flags, 0, 0, TimeQuality.GATEWAY, event=False)
         if flag_quality(raw, row.kind) > USABLE:
             text = f"{row.name}: flags 0x{flags or 0:02x}: the outstation does not vouch for it"
             yield {"point": row.point, "text": text}
         elif decode(raw, row).quality > USABLE:
             text = f"{row.name}: raw {value!r} is outside what the map allows there"
             yield {"point": row.point, "text": text}
-    named = {row.source for row in points_map.points}
+    named = {point for row in points_map.points for point in (row.source, row.point)}
     for point in raws:
         if point not in named:
             yield {"point": point, "text": f"sent ({raws[point][0]!r}), and not in the map"}

@@ -9,7 +9,10 @@ from pathlib import Path
 import pytest
 
 from gateway.cli.maps import add_parser
+from gateway.cli.maps_live import findings
 from gateway.errors import UsageError
+from gateway.points.roles import ROLES
+from tests.fixtures.batteries import points_map, row
 
 FIXTURES = Path(__file__).parents[2] / "fixtures" / "maps"
 
@@ -94,3 +97,77 @@ def test_diff_tells_added_and_changed_points_field_by_field(
     assert "    scale: 0.1 -> 0.01" in out
     assert maps("diff", "raw", "raw") == 0
     assert "no difference in meaning" in capsys.readouterr().out
+
+
+def test_try_shows_what_raw_values_mean(capsys: pytest.CaptureFixture[str]) -> None:
+    pairs = ("AI47=634", "AI48=500", "AI18=7200000", "AI537=-750000", "BI27=0", "BI0=1", "AI7=1")
+    assert maps("try", "an2018-storage", *pairs, "--json") == 0
+    found = json.loads(capsys.readouterr().out)
+    rows = {row["point"]: (row["role"], row["value"], row["quality"]) for row in found["points"]}
+    assert rows["AI48"] == ("soc", 50, "good")
+    assert rows["AI7"] == (None, None, None)
+    assert found["state"]["charge"] == {
+        "value": 3_600_000,
+        "quality": "derived",
+        "source": "derived:AI48,AI18",
+    }
+    assert found["state"]["chargingState"]["value"] == "charging"
+    assert "backupReserve" not in found["state"]  # of the site's files
+    assert found["alarms"] == ["comm_error"]
+    assert "energy is in Ah" in found["findings"][0]
+    assert maps("try", "an2018-storage", *pairs) == 0
+    out = capsys.readouterr().out
+    assert "chargePercentage = 50 (good, AI48)" in out
+    assert "not in the map" in out
+    with pytest.raises(UsageError, match="AI0: must be POINT=RAW"):
+        maps("try", "an2018-storage", "AI0")
+
+
+def test_try_reads_bits_and_codes_of_a_file(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    file = tmp_path / "mine.toml"
+    file.write_text(
+        'schema = "bess.map/1"\n[map]\nid = "mine"\nvendor = "v"\nmodel = "m"\nrevision = "1"\n'
+        'source = "s"\n[map.match]\nfirmware = ["=1"]\n[[points]]\npoint = "AI12.3"\n'
+        'name = "local"\nrole = "local"\n[[points]]\npoint = "AI5"\nname = "trouble"\n'
+        'role = "fault"\ncodes = { "0" = "", "*" = "fault:e{code}" }\n',
+        "utf-8",
+    )
+    assert maps("try", str(file), "AI12=8", "AI5=17", "--json") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert [(row["point"], row["value"]) for row in found["points"]] == [
+        ("AI12", None),
+        ("AI5", 17),
+        ("AI12.3", True),
+    ]
+    assert found["state"]["controlAuthority"]["value"] == "local"
+    assert found["faults"] == ["e17"]
+
+
+def test_roles_names_each_with_its_points_and_units(capsys: pytest.CaptureFixture[str]) -> None:
+    assert maps("roles", "--json") == 0
+    found = {one["role"]: one for one in json.loads(capsys.readouterr().out)}
+    assert found.keys() == ROLES.keys()
+    assert found["soc"] == {
+        "role": "soc",
+        "points": ["AI"],
+        "units": ["%", "permil", "pu"],
+        "single": True,
+        "signed": False,
+        "command": False,
+        "critical": True,
+    }
+    assert maps("roles") == 0
+    assert "inverter_power" in capsys.readouterr().out
+
+
+def test_verify_finds_nothing_against_a_bit_that_is_read() -> None:
+    mapped = points_map(row("AI12.3", "local", unit="bool"))
+    columns: dict[str, list[object]] = {"point": ["AI12", "AI12.3"], "raw": [8, 1], "flags": [1, 1]}
+    assert not list(findings(mapped, columns, {"map": {"findings": []}}))
+    gone: dict[str, list[object]] = {"point": ["AI13"], "raw": [8], "flags": [1]}
+    assert [one["point"] for one in findings(mapped, gone, {"map": {"findings": []}})] == [
+        "AI12.3",
+        "AI13",
+    ]
