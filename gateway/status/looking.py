@@ -122,8 +122,8 @@ class Looking:
         asset = arguments.get("asset")
         if asset is None and (whole or len(self.monitors) == 1):
             return list(self.monitors)
-        if asset in self.monitors:
-            return [str(asset)]
+        if isinstance(asset, str) and asset in self.monitors:
+            return [asset]
         return f"asset {asset!r}: must be one of {', '.join(self.monitors)}"
 
 

@@ -44,7 +44,8 @@ def test_whoever_may_look_gets_an_answer_to_each_verb(verb: str) -> None:
 def test_where_there_are_several_the_battery_must_be_named(verb: str) -> None:
     assert asked(core(TWO), verb)["error"] == "asset None: must be one of bess-1, bess-2"
     assert asked(core(TWO), verb, asset="bess-2")["asset"] == "bess-2"
-    assert "must be one of" in asked(core(TWO), verb, asset="bess-3")["error"]
+    for other in ("bess-3", [], {}, 7):
+        assert "must be one of" in asked(core(TWO), verb, asset=other)["error"]
 
 
 def test_points_are_columns_of_all_that_was_read_the_unmapped_too() -> None:
