@@ -105,7 +105,7 @@ def ask(made: Core, verb: str, arguments: dict[str, Any], *, operator: bool) -> 
     for one in [one for one in found if isinstance(one, effects.Record)]:
         found += made.handle(events.Recorded(one.token, ok=True, cause=""), later(1))
     (answer,) = [one for one in found if isinstance(one, effects.Answer)]
-    body: dict[str, Any] = json.loads(json.dumps(answer.body))
+    body: dict[str, Any] = json.loads(json.dumps(answer.body, default=lambda one: one()))
     return body
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
@@ -44,7 +44,7 @@ def test_whoever_may_look_gets_an_answer_to_each_verb(verb: str) -> None:
 def test_where_there_are_several_the_battery_must_be_named(verb: str) -> None:
     assert asked(core(TWO), verb)["error"] == "asset None: must be one of bess-1, bess-2"
     assert asked(core(TWO), verb, asset="bess-2")["asset"] == "bess-2"
-    for other in ("bess-3", [], {}, 7):
+    for other in cast("list[object]", ["bess-3", [], {}, 7]):
         assert "must be one of" in asked(core(TWO), verb, asset=other)["error"]
 
 
