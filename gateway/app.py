@@ -216,7 +216,7 @@ class Gateway:
 
     def _give_way(self, order: effects.GiveWay) -> None:
         if (session := self._sessions.get(order.asset)) is not None:
-            session.give_way()
+            session.give_way(withheld=order.withheld)
 
     def _demand(self, asset: str) -> None:
         """Tell the asset's intake and session whether zero is owed, where there are any."""

@@ -189,6 +189,7 @@ class GiveWay:
     """A heartbeat that waits in the field comes back: less power goes before it."""
 
     asset: str
+    withheld: bool = False  # none may leave any more: one that goes before reads comes back, too
 
 
 @dataclass(frozen=True, slots=True)

@@ -165,8 +165,11 @@ class Pathway(Protocol):
         """
         ...
 
-    def give_way(self) -> None:
-        """A heartbeat that waits its turn has FAILED, unless it is to go before any read."""
+    def give_way(self, *, withheld: bool = False) -> None:
+        """A heartbeat that waits its turn has FAILED, unless it is to go before any read.
+
+        ``withheld``: also that one, for none may leave any more.
+        """
         ...
 
     def renew(self) -> None:

@@ -140,6 +140,7 @@ class ZeroPath:
     response_s: float  # r, the session's response timeout
     controls: int = 1  # n, up to the one that carries power
     sbo: bool = False  # each is selected before it is operated
+    beat_sbo: bool = False  # and so is the heartbeat
     reads: int = 1  # q, requests of one critical read
     dead_man: bool = True  # the RTAC hears a heartbeat of ours
     reversion: bool = False  # the device has a timer of its own
@@ -244,11 +245,12 @@ def bounds(watchdog: WatchdogSettings, path: ZeroPath) -> Bounds:
     """Bounds A to D of an asset. Source: the table of section 7, "Bounds"."""
     response_s = path.response_s
     told_s, dropped_s = watchdog.lease_s + TICK_S, path.read_dropped_s
-    silent_s = response_s + watchdog.rtac_deadman_s + RTAC_SCAN_S  # r: the last beat may be late
+    silent_s = watchdog.rtac_deadman_s + RTAC_SCAN_S
+    beat_s = (2 if path.beat_sbo else 1) * response_s  # the last one may be under way
     return Bounds(
         cloud_dead_s=told_s + path.underway_s + path.zero_s,
         read_dropped_s=None if dropped_s is None else told_s + dropped_s + path.zero_s,
-        gateway_dead_s=silent_s if path.dead_man else None,
-        refused_s=told_s + watchdog.idle_verify_s + silent_s if path.dead_man else None,
+        gateway_dead_s=silent_s + response_s if path.dead_man else None,
+        refused_s=told_s + watchdog.idle_verify_s + beat_s + silent_s if path.dead_man else None,
         reversion_s=watchdog.reversion_s + response_s if path.reversion else None,
     )

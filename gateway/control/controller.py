@@ -479,8 +479,9 @@ class Controller:
         beat_first = at - self._beat_since > self.state.terms.deadman_s / 2
         output = self._outputs.next(beat_first=beat_first)
         if output is None:
-            if self._outputs.gives_way(overdue=beat_first):
-                self._turn.order(GiveWay(self._asset.id))
+            withheld = not self.state.may_beat(at)
+            if self._outputs.gives_way(overdue=beat_first, withheld=withheld):
+                self._turn.order(GiveWay(self._asset.id, withheld))
             return
         if output.rank is Rank.POWER and not self._judged:
             self._judged = True  # a duration, or another deadline, may be over

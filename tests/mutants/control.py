@@ -150,9 +150,21 @@ _WAY_OUT = (
     ),
     _outputs(
         "a heartbeat that became overdue behind a read stays",
-        "or self._first or overdue:",
-        "or self._first:",
+        "stays = self._first or overdue or not",
+        "stays = self._first or not",
         "test_a_heartbeat_that_is_overdue_gives_way_to_nothing",
+    ),
+    _outputs(
+        "a heartbeat that waits comes back once none may leave",
+        "        if stays and not withheld:\n",
+        "        if stays:\n",
+        "test_a_heartbeat_that_is_overdue_gives_way_to_nothing",
+    ),
+    _controller(
+        "a heartbeat that waits is withheld, too",
+        "withheld = not self.state.may_beat(at)",
+        "withheld = False",
+        "test_a_heartbeat_that_the_session_holds_comes_back_once_heartbeats_are_withheld",
     ),
     _outputs(
         "a heartbeat that never left was not in vain",

@@ -284,10 +284,18 @@ MUTANTS = (
         "::test_a_heartbeat_that_waits_behind_a_read_gives_way_and_less_power_is_next",
     ),
     Mutant(
+        "a heartbeat that goes before reads is withheld, too",
+        "gateway/field/dnp3/session.py",
+        "(withheld or not one.first)",
+        "not one.first",
+        "tests/integration/field/test_zero_first.py"
+        "::test_a_heartbeat_that_goes_before_reads_does_not_leave_once_it_is_withheld",
+    ),
+    Mutant(
         "a heartbeat gives way to less power alone",
         "gateway/control/execution/outputs.py",
-        "if self._gave == self._token or not any(one.reduces for one in self._waiting):",
-        "if self._gave == self._token or not self._waiting:",
+        "overdue or not any(one.reduces for one in self._waiting)",
+        "overdue or not self._waiting",
         "tests/unit/control/execution/test_outputs.py"
         "::test_a_heartbeat_that_is_out_gives_way_to_less_power_once_and_to_nothing_else",
     ),

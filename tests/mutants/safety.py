@@ -63,6 +63,13 @@ MUTANTS = (
         file=_SAFETY,
     ),
     _rule(
+        "the last heartbeat is selected and operated",
+        "beat_s = (2 if path.beat_sbo else 1) * response_s",
+        "beat_s = response_s",
+        "test_the_bounds_follow_from_how_zero_gets_to_the_rtac",
+        file=_SAFETY,
+    ),
+    _rule(
         "a zero of two points takes twice as long",
         "return self.controls * self.control_s",
         "return self.control_s",

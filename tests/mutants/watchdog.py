@@ -44,6 +44,13 @@ _OBLIGATION = (
         "test_a_start_with_control_off_still_writes_the_zero_that_is_owed",
     ),
     _force(
+        "a zero behind which another one waits orders none",
+        "gateway/control/watchdog/field_events.py",
+        "newest = event.token == demand.newest",
+        "newest = True",
+        "test_a_zero_whose_repetition_is_under_way_is_repeated_by_that_one_alone",
+    ),
+    _force(
         "a start is silent",
         _STATE,
         "        elif self.silent:\n            return math.inf\n",

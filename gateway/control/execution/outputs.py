@@ -137,16 +137,18 @@ class Outputs:
         """A read of what control needs ended, well or not: less power may go before the next."""
         self._unread = False
 
-    def gives_way(self, *, overdue: bool = False) -> bool:
+    def gives_way(self, *, overdue: bool = False, withheld: bool = False) -> bool:
         """Whether a heartbeat that is out, and not overdue, keeps less power waiting; told once.
 
         It may still wait for a read: the less power behind it would wait for both. One that has
         become ``overdue`` meanwhile stays: reductions that follow each other would end the beats.
+        Where heartbeats are ``withheld`` any comes back that has not begun.
         """
         out = self._out
-        if out is None or out.rank is not Rank.HEARTBEAT or self._first or overdue:
+        if out is None or out.rank is not Rank.HEARTBEAT or self._gave == self._token:
             return False
-        if self._gave == self._token or not any(one.reduces for one in self._waiting):
+        stays = self._first or overdue or not any(one.reduces for one in self._waiting)
+        if stays and not withheld:
             return False
         self._gave = self._token
         return True

@@ -28,6 +28,7 @@ from gateway.control.commissioning.proofs import (
 from gateway.control.watchdog.words import HeartbeatForm
 from gateway.points.encode import BEATS, beats
 from gateway.points.pointmap import control_refusals
+from gateway.points.raw import PointType
 from gateway.points.runs import request_count
 
 if TYPE_CHECKING:
@@ -181,6 +182,14 @@ def is_selected(points_map: PointsMap) -> bool:
     """Whether analog outputs, setpoint and heartbeat, are selected before they are operated."""
     control = points_map.control
     return control is not None and control.op_setpoint == "sbo"
+
+
+def is_beat_selected(points_map: PointsMap) -> bool:
+    """Whether the heartbeat is selected before it is operated."""
+    control, row = points_map.control, points_map.row("cmd_heartbeat")
+    if control is None or row is None:
+        return False
+    return (control.op_mode if row.kind is PointType.BO else control.op_setpoint) == "sbo"
 
 
 def _of_config(standing: Standing) -> list[str]:

@@ -8,6 +8,7 @@ from gateway.config.safety import ZeroPath
 from gateway.control.rules.readiness import (
     dead_man_testable,
     has_reversion,
+    is_beat_selected,
     is_selected,
     read_requests,
 )
@@ -37,6 +38,7 @@ def zero_path(
         response_s=response_s,
         controls=2 if split else 1,  # which of the two carries power may not be known
         sbo=is_selected(points_map),
+        beat_sbo=is_beat_selected(points_map),
         reads=read_requests(points_map),
         dead_man=dead_man_testable(points_map),
         reversion=has_reversion(points_map),

@@ -96,6 +96,7 @@ def _idle(state: WatchdogState, at: float, effects: Effects) -> WatchdogState:
         demand,
         write_at=at + terms.idle_repeat_s,
         busy_until=at + force.LONGEST_ZERO * terms.response_s,
+        newest=token,
     )
     return replace(state, demand=demand, token=token)
 

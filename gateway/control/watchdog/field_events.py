@@ -208,7 +208,8 @@ def _zeroed(
 ) -> WatchdogState:
     # A zero may take longer than its repetition: reads, and the one that verifies it, go between.
     result, terms = event.result, state.terms
-    demand = replace(demand, busy_until=-math.inf)
+    newest = event.token == demand.newest  # else another one is under way, behind which to wait
+    demand = replace(demand, busy_until=-math.inf) if newest else demand
     if result is WriteResult.ACCEPTED:
         effects.append(ReadEcho())
         # The read right behind it may have begun before this was told.
@@ -216,8 +217,10 @@ def _zeroed(
         again_at = max(demand.write_at, at + terms.idle_repeat_s + 2 * terms.response_s)
         demand = replace(demand, accepted_at=accepted_at, write_at=again_at)
         return replace(state, silent=False, fresh=False, demand=demand)
-    write_at = max(demand.write_at, at + terms.idle_pause_s) if demand.retried else at
-    state = replace(state, demand=replace(demand, write_at=write_at, retried=True))
+    if newest:
+        write_at = max(demand.write_at, at + terms.idle_pause_s) if demand.retried else at
+        demand = replace(demand, write_at=write_at, retried=True)
+    state = replace(state, demand=demand)
     if result is WriteResult.NOT_OURS and state.meets_another and state.phase is Phase.IDLING:
         return moves.to_local(state, at, Cause.PREEMPTED, effects, yielded=True)
     refused = result in (WriteResult.REFUSED, WriteResult.NOT_OURS)

@@ -267,7 +267,10 @@ def group(state: WatchdogState, at: float, effects: Effects) -> WatchdogState:
     token, terms = state.token + 1, state.terms
     effects.append(WriteIdle(token, beat=value))
     demand = replace(
-        demand, write_at=at + terms.idle_repeat_s, busy_until=at + LONGEST_ZERO * terms.response_s
+        demand,
+        write_at=at + terms.idle_repeat_s,
+        busy_until=at + LONGEST_ZERO * terms.response_s,
+        newest=token,
     )
     state = replace(beaten(state, at), demand=demand, token=token, beat=value)
     return replace(state, feeds=token, beat_at=at + terms.heartbeat_s)

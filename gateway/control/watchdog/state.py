@@ -31,6 +31,7 @@ class Demand:
     left_s: float = 0.0  # of V, while LOCAL halts the clocks
     latch_left_s: float = 0.0  # until LATCHED, while LOCAL halts the clocks
     busy_until: float = -math.inf  # a zero is under way; its answer must come by then
+    newest: int = 0  # token of the last one that was ordered
     retried: bool = False  # the one retry at once was used
     accepted_at: float | None = None  # the outstation accepted a zero that counts
 

@@ -26,6 +26,7 @@ log = logging.getLogger(__name__)
 LOCAL = "not sent: the site has the authority"
 ZERO_DEMANDED = "not sent: zero is demanded"
 LESS_POWER = "not sent: less power goes before it"
+WITHHELD = "not sent: the heartbeat is withheld"
 
 
 class Licence(NamedTuple):

@@ -20,7 +20,14 @@ from gateway.field.dnp3 import words as w
 from gateway.field.dnp3.critical import CriticalReads
 from gateway.field.dnp3.fragments import SKEW_MS, AttributeHandler, FragmentHandler
 from gateway.field.dnp3.iin import EVENTS_WAIT, names, refusal
-from gateway.field.dnp3.operation import LESS_POWER, LOCAL, ZERO_DEMANDED, Licence, Operation
+from gateway.field.dnp3.operation import (
+    LESS_POWER,
+    LOCAL,
+    WITHHELD,
+    ZERO_DEMANDED,
+    Licence,
+    Operation,
+)
 from gateway.field.dnp3.stack import EndedTask, Stack
 from gateway.field.dnp3.time_sync import TimeSync
 from gateway.field.dnp3.waiting import WaitingOperations
@@ -99,6 +106,7 @@ class Dnp3Session:
         self._local = False  # the site has the authority; as that
         self._licence = Licence(now, lambda: self._demanded, lambda: self._local)
         self._giving = False  # a heartbeat that waits gives way
+        self._withheld = False  # and so does one that goes before reads
         self._stack: Stack | None = None
         self._stacks = 0
         self._answer_s = 0.0  # of a critical read, its slowest request so far; 0: none was answered
@@ -180,8 +188,12 @@ class Dnp3Session:
         self._local = on
         self._tell(None, w.OperateAsked())
 
-    def give_way(self) -> None:
-        """A heartbeat that waits for its turn is not sent: less power goes before it."""
+    def give_way(self, *, withheld: bool = False) -> None:
+        """A heartbeat that waits for its turn is not sent: less power goes before it.
+
+        ``withheld``: none may leave any more, not even one that goes before reads.
+        """
+        self._withheld = self._withheld or withheld  # first: the watch thread looks at the other
         self._giving = True
         self._tell(None, w.OperateAsked())
 
@@ -228,7 +240,12 @@ class Dnp3Session:
             self._take_back(lambda one: one.purpose is not Purpose.BEAT, LOCAL)
         if self._giving:
             self._giving = False
-            self._take_back(lambda one: one.purpose is Purpose.BEAT and not one.first, LESS_POWER)
+            if withheld := self._withheld:
+                self._withheld = False
+            self._take_back(
+                lambda one: one.purpose is Purpose.BEAT and (withheld or not one.first),
+                WITHHELD if withheld else LESS_POWER,
+            )
         self._state, orders = supervise.handle(self._state, event, self._instant(), self._plan)
         for order in orders:
             self._carry_out(order)

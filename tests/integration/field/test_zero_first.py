@@ -194,6 +194,19 @@ def test_a_heartbeat_that_waits_behind_a_read_gives_way_and_less_power_is_next(
     assert order(session, BEAT, Purpose.BEAT).next().kind is OutcomeKind.SUCCESS
 
 
+def test_a_heartbeat_that_goes_before_reads_does_not_leave_once_it_is_withheld(
+    rtac: RawRtac, session_to: Sessions, core: Recorder
+) -> None:
+    session = session_to(rtac.port, response_timeout_s=1, **QUIET)
+    core.wait(SessionUp)
+    begin_a_read(session, rtac)
+    beat = Answers()
+    session.operate([BEAT], sbo=False, done=beat.put.put, purpose=Purpose.BEAT, first=True)
+    session.give_way()
+    session.give_way(withheld=True)
+    assert beat.next() == Outcome(OutcomeKind.FAILED, (), "not sent: the heartbeat is withheld")
+
+
 def test_a_direct_operate_that_is_on_the_wire_is_left_alone_when_zero_is_demanded(
     rtac: RawRtac, session_to: Sessions, core: Recorder
 ) -> None:

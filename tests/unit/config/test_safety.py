@@ -122,6 +122,10 @@ def test_the_bounds_follow_from_how_zero_gets_to_the_rtac(
     found = bounds(load(GOOD).watchdog, replace(path, reversion=True))
     r = path.response_s
     assert found == Bounds(cloud_dead_s, read_dropped_s, 16 + r, 76.25 + r, 60 + r)
+    selected = bounds(load(GOOD).watchdog, replace(path, reversion=True, beat_sbo=True))
+    assert selected == replace(found, refused_s=76.25 + 2 * r), (
+        "SELECT and OPERATE of the last beat"
+    )
 
 
 def test_what_the_map_has_no_means_for_has_no_bound() -> None:

@@ -15,6 +15,7 @@ import pytest
 from gateway import effects, events
 from gateway.control.execution.outputs import Output, Rank
 from gateway.control.phases import Phase
+from gateway.control.watchdog.events import HeartbeatsHeld
 from gateway.measured import TimeQuality
 from gateway.points.parse import parse_map
 from gateway.points.raw import RawPoint
@@ -573,6 +574,16 @@ def test_a_heartbeat_that_the_session_holds_gives_way_to_less_power() -> None:
     assert made.to_field[-1] == effects.GiveWay("bess-1")
     made.post(events.Operated("bess-1", beat.token, NOT_SENT, made.now()))
     assert made.operates[-1].control.value == 300
+
+
+def test_a_heartbeat_that_the_session_holds_comes_back_once_heartbeats_are_withheld() -> None:
+    made = ControlSite()
+    made.activate()
+    made.plant.latency_s = 2.0
+    made.until(lambda: made.control().controller._outputs._out is not None)
+    assert made.operates[-1].purpose is Purpose.BEAT
+    out = made.control().controller.tell(HeartbeatsHeld(60.0), made.now())
+    assert effects.GiveWay("bess-1", withheld=True) in out
 
 
 def test_a_reduction_goes_before_reads_again_once_a_critical_read_has_ended() -> None:

@@ -200,3 +200,19 @@ def test_less_power_waits_for_one_request_and_reads_and_heartbeats_have_their_tu
         made.run(gap_s)
     assert made.phase() is Phase.ACTIVE
     assert 0 < made.rude().rtac.remote_w <= 400_000
+
+
+@pytest.mark.parametrize("kind", ["direct", "sbo"])
+def test_no_heartbeat_begins_once_it_is_withheld_though_it_waits_behind_a_read(kind: str) -> None:
+    latched = 0
+    for ticks in range(8):
+        made = rude(kind=kind)
+        made.activate()
+        plant = made.rude()
+        plant.answer_s, plant.steady = 1.4, True
+        plant.rtac.refuses_zero = True
+        made.run(0.25 * ticks)
+        made.command("idle")  # the judge sees each frame, and bound C
+        made.run(60)
+        latched += made.phase() is Phase.LATCHED
+    assert latched == 8

@@ -301,6 +301,8 @@ def test_a_heartbeat_that_is_overdue_gives_way_to_nothing(*, first: bool) -> Non
     way.outputs.send(beat, 0.0, 5.0, first=first)
     way.outputs.put(Output(rank=Rank.POWER, owner="c1", token=90, controls=(POWER,), reduces=True))
     assert not way.outputs.gives_way(overdue=True)
+    assert way.outputs.gives_way(overdue=True, withheld=True), "none may leave any more"
+    assert not way.outputs.gives_way(overdue=True, withheld=True)
 
 
 def test_a_heartbeat_that_never_left_is_not_one_that_nobody_accepted() -> None:

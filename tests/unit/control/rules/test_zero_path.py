@@ -24,7 +24,7 @@ DEFAULT_V_S, DEFAULT_R_S = 30.0, 3.0
         ("generic-rtac@1.0.0", ZeroPath(3.0)),
         ("an2018-storage@1.0.0", ZeroPath(3.0, dead_man=False, reversion=True)),
         ("split-int16@1.0.0", ZeroPath(3.0, controls=2)),
-        ("split-int32@1.0.0", ZeroPath(3.0, controls=2, sbo=True)),
+        ("split-int32@1.0.0", ZeroPath(3.0, controls=2, sbo=True, beat_sbo=True)),
         ("raw@1.0.0", ZeroPath(3.0, dead_man=False)),
     ],
 )
@@ -32,6 +32,16 @@ def test_what_a_map_means_for_the_bounds(ref: str, path: ZeroPath) -> None:
     points_map = pinned(load_maps([FOLDER, SITEMAPS]), ref)
     assert points_map is not None
     assert zero_path(points_map, 3.0) == path
+
+
+def test_a_heartbeat_on_a_binary_output_is_selected_as_modes_are() -> None:
+    points_map = shipped("generic-rtac@1.0.0")
+    rows = [
+        replace(one, point="BO9") if one.role == "cmd_heartbeat" else one
+        for one in points_map.points
+    ]
+    found = zero_path(replace(points_map, points=tuple(rows)), 3.0)
+    assert (found.sbo, found.beat_sbo) == (False, True)
 
 
 def test_a_critical_read_of_many_runs_takes_more_requests() -> None:

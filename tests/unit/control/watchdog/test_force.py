@@ -29,6 +29,7 @@ from gateway.control.watchdog.events import (
     ForceBegun,
     ForceForgotten,
     ForceUnused,
+    GroupKept,
     IdleOrdered,
     PowerRead,
     ResetByOperator,
@@ -239,6 +240,25 @@ def test_zero_beat_zero_goes_as_one_once_a_demand_and_is_kept_before() -> None:
     grouped = next(i for i, one in enumerate(kept) if isinstance(one, WriteIdle) and one.beat)
     assert kept.index(KeepGroup(used=True)) < grouped
     assert KeepGroup(used=False) in kept[grouped:]  # a later demand has its own
+
+
+def test_a_zero_whose_repetition_is_under_way_is_repeated_by_that_one_alone() -> None:
+    """Two that order each other's successor would leave the reads no turn."""
+    site = made()
+    site.activate()
+    site.log = []
+    site.tell(IdleOrdered("i"))
+    site.tell(WriteDone(WriteKind.IDLE, site.state.token, WriteResult.REFUSED))  # the retry
+    site.tell(GroupKept(ok=True))  # zero, beat, zero
+    _, retry, group = [one for one in of(site, WriteIdle) if isinstance(one, WriteIdle)]
+    assert group.beat is not None
+    site.tell(WriteDone(WriteKind.IDLE, retry.token, WriteResult.REFUSED))
+    demand = site.state.demand
+    assert demand is not None
+    assert demand.busy_until > site.at + site.terms.idle_repeat_s
+    site.tell(WriteDone(WriteKind.IDLE, group.token, WriteResult.REFUSED))
+    assert site.state.demand is not None
+    assert site.state.demand.busy_until < site.at < site.state.demand.write_at
 
 
 def test_a_group_that_did_not_help_is_not_used_again_before_an_operators_word() -> None:
