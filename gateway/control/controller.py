@@ -53,7 +53,7 @@ from gateway.control.sight import Sight
 from gateway.control.turn import Turn
 from gateway.control.watchdog import effects as watchdog_effects
 from gateway.control.watchdog import events as watchdog_events
-from gateway.control.watchdog import licence, machine
+from gateway.control.watchdog import licence, machine, moves
 from gateway.control.watchdog.obligation import needs_beat
 from gateway.control.watchdog.state import POWERED
 from gateway.control.watchdog.terms import terms
@@ -193,16 +193,20 @@ class Controller:
         """Be held to another safety file, that of a reload; it must be acknowledged first."""
         self.safety = safety
         self._sight.become(safety.settings)
-        held = self._terms()
-        lease = self.state.lease
+        self._renew()
+        held, lease = self.state.terms, self.state.lease
         less_s = min(0.0, held.lease_s - lease.lease_s)  # a shorter lease is shorter at once
         lease = replace(lease, lease_s=held.lease_s, expires_at=lease.expires_at + less_s)
-        self.state = replace(self.state, terms=held, lease=lease)
+        self.state = replace(self.state, lease=lease)
+
+    def _renew(self) -> None:
+        """Be held to what the files, the disk and commissioning say now."""
+        self.state = moves.held_to(self.state, self._terms())
 
     def measured(self, found: Findings) -> None:
         """Commissioning measured something of the site."""
         self._found = found
-        self.state = replace(self.state, terms=self._terms())
+        self._renew()
 
     @property
     def owed(self) -> Obligation | None:
@@ -365,7 +369,7 @@ class Controller:
     def measure_by(self, meter: KeptMeter | None) -> None:
         """Read power by the row that was kept, where the map has another one now."""
         self._sight.meter = meter
-        self.state = replace(self.state, terms=self._terms())
+        self._renew()
 
     @property
     def measured_by(self) -> str:
@@ -660,6 +664,7 @@ class Controller:
             self.refused_with = ""
         if change.after in (Phase.IDLE, Phase.MONITOR):
             self._releasing = False
+            self._renew()
         if change.after not in POWERED:
             self.jobs.end_all(change.cause.value, now)
 

@@ -732,6 +732,24 @@ _FIELD = (
         "self._owes_read = now.mono_s >= self._asked_at + ASK_S and",
         "test_an_event_that_comes_while_a_read_is_awaited_is_read_a_second_later",
     ),
+    _moves(
+        "while zero is demanded a reload makes v no longer",
+        "idle_verify_s=min(terms.idle_verify_s, before.idle_verify_s)",
+        "idle_verify_s=terms.idle_verify_s",
+        "test_a_reload_while_zero_is_demanded_makes_v_and_w_stricter_alone",
+    ),
+    _moves(
+        "while zero is demanded a reload makes w no shorter",
+        "deadman_s=max(terms.deadman_s, before.deadman_s)",
+        "deadman_s=terms.deadman_s",
+        "test_a_reload_while_zero_is_demanded_makes_v_and_w_stricter_alone",
+    ),
+    _moves(
+        "a smaller v counts from the demand on",
+        "less_s = before.idle_verify_s - terms.idle_verify_s",
+        "less_s = 0.0",
+        "test_a_v_that_is_over_when_it_shrinks_latches_at_once",
+    ),
     _in("controller", "obligation")(
         "while something is in force the larger w holds",
         "deadman_s=max(found.deadman_s, owed.deadman_s)",

@@ -13,8 +13,34 @@ from gateway.control.watchdog.words import Cause
 
 if TYPE_CHECKING:
     from gateway.control.watchdog.state import WatchdogState
+    from gateway.control.watchdog.words import Terms
 
 Effects = list[Effect]
+
+
+def held_to(state: WatchdogState, terms: Terms) -> WatchdogState:
+    """Be held to other terms; while zero is demanded, to the stricter V and W of both.
+
+    A smaller V counts from the demand on: it may be over at once.
+    """
+    demand, before = state.demand, state.terms
+    if demand is None:
+        return replace(state, terms=terms)
+    terms = replace(
+        terms,
+        idle_verify_s=min(terms.idle_verify_s, before.idle_verify_s),
+        deadman_s=max(terms.deadman_s, before.deadman_s),
+    )
+    less_s = before.idle_verify_s - terms.idle_verify_s
+    demand = replace(
+        demand,
+        overdue_at=demand.overdue_at - less_s,
+        latch_at=demand.latch_at - less_s,
+        left_s=demand.left_s - less_s,
+        latch_left_s=demand.latch_left_s - less_s,
+    )
+    wake_at = min(state.wake_at, demand.overdue_at, demand.latch_at)
+    return replace(state, terms=terms, demand=demand, wake_at=wake_at)
 
 
 def to_phase(

@@ -742,6 +742,45 @@ def test_while_in_force_v_and_w_are_the_stricter_of_old_and_new(
     assert (terms.idle_verify_s, terms.deadman_s) == (verify_s, deadman_s)
 
 
+@pytest.mark.parametrize(
+    ("verify_s", "deadman_s", "latches_s"), [(24.0, 20.0, 24), (60.0, 10.0, 30)]
+)
+@pytest.mark.parametrize("known", [True, False], ids=["a fact on the disk", "none, at a start"])
+def test_a_reload_while_zero_is_demanded_makes_v_and_w_stricter_alone(
+    *, known: bool, verify_s: float, deadman_s: float, latches_s: float
+) -> None:
+    made = active() if known else ControlSite()
+    made.rtac.refuses_zero, made.plant.refused = True, refused(8)
+    if known:
+        made.command("idle")
+    else:
+        made.power_on()
+    made.until(lambda: phase(made) is Phase.IDLING)
+    at = made.at
+    made.run(20)
+    made.reload(site(watchdog=replace(WATCHDOG, idle_verify_s=verify_s, rtac_deadman_s=deadman_s)))
+    terms = made.control().controller.state.terms
+    assert (terms.idle_verify_s, terms.deadman_s) == (min(verify_s, 30), max(deadman_s, 15))
+    made.until(lambda: phase(made) is Phase.LATCHED, within_s=20)
+    assert made.at - at == pytest.approx(latches_s, abs=0.5)
+    made.rtac.refuses_zero, made.plant.refused = False, None
+    made.ask("reset", asset="bess-1")
+    made.until(lambda: phase(made) is Phase.IDLE and FACT not in made.disk.facts)
+    made.run(1)
+    terms = made.control().controller.state.terms
+    assert (terms.idle_verify_s, terms.deadman_s) == (verify_s, deadman_s)
+
+
+def test_a_v_that_is_over_when_it_shrinks_latches_at_once() -> None:
+    made = active()
+    made.rtac.refuses_zero, made.plant.refused = True, refused(8)
+    made.command("idle")
+    made.run(25)
+    made.reload(site(watchdog=replace(WATCHDOG, idle_verify_s=20.0)))
+    made.run(0.5)
+    assert phase(made) is Phase.LATCHED
+
+
 def test_a_reload_that_changes_the_endpoint_waits_while_anything_is_in_force() -> None:
     made = active()
     made.cut()
