@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 SCHEMA = "bess.site/1"
 ID = r"[A-Za-z0-9._-]{1,64}"
+_SHORT = {"pattern": r"(?s).{1,64}", "allowed": "a text of 1..64 characters"}  # birth holds it
 GRID_IDS = ("workspace", "site", "customer", "feeder", "substation", "poi", "gis")
 _GIB = 1 << 30
 
@@ -267,23 +268,21 @@ def _asset(section: Section) -> AssetSettings:
     dnp3 = section.below("dnp3")
     if dnp3 is None:
         section.fault("dnp3", "a table, [asset.dnp3]")
-    grid = {key: section.text(key) for key in GRID_IDS if key in section.values}
+    grid = {key: section.text(key, **_SHORT) for key in GRID_IDS if key in section.values}
     # transformer = "T1" is its id alone; [asset.transformer] adds ratings, and may hold the id.
     transformer = None
     if isinstance(section.values.get("transformer"), str):
-        grid["transformer"] = section.text("transformer")
+        grid["transformer"] = section.text("transformer", **_SHORT)
     elif (table := section.below("transformer")) is not None:
         transformer = _transformer(table)
-        grid |= {"transformer": table.text("id")} if "id" in table.values else {}
+        grid |= {"transformer": table.text("id", **_SHORT)} if "id" in table.values else {}
     return AssetSettings(
         id=section.text("id", pattern=ID, allowed=f"an id, {ID}"),
-        name=section.text("name", default=""),
+        name=section.text("name", default="", **_SHORT),
         grid=grid,
         vendor=section.text("vendor", default="generic"),
         model=section.text("model", default=""),
-        firmware=section.text(
-            "firmware", default="", pattern=r"(?s).{1,64}", allowed="a text of 1..64 characters"
-        ),
+        firmware=section.text("firmware", default="", **_SHORT),
         map=section.text(
             "map", default="", pattern=r"[a-z0-9-]+@\S+", allowed='"id@revision" of a points map'
         ),

@@ -287,3 +287,12 @@ def test_a_missing_nameplate_is_one_fault_and_not_three() -> None:
     text = GOOD.replace("nameplate_w = 2000000", "max_charge_w = 2000000", 1)
     (fault,) = faults(text)
     assert "nameplate_w is missing" in fault
+
+
+@pytest.mark.parametrize("key", ["name", "site", "gis", "transformer"])
+def test_a_text_that_birth_carries_has_a_bound(key: str) -> None:
+    first, rest = GOOD.split("[asset.dnp3]", 1)
+    lines = [line for line in first.splitlines() if not line.startswith(f"{key} ")]
+    lines.append(f'{key} = "{"x" * 65}"')
+    found = faults("\n".join(lines) + "\n[asset.dnp3]" + rest)
+    assert any(f"{key} = " in line and "a text of 1..64 characters" in line for line in found)

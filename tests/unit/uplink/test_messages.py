@@ -1,11 +1,16 @@
 from __future__ import annotations
 
 import json
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from gateway.config.site import GRID_IDS
 from gateway.consumer import decode
+from gateway.control.commands.command import Verb
+from gateway.control.rules import readiness
 from gateway.errors import PayloadError
 from gateway.streams import Batch, Codec, Gap, Row, Stream
 from gateway.uplink import messages
@@ -284,3 +289,39 @@ def test_a_point_table_too_large_for_common_brokers_goes_compressed() -> None:
     assert (len(payload) <= messages.MAX_PAYLOAD, encoding) == (True, "zstd")
     assert len(decode(payload, encoding=encoding)["points"]) == 5000
     assert messages.packed(b"{}") == (b"{}", "")
+
+
+def test_birth_is_below_4_kib_an_asset() -> None:
+    """The longest texts that a site may give, of four bytes each, and every reason at once."""
+    wide = "\N{BATTERY}" * 64
+    codes = set(re.findall(r'"([A-Z][A-Z_]{5,})"', Path(readiness.__file__).read_text()))
+    assert len(codes) > 15
+    asset = {
+        "id": "a" * 64,
+        "name": wide,
+        **dict.fromkeys((*GRID_IDS, "transformer"), wide),
+        "pathway": "dnp3",
+        "map": {"id": "m" * 64, "revision": "1.0.0", "digest": DIGEST},
+        "control": {
+            "state": "MONITOR",
+            "enabled": False,
+            "reasons": sorted(codes),
+            "approval": "envelope",
+            "safetyDigest": DIGEST,
+            "verbs": sorted(Verb),
+        },
+    }
+    sizes = []
+    for count in (0, 1):
+        birth = messages.birth(
+            gateway=GATEWAY,
+            epoch=EPOCH,
+            order={"start": 10**9, "epochBefore": EPOCH},
+            version="1.0.0",
+            session=SESSION,
+            certificate_not_after_ms=T0,
+            assets=[asset] * count,
+            unix_ms=T0,
+        )
+        sizes.append(len(birth))
+    assert sizes[1] < 4096
