@@ -53,6 +53,12 @@ DRAIN_S = 2.0  # SIGTERM: how long what is in flight may still be acknowledged; 
 GIVE_UP_S = 7.0  # a thread failed: so long zero may take, less than systemd's WatchdogSec
 RESULTS_S = 0.5  # SIGTERM: how long what idling ended has to be stored, and shipped
 STATUS_PERIOD_S = 5.0
+_ENDS = {  # which troubles of the queue are over with which
+    "disk_ok": ("disk_full",),
+    "works": ("slow", "failed"),
+    "log_free": ("log_held",),
+    "bound_ok": ("bound",),
+}
 SHRINKING = ("quota", "age", "thinned")  # reasons of a gap that the queue's limits are behind
 CERTIFICATE_WARN_DAYS = (30, 14, 7, 3, 1, 0)
 DAY_MS = 86_400_000
@@ -279,7 +285,7 @@ class Core:
         return [*born, FollowEpoch(event.depth.epoch)]
 
     def _queue_trouble(self, event: events.QueueTroubled, _now: Now) -> list[Effect]:
-        ended = {"disk_ok": ("disk_full",), "works": ("slow", "failed")}.get(event.kind, ())
+        ended = _ENDS.get(event.kind, ())
         for kind in ended:
             self._troubles.pop(kind, None)
         good = bool(ended)

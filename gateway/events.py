@@ -221,9 +221,11 @@ class QueueReported:
 
 @dataclass(frozen=True, slots=True)
 class QueueTroubled:
-    """The store is in trouble. ``kind``: disk_full | disk_ok | corrupt | slow | failed | works.
+    """The store is in trouble, or is no longer.
 
-    ``disk_ok`` ends ``disk_full``; ``works`` ends ``slow`` and ``failed``.
+    ``kind``: disk_full, ended by disk_ok; slow and failed, by works; log_held (another program
+    holds a transaction), by log_free; bound (a stream that is never dropped was), by bound_ok;
+    corrupt.
     """
 
     kind: str

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 class Stream(StrEnum):
     """A numbered sequence of records; ``seq`` is strictly +1 per stream and epoch."""
 
-    AUDIT = "audit"  # never dropped
-    RESULT = "result"  # never dropped
+    AUDIT = "audit"  # never dropped, up to an eighth of max_size
+    RESULT = "result"  # as audit
     EVENT = "event"  # dropped last, with a gap record
     STATE = "state"  # thinned before it is dropped
     TELEMETRY = "telemetry"  # dropped first
@@ -32,6 +32,9 @@ _PRIO = {
     Stream.STATE: 3,
     Stream.TELEMETRY: 4,
 }
+
+
+NEVER_DROPPED = (Stream.AUDIT, Stream.RESULT)
 
 
 class Codec(StrEnum):

@@ -27,7 +27,7 @@ from gateway.queue.rules.rows import (
 )
 from gateway.queue.rules.work import Work, Written
 from gateway.sqlite import connection, files
-from gateway.streams import Gap, QueueDepth, Row, Stream, StreamDepth
+from gateway.streams import NEVER_DROPPED, Gap, QueueDepth, Row, Stream, StreamDepth
 
 if TYPE_CHECKING:
     import sqlite3
@@ -113,15 +113,17 @@ class QueueDatabase:
                 first = self.counters.reserve(stream, count)
                 gaps.append(Gap(stream, asset, first, first + count - 1, reason))
             gone: set[int] = set()
+            beyond: set[Stream] = set()
             for stream, places, drop_gaps in self._limits(now, settings, space):
                 self._count_gone(stream, [(place.key, place.n, place.size) for place in places])
                 gone.update(id_of(place.key) for place in places)
                 gaps += drop_gaps
+                beyond |= {stream} & set(NEVER_DROPPED)
                 if stream is Stream.EVENT:
                     gaps += self._said_again(drop_gaps[0].reason, places)
             records = self._announce(gaps, now, notice_batch)
         stay = tuple(row for row in rows if row.id not in gone)
-        return Written(groups, stay + records, tuple(gaps))
+        return Written(groups, stay + records, tuple(gaps), frozenset(beyond))
 
     def begin(
         self,
@@ -273,7 +275,7 @@ class QueueDatabase:
         places = {names.index(one.epoch) for one in gone if one.epoch in order}
         places |= {max(0, at - 1) for at in places}
         gaps = []
-        for stream in (Stream.TELEMETRY, Stream.STATE, Stream.EVENT):
+        for stream in Stream:
             found = self._core.exec_driver_sql(schema.PLACES.sql, (*keys_of(stream), 1)).fetchall()
             oldest = RowPlace(*found[0]) if found else None
             for at in sorted(places):
@@ -297,6 +299,11 @@ class QueueDatabase:
         self._checked_s, self._unchecked = now.mono_s, 0
         before_s = int(self.counters.aged_s - settings.max_age_s)
         yield from self._drops.older(before_s, slack_s=retention.age_slack_s(settings.max_age_s))
+        most = retention.most_kept(settings.max_size)
+        for stream in NEVER_DROPPED:
+            waiting = self.counters.streams[stream].bytes
+            if waiting > most:
+                yield from self._drops.beyond(stream, waiting - most + most // 10)
         used, _ = self.pages()
         self._budget = retention.budget(
             max_size=settings.max_size,
@@ -311,6 +318,18 @@ class QueueDatabase:
             ratio = min(4.0, max(1.0, used / max(stored, 1)))
             excess = used - self._budget + retention.slack(self._budget)
             yield from self._drops.shrink(int(excess / ratio) + 1)
+
+    def held_log(self, *, beyond: int) -> tuple[int, bool]:
+        """Bytes of the log, and whether another program's transaction keeps them there.
+
+        Args:
+            beyond: bytes up to which nobody asks.
+        """
+        size = _size(self.path.with_name(self.path.name + "-wal"))
+        if size <= beyond:
+            return size, False
+        _, frames, done = self._raw.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+        return size, done < frames
 
     def pages(self) -> tuple[int, int]:
         """Bytes of pages in use, and of the whole file, as the open transaction sees them."""

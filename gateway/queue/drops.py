@@ -41,6 +41,12 @@ class Drops:
             if places:
                 yield stream, places, gaps_of(stream, places, "age")
 
+    def beyond(self, stream: Stream, size: int) -> Iterator[Dropped]:
+        """Drop at least ``size`` bytes of a stream that is never dropped otherwise."""
+        places = self._oldest(stream, _until(size))
+        if places:
+            yield stream, places, gaps_of(stream, places, "quota")
+
     def shrink(self, size: int) -> Iterator[Dropped]:
         """Drop at least ``size`` bytes of bodies, in the order of the streams' fate."""
         for stream in (Stream.TELEMETRY, Stream.STATE, Stream.EVENT):
@@ -51,15 +57,7 @@ class Drops:
                     yield stream, sorted(places), thinned_gaps(stream, sorted(places))
             if size <= 0:
                 return
-            left = size
-
-            def wanted(place: RowPlace) -> bool:
-                nonlocal left
-                more = left > 0
-                left -= place.size
-                return more
-
-            places = self._oldest(stream, wanted)
+            places = self._oldest(stream, _until(size))
             size -= sum(place.size for place in places)
             if places:
                 yield stream, places, gaps_of(stream, places, "quota")
@@ -123,3 +121,16 @@ class Drops:
             if idle_pages and start == lo and ended:
                 break  # one row of each asset is left: there is nothing to thin
         return gone
+
+
+def _until(size: int) -> Callable[[RowPlace], bool]:
+    """Whether more has to go: until bodies of ``size`` bytes are gone."""
+    left = size
+
+    def wanted(place: RowPlace) -> bool:
+        nonlocal left
+        more = left > 0
+        left -= place.size
+        return more
+
+    return wanted

@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from gateway.streams import Batch, Stream
+from gateway.streams import NEVER_DROPPED, Batch, Stream
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
 LATER_BYTES = 8 << 20  # of batches for which nobody waits; half of it for streams that may drop
 _STOPPED = 2.0  # a wait that took so many times as long as asked for
-NEVER_DROPPED = (Stream.AUDIT, Stream.RESULT)
 
 
 class WaitingCaller:

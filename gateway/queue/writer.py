@@ -16,8 +16,10 @@ from gateway.errors import DiskFullError, StoreError
 from gateway.events import GapsRecorded, QueueReported, QueueTroubled, RowsFetched, RowsStored
 from gateway.queue import opening
 from gateway.queue.pending import PendingWork, WaitingCaller
+from gateway.queue.rules import retention
 from gateway.queue.rules.counters import Counters
 from gateway.queue.rules.disk import Disk, Room
+from gateway.queue.rules.held_log import HeldLog, allowance
 from gateway.queue.rules.losses import Losses
 from gateway.queue.rules.work import Work, Written
 from gateway.queue.tally import Tally
@@ -40,6 +42,7 @@ _REPORT_S = 0.5  # between two reports of the depth
 _IDLE_S = 1.0  # without work: then the log is cut off
 _SLOW_S = 1.0  # a commit that takes longer is told of
 _VACUUM_PAGES = 256  # given back to the disk in one turn
+_LOG_S = 0.5  # the log is looked at this often
 _TRIES = 3
 
 
@@ -72,6 +75,9 @@ class QueueWriter:
         self._tally = Tally(path)
         self._last_id = 0
         self._disk = Disk()
+        self._log = HeldLog()
+        self._log_at = 0.0  # when the log is looked at, on the monotonic clock
+        self._beyond: set[Stream] = set()  # never dropped, and beyond their bound
         self._losses = Losses()
         self._withdrawn: list[Row] = []
         self._failed = self._slow = False
@@ -86,7 +92,7 @@ class QueueWriter:
     @property
     def troubled(self) -> bool:
         """Whether the disk is full or fails: then turns are not made in a hurry."""
-        return self._failed or self._disk.room is not Room.ROOM
+        return self._failed or self._disk.room is not Room.ROOM or self._log.is_full
 
     @property
     def restless(self) -> bool:
@@ -138,6 +144,7 @@ class QueueWriter:
         """Do what was taken; returns what has to be tried again."""
         now = self._now()
         self._look(self._space(self._path.parent))
+        self._look_at_log(settings, now)
         self._losses.add(taken.losses, now.mono_s)
         taken.losses = {}
         if self._db is None:
@@ -157,7 +164,7 @@ class QueueWriter:
         waiting, left = taken.waiting, PendingWork(later=taken.later, forget=taken.forget)
         error: Exception | None = StoreError(f"{self._path}: the queue is not open")
         for _ in range(_TRIES):
-            if self._disk.refuses_telemetry:
+            if self._disk.refuses_telemetry or self._log.is_full:
                 waiting = [request for request in waiting if not self._refused(request)]
                 left.later = [batch for batch in left.later if not self._lost(batch, now)]
             work = Work(
@@ -165,7 +172,9 @@ class QueueWriter:
                 forget=left.forget,
                 withdrawn=self._withdrawn,
                 losses=self._losses.due(
-                    now.mono_s, full=self._disk.room is not Room.ROOM, closing=closing
+                    now.mono_s,
+                    full=self._disk.room is not Room.ROOM or self._log.is_full,
+                    closing=closing,
                 ),
             )
             if not work:
@@ -198,6 +207,7 @@ class QueueWriter:
         if not slow and (self._slow or self._failed):
             self._trouble("works", f"{self._path}: commits succeed again")
         self._slow, self._failed = slow, self._failed and slow
+        self._look_at_bounds(written.beyond, settings)
         return written
 
     def _done(self, written: Written, waiting: list[WaitingCaller], now: Now) -> None:
@@ -236,14 +246,60 @@ class QueueWriter:
         elif disk.room is not Room.ROOM and before is Room.ROOM:
             self._trouble("disk_full", f"{self._path}: telemetry is refused{free}")
 
+    def _look_at_log(self, settings: QueueSettings, now: Now) -> None:
+        if self._db is None or now.mono_s < self._log_at:
+            return
+        self._log_at = now.mono_s + _LOG_S
+        with suppress(*connection.UNREADABLE):
+            beyond = allowance(settings.max_size)
+            log_bytes, is_held = self._db.held_log(beyond=beyond)
+            used, _ = self._db.pages()
+            before, self._log = (
+                self._log,
+                self._log.looked(
+                    log_bytes=log_bytes,
+                    used_bytes=used,
+                    max_size=settings.max_size,
+                    is_held=is_held,
+                ),
+            )
+            self._tell_of_log(before, log_bytes)
+
+    def _tell_of_log(self, before: HeldLog, log_bytes: int) -> None:
+        if self._log == before:
+            return
+        held = f"{self._path}-wal has {log_bytes >> 20} MiB: another program holds a transaction"
+        if self._log.is_full:
+            self._trouble("log_held", f"{held}; max_size is full, telemetry and state are refused")
+        elif self._log.is_held:
+            self._trouble("log_held", held)
+        else:
+            self._losses.hurry()
+            self._trouble("log_free", f"{self._path}-wal is cut off again")
+
+    def _look_at_bounds(self, beyond: frozenset[Stream], settings: QueueSettings) -> None:
+        """Say that a stream which is never dropped was, and when nothing near as much waits."""
+        assert self._db is not None
+        most = retention.most_kept(settings.max_size)
+        for stream in sorted(beyond - self._beyond):
+            text = f"{stream} has more than its {most >> 10} KiB: its oldest are dropped"
+            self._trouble("bound", f"{self._path}: {text}")
+        self._beyond |= beyond
+        streams = self._db.counters.streams
+        if self._beyond and all(streams[stream].bytes < most // 2 for stream in self._beyond):
+            self._beyond.clear()
+            self._trouble("bound_ok", f"{self._path}: what is never dropped has room again")
+
     def _refused(self, request: WaitingCaller) -> bool:
         if not request.telemetry:
             return False
-        request.settle(DiskFullError(f"{self._path}: the disk is full; nothing was kept"))
+        what = "max_size is full of its log" if self._log.is_full else "the disk is full"
+        request.settle(DiskFullError(f"{self._path}: {what}; nothing was kept"))
         return True
 
     def _lost(self, batch: Batch, now: Now) -> bool:
-        if batch.stream is not Stream.TELEMETRY:
+        refused = (Stream.TELEMETRY, Stream.STATE) if self._log.is_full else (Stream.TELEMETRY,)
+        if batch.stream not in refused:
             return False
         self._losses.add({(batch.stream, batch.asset, "disk_full"): batch.n}, now.mono_s)
         return True

@@ -1,11 +1,13 @@
 """How much may wait, for how long, and what goes first. Pure.
 
 Dropping order is telemetry (oldest first), state (thinned, then oldest first), event (oldest
-first). Audit and result never go. Three things limit the file:
+first). Audit and result never go. These limit the file:
 
 - ``max_size`` holds the database with its write-ahead log, so the pages in use may fill
   ``max_size`` less ``HEADROOM``.
 - ``RESERVE`` of the disk stays free: before the file would grow into it, the oldest rows go.
+- A stream that never goes has a bound all the same (``most_kept``); beyond it its oldest rows go,
+  with a gap record, and it is told as trouble.
 - If others fill the disk into the reserve, nothing waiting is thrown away for it: telemetry is
   refused until there is room, the other streams may use the reserve up.
 """
@@ -58,6 +60,14 @@ def budget(*, max_size: int, file_bytes: int, log_bytes: int, used_bytes: int, s
     log = max(log_bytes, min(HEADROOM, space.disk_bytes // 4)) + space.disk_bytes // 100
     disk = file_bytes + log_bytes + space.free_bytes - space.reserve - log
     return min(size, max(disk, used_bytes if space.low else 0))
+
+
+def most_kept(max_size: int) -> int:
+    """Bytes that a stream which is never dropped may have, before its oldest rows go all the same.
+
+    An eighth: some 500 000 results of 2 GiB. Nobody has taken any for months then.
+    """
+    return max_size // 8
 
 
 def slack(budget_bytes: int) -> int:

@@ -43,3 +43,4 @@ class Written:
     groups: tuple[tuple[Row, ...], ...]  # rows of each group of the work
     rows: tuple[Row, ...]  # everything that now waits because of it, gap records included
     gaps: tuple[Gap, ...]
+    beyond: frozenset[Stream] = frozenset()  # never dropped, and dropped for their bound

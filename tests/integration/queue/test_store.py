@@ -287,8 +287,8 @@ def test_gap_records_do_not_grow_without_bound_where_nothing_else_may_go(tmp_pat
         for _ in range(200):
             shelf.append(batch(size=4000, stream=Stream.AUDIT), batch(500, size=1000))
         rows = shelf.fetch()
-    assert sum(row.batch.stream is Stream.AUDIT for row in rows) == 200
-    assert sum(row.batch.stream is Stream.EVENT for row in rows) < 20
+    assert 30 < sum(row.batch.stream is Stream.AUDIT for row in rows) < 60  # its bound
+    assert sum(row.batch.stream is Stream.EVENT for row in rows) < 60  # a tenth goes at once
 
 
 def test_what_waited_too_long_goes_whatever_the_wall_clock_did(tmp_path: Path) -> None:
