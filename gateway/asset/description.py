@@ -60,13 +60,13 @@ def point_table(points_map: PointsMap) -> list[dict[str, object]]:
             "unit": row.unit,
             "sign": row.sign,
             "invert": row.invert,
-            **_reading(row),
+            **_reading(row, points_map),
         }
         for row in points_map.points
     ]
 
 
-def _reading(row: MapPoint) -> dict[str, object]:
+def _reading(row: MapPoint, points_map: PointsMap) -> dict[str, object]:
     """How else its raw values are read, where the map says so; ends in the row's own unit."""
     ends = [None if end is None else row.own(end) for end in (row.min, row.max)]
     lo, hi = reversed(ends) if row.sign == CHARGE else ends
@@ -78,6 +78,12 @@ def _reading(row: MapPoint) -> dict[str, object]:
         "off": None if row.off is None else list(row.off),
         "min": lo,
         "max": hi,
+        "how": row.how,
+        "of": [points_map.by_name[name].point for name in row.of] or None,
+        "weights": [
+            points_map.by_name[one].point if isinstance(one, str) else one for one in row.weights
+        ]
+        or None,
     }
     return {key: value for key, value in found.items() if value is not None}
 

@@ -113,7 +113,7 @@ class Monitor:
 
     def completed(self, event: events.FragmentStored) -> events.FragmentStored:
         """``event`` with the points that the map makes of those that were received."""
-        made = self._derived.of(event.points)
+        made = self._derived.of(event.points, asked_at=event.asked_at, at_s=event.at.mono_s)
         if not made:
             return event
         return replace(event, points=event.points + made, made=len(made))

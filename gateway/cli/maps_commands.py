@@ -122,12 +122,12 @@ def _show(args: argparse.Namespace) -> int:
 
 def _meaning(row: MapPoint) -> str:
     """How a raw value is read, in one phrase."""
-    if row.enum is not None:
-        return ", ".join(f"{raw}={name}" for raw, name in row.enum.items())
+    if (named := row.enum or row.codes) is not None:
+        return ", ".join(f"{raw}={name or 'nothing'}" for raw, name in named.items())
     if row.bits is not None:
         return ", ".join(f"bit {bit}={code}" for bit, code in row.bits.items())
-    if row.codes is not None:
-        return ", ".join(f"{raw}={word or 'nothing'}" for raw, word in row.codes.items())
+    if row.how is not None:
+        return f"{row.how} of {', '.join(row.of)}, in {row.unit}"
     if row.on is not None:
         codes = ((word, row.on if word == "on" else row.off or ()) for word in ("on", "off"))
         return ", ".join(f"{word}={'/'.join(map(str, found))}" for word, found in codes)

@@ -158,7 +158,7 @@ def _twins(rows: Rows) -> Iterator[Fault]:
 
 def _feedback_faults(row: MapPoint, table: Table, by_name: dict[str, MapPoint]) -> Iterator[Fault]:
     echo = by_name.get(row.feedback or "")
-    if echo is None or (echo.kind in OUTPUT and echo is not row):
+    if echo is None or echo.how or (echo.kind in OUTPUT and echo is not row):
         text = f'= "{row.feedback}": must name an input of this map, or this output itself'
         yield Fault(table.at("feedback"), text, "M11")
         return

@@ -93,15 +93,23 @@ def decode(raw: RawPoint, row: MapPoint) -> Measured:
         if found not in (off, on):
             quality = Quality.BAD
         value = (found == on) is not row.invert
-    elif row.on is not None:
-        value = found in row.on
-        if not value and found not in (row.off or ()):
-            quality = Quality.BAD
     else:
-        value = found * row.mul / row.div + row.bias
-        if (row.min is not None and value < row.min) or (row.max is not None and value > row.max):
+        value, possible = _number(found, row)
+        if not possible:
             quality = Quality.BAD
+    if row.how is not None:
+        quality = max(quality, Quality.DERIVED)
     return Measured(value, quality, raw.at_ms, raw.point, flagless=flags is None)
+
+
+def _number(found: float, row: MapPoint) -> tuple[float | bool, bool]:
+    """Its value, or whether its code says on; and whether the row may have it."""
+    if row.on is not None:
+        on = found in row.on
+        return on, on or found in (row.off or ())
+    value = found * row.mul / row.div + row.bias
+    low, high = row.min, row.max
+    return value, not ((low is not None and value < low) or (high is not None and value > high))
 
 
 def _enum_name(found: float, names: Mapping[str, str]) -> str:

@@ -1,4 +1,4 @@
-"""Points that the map makes of others: the bits of a status word. Pure.
+"""Points that the map makes of others: bits of a status word, and what is combined. Pure.
 
 They join the fragment that brought the word, so that whoever looks at a point ("AI12.3") finds it
 as it finds any other, with the word's times and flags. Telemetry ships the word alone.
@@ -10,6 +10,7 @@ import math
 from typing import TYPE_CHECKING
 
 from gateway.measured import Quality
+from gateway.points.combine import Combination
 from gateway.points.decode import CHATTER, ONLINE, flag_quality
 from gateway.points.raw import PointType
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 class DerivedPoints:
     """Of one map."""
 
-    __slots__ = ("_words",)
+    __slots__ = ("_combined", "_words")
 
     def __init__(self, points_map: PointsMap) -> None:
         words: dict[str, list[tuple[str, int]]] = {}
@@ -31,12 +32,27 @@ class DerivedPoints:
             if row.bit is not None:
                 words.setdefault(row.source, []).append((row.point, row.bit))
         self._words = words
+        self._combined = [
+            Combination(row, points_map.by_name) for row in points_map.points if row.how is not None
+        ]
 
-    def of(self, points: tuple[RawPoint, ...]) -> tuple[RawPoint, ...]:
-        """What ``points``, of one fragment, in order, bring besides themselves."""
-        if not self._words:
+    def of(
+        self, points: tuple[RawPoint, ...], *, asked_at: float = -math.inf, at_s: float = 0.0
+    ) -> tuple[RawPoint, ...]:
+        """What ``points``, of one fragment, in order, bring besides themselves.
+
+        Args:
+            points: that were received.
+            asked_at: monotonic s at which the request was sent; -inf: nobody asked.
+            at_s: monotonic s of receipt.
+        """
+        if not self._words and not self._combined:
             return ()
-        return tuple(made for raw in points if raw.point in self._words for made in self._bits(raw))
+        bits = [made for raw in points if raw.point in self._words for made in self._bits(raw)]
+        whole = (*points, *bits)
+        for one in self._combined:
+            bits += one.take(whole, asked_at=asked_at, at_s=at_s)
+        return tuple(bits)
 
     def _bits(self, raw: RawPoint) -> Iterator[RawPoint]:
         word = _word(raw)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from gateway.config.toml import Document, parse
 from gateway.errors import ConfigError, Fault
 from gateway.points.keys import (
+    COMBINED,
     CONTROL,
     FINGERPRINT,
     HEAD,
@@ -48,6 +49,7 @@ class Draft:
     control: Table | None
     fingerprint: Table
     rows: dict[str, Table]
+    combined: dict[str, Table]
     complete: bool = True  # False: the base could not be read, so rows are not known
 
 
@@ -128,8 +130,9 @@ def _lay(
                 under.control if draft.control is None else draft.control.over(under.control)
             )
         below = dict(under.rows)
+        draft.combined = under.combined | draft.combined
         for name in remove:
-            if below.pop(name, None) is None:
+            if below.pop(name, None) is None and draft.combined.pop(name, None) is None:
                 text = f'names "{name}": must be names of points of the base map'
                 faults.append(Fault(draft.head.at("remove"), text, "M05"))
     draft.complete = under is not None or not draft.head.get("extends")
@@ -182,7 +185,7 @@ def _with_inline_lines(document: Document) -> Document:
 def _read(document: Document) -> tuple[Draft, list[Table], list[str]]:
     top = document.section()
     assert top is not None  # a TOML document is always a table
-    top.reject_unknown(("schema", "map", "points"), code="M01")
+    top.reject_unknown(("schema", "map", "points", "combined"), code="M01")
     top.one_of("schema", (SCHEMA,), code="M01")
     section = top.below("map")
     if section is None:
@@ -206,9 +209,27 @@ def _read(document: Document) -> tuple[Draft, list[Table], list[str]]:
         control,
         _part(section, "fingerprint", FINGERPRINT) or Table(document.where("map", "fingerprint")),
         {},
+        _combined(document),
     )
     rows = [row for point in document.sections("points") if (row := _row(point)) is not None]
     return draft, rows, remove
+
+
+def _combined(document: Document) -> dict[str, Table]:
+    found: dict[str, Table] = {}
+    for section in document.sections("combined"):
+        section.reject_unknown(COMBINED, code="M01")
+        for key in ("name", "how", "of"):
+            if key not in section.values:
+                section.fault(key, "given", code="M27")
+        table = read_table(section, COMBINED)
+        if table.blamed or not {"name", "how", "of"} <= table.cells.keys():
+            continue
+        twin = found.setdefault(table.get("name"), table)
+        if twin is not table:
+            text = f'= "{table.get("name")}": is already used in line {twin.where.line}'
+            document.faults.append(Fault(table.at("name"), text, "M02"))
+    return found
 
 
 def _part(section: Section, key: str, readers: Mapping[str, Reader]) -> Table | None:

@@ -285,6 +285,23 @@ def _items(readers: Mapping[str, Reader], optional: tuple[str, ...] = ()) -> Rea
     return read
 
 
+def _parts(section: Section, key: str) -> tuple[str, ...]:
+    found = section.texts(key, code="M27")
+    if len(found) < 2 or len(set(found)) < len(found):  # noqa: PLR2004 - of one, it is that one
+        section.fault(key, "names of two rows or more, each once", code="M27")
+    return found
+
+
+def _weights(section: Section, key: str) -> tuple[str | float, ...]:
+    found = section.values[key]
+    if isinstance(found, list) and all(
+        isinstance(one, str) or (type(one) in (int, float) and 0 < one < MAX_W) for one in found
+    ):
+        return tuple(one if isinstance(one, str) else float(one) for one in found)
+    section.fault(key, "a list of names of rows, or numbers above 0", code="M27")
+    return ()
+
+
 def _prepared(section: Section, key: str) -> float | bool:
     found = section.values[key]
     return found if isinstance(found, bool) else section.number(key, code="M31")
@@ -336,6 +353,15 @@ FINGERPRINT: dict[str, Reader] = {
     "ranges": _items({"point": _ANY_TEXT, "min": _number("M18"), "max": _number("M18")}),
     "absent": _texts("M01"),
     "nameplate": _items({"point": _ANY_TEXT, "key": _word(*NAMEPLATE_KEYS)}),
+}
+COMBINED: dict[str, Reader] = {
+    "name": _text(NAME, NAME_RULE),
+    "role": _word(*ROLES),
+    "how": _word("sum", "mean", "weighted", "min", "max", "any", "all", code="M27"),
+    "of": _parts,
+    "weights": _weights,
+    "at_least": lambda section, key: section.integer(key, lo=1, hi=1000, code="M27"),
+    "deadband": _number(lo=0),
 }
 ROW: dict[str, Reader] = {
     "point": _point,

@@ -53,6 +53,10 @@ class MapPoint:
     codes: Mapping[str, str] | None = None  # raw value or "*" -> "alarm:code", "fault:code" or ""
     on: tuple[int, ...] | None = None  # raw codes of an analog that mean on, and off
     off: tuple[int, ...] | None = None
+    how: str | None = None  # sum | mean | weighted | min | max | any | all, of ``of``
+    of: tuple[str, ...] = ()  # names of the rows that it is made of
+    weights: tuple[str | float, ...] = ()  # of each: a number > 0, or the name of a row
+    at_least: int | None = None  # so many of them must be usable; None: all
     heartbeat: Mapping[str, Any] | None = None  # kind, and first and last, or values: all raw
     op: str | None = None  # latch | pulse | close_trip, of a relay; None: as its role is
     on_ms: int | None = None  # of a pulse; None: 100
@@ -75,16 +79,17 @@ class MapPoint:
         if parsed is None:
             msg = f"{self.point!r} is not a point"
             raise ValueError(msg)
+        kind = PointType.BI if self.how in ("any", "all") else parsed.kind
         unit, sign = UNITS[self.unit], -1 if self.sign == CHARGE else 1
         factor = unit.factor * sign
         gain = Fraction(repr(self.scale)) * factor
         exact = abs(gain.numerator) <= _EXACT and gain.denominator <= _EXACT
         derived = {
-            "kind": parsed.kind,
+            "kind": kind,
             "source": parsed.point,
             "index": parsed.index,
             "bit": parsed.bit,
-            "is_flag": parsed.kind in BINARY or self.on is not None,
+            "is_flag": kind in BINARY or self.on is not None,
             "mul": float(gain.numerator) if exact else float(gain),
             "div": float(gain.denominator) if exact else 1.0,
             "bias": float(Fraction(repr(self.offset)) * factor + unit.bias * sign),

@@ -14,6 +14,7 @@ Codes:
 - M21 a regular expression whose matching might take for ever; M22 an inverted pulse
 - M23 a setpoint that is selected before it is operated; M24 a bit of what has none
 - M26 codes of alarms that are none; M29 a relay that cannot be operated as its row says
+- M27 a row that is combined of what cannot be
 - M30 a heartbeat's shape that is none; M31 a write before a dispatch that cannot be
 - M25 codes for on and off that cannot be told apart, or beside other ways to read a number
 
@@ -28,6 +29,7 @@ from typing import TYPE_CHECKING, Any
 from gateway.errors import ConfigError, Fault
 from gateway.points import firmware
 from gateway.points.checks import control_warnings, map_faults, row_faults, row_warnings
+from gateway.points.combined_rows import combined_faults, combined_row
 from gateway.points.draft import read_draft
 from gateway.points.expression import NotLinearError, expression
 from gateway.points.pointmap import (
@@ -74,10 +76,16 @@ def parse_map(raw: bytes, *, file: str, base: Base) -> PointsMap:
     rows: Rows = [(_map_point(table), table) for table in draft.rows.values()]
     rows.sort(key=lambda pair: place(pair[0].point))
     match = _match(draft, faults)
-    fingerprint = _fingerprint(draft, {row.name: row for row, _ in rows}, faults)
     for row, table in rows:
         faults.extend(row_faults(row, table))
+    points = {row.name: row for row, _ in rows}
+    for table in draft.combined.values():
+        row = combined_row(table, points)
+        faults.extend(combined_faults(row, table, points))
+        rows.append((row, table))
+    rows.sort(key=lambda pair: place(pair[0].point))
     faults.extend(map_faults(draft, rows))
+    fingerprint = _fingerprint(draft, {row.name: row for row, _ in rows}, faults)
     if faults:
         raise ConfigError(_in_order(faults))
     points_map = PointsMap(

@@ -189,11 +189,19 @@ class PointsMap:
 
         Control believes an event of these until they are read, so they are read as often.
         """
-        if self.control is None:
-            return self.critical_points
-        return self.critical_points | frozenset(
-            row.point for row in self.points if row.role in WITHDRAWING_ROLES or row.tells_faults
-        )
+        found = self.critical_points
+        if self.control is not None:
+            found |= {
+                row.point
+                for row in self.points
+                if row.role in WITHDRAWING_ROLES or row.tells_faults
+            }
+        return found | {part.point for point in found for part in self.parts(self.by_point[point])}
+
+    def parts(self, row: MapPoint) -> tuple[MapPoint, ...]:
+        """The rows that ``row`` is combined of, with those of its weights; () for others."""
+        names = (*row.of, *(one for one in row.weights if isinstance(one, str)))
+        return tuple(self.by_name[name] for name in names)
 
 
 def resolved(points_map: PointsMap) -> dict[str, object]:
@@ -239,7 +247,22 @@ def _place(row: MapPoint) -> tuple[str, int, int]:
 _DERIVED = frozenset({"line", "kind", "source", "index", "bit", "is_flag", "mul", "div", "bias"})
 # Came later: in the digest only of maps that use them.
 _LATER = frozenset(
-    ("text", "codes", "on", "off", "heartbeat", "op", "on_ms", "off_ms", "count", "off_point")
+    (
+        "how",
+        "of",
+        "weights",
+        "at_least",
+        "text",
+        "codes",
+        "on",
+        "off",
+        "heartbeat",
+        "op",
+        "on_ms",
+        "off_ms",
+        "count",
+        "off_point",
+    )
 ) | {"prepare"}
 
 
@@ -277,6 +300,10 @@ def refusals(points_map: PointsMap) -> list[tuple[MapPoint | None, str, str]]:
         for row in points_map.points
         if row.command and row.feedback is None
     ]
+    power = points_map.row("power")
+    if power is not None and power.how is not None:
+        text = f"{power.name} is combined of several points: control reads power in one"
+        found.append((None, "M17", text))
     split = points_map.control is not None and points_map.control.power_method == "split"
     needs = [
         ("power",),

@@ -62,13 +62,16 @@ class Reference:
     bit: int | None = None  # 0..31, of an analog input or a counter
 
 
+_MADE = re.compile(r"@[a-z][a-z0-9_]{0,63}\Z")  # combined of others
 _BIT = re.compile(r"((?:AI|CTR)[0-9]{1,5})\.(0|[1-9][0-9]?)\Z")
 MAX_BIT = 31
 
 
 @cache
 def parse_reference(text: str) -> Reference | None:
-    """Read "AI47", or "AI12.3": bit 3 of a status word; None if it is neither."""
+    """Read "AI47", "AI12.3" (bit 3 of a status word) or "@name" (made of others); else None."""
+    if _MADE.match(text):
+        return Reference(PointType.AI, text, 0)
     found = _BIT.match(text)
     whole = parse_point(text if found is None else found[1])
     if whole is None or (found is not None and int(found[2]) > MAX_BIT):

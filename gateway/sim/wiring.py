@@ -52,6 +52,7 @@ class Wiring:
     ratings: Ratings
     wires: tuple[Wire, ...]
     constants: Mapping[str, Value]  # by point: what the map's fingerprint wants to see
+    shares: Mapping[str, tuple[str, int]]  # by point: the role of what is combined of so many
     by_point: Mapping[str, Wire]
 
     # --- outwards --------------------------------------------------------------------------
@@ -102,6 +103,10 @@ class Wiring:
             shown: Value = self._echo(wire.echoes, row, rtac, now)
         elif row.role is not None and row.role in values:
             shown = values[row.role]
+        elif row.point in self.shares and self.shares[row.point][0] in values:
+            role, parts = self.shares[row.point]
+            whole = values[role]
+            shown = whole if isinstance(whole, bool | str) else whole / parts
         else:
             return "" if row.kind is PointType.OS else _nothing(row)
         return _backwards(shown, row)
@@ -186,6 +191,7 @@ def wire_up(
         ratings=ratings,
         wires=tuple(wires),
         constants=dict(_constants(points_map, ratings)),
+        shares=dict(_shares(points_map)),
         by_point={wire.spec.point: wire for wire in wires},
     )
 
@@ -194,6 +200,8 @@ def _wires(points_map: PointsMap, outputs: Mapping[str, MapPoint], form: Form | 
     """One for each point; rows about bits of it go with it."""
     words: dict[str, list[Wire]] = {}
     for row in points_map.points:
+        if row.how is not None:
+            continue
         wire = Wire(_spec(row, form), row, outputs.get(row.name) or _self_echo(row))
         words.setdefault(row.source, []).append(wire)
     found = [
@@ -208,6 +216,15 @@ def _wires(points_map: PointsMap, outputs: Mapping[str, MapPoint], form: Form | 
             Wire(bits[0].spec, None, bits=bits) if whole is None else replace(whole, bits=bits)
         )
     return found
+
+
+def _shares(points_map: PointsMap) -> Iterator[tuple[str, tuple[str, int]]]:
+    for row in points_map.points:
+        for name in row.of:
+            yield (
+                points_map.by_name[name].point,
+                (row.role or "", len(row.of) if row.how == "sum" else 1),
+            )
 
 
 def _constants(points_map: PointsMap, ratings: Ratings) -> Iterator[tuple[str, Value]]:

@@ -18,8 +18,8 @@ MUTANTS = (
     Mutant(
         "map: a code that means neither is bad",
         "gateway/points/decode.py",
-        "if not value and found not in (row.off or ()):",
-        "if False:",
+        "return on, on or found in (row.off or ())",
+        "return on, True",
         _DERIVED + "a_code_that_is_neither_on_nor_off_is_bad",
     ),
     Mutant(

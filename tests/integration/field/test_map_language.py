@@ -183,6 +183,75 @@ def test_units_of_other_countries_and_sizes_arrive_in_ours(
         site.value("dc_current", is_=321.0)
 
 
+UNITS_OF_ONE = """
+[[points]]
+point = "AI1"
+name = "soc_1"
+unit = "%"
+scale = 0.1
+[[points]]
+point = "AI2"
+name = "soc_2"
+unit = "%"
+scale = 0.1
+[[points]]
+point = "AI3"
+name = "free_1"
+unit = "kW"
+[[points]]
+point = "AI4"
+name = "free_2"
+unit = "MW"
+scale = 0.001
+[[points]]
+point = "AI6.0"
+name = "local_1"
+[[points]]
+point = "BI6"
+name = "local_2"
+[[combined]]
+name = "soc"
+role = "soc"
+how = "weighted"
+of = ["soc_1", "soc_2"]
+weights = [1, 3]
+[[combined]]
+name = "free"
+role = "avail_discharge"
+how = "sum"
+of = ["free_1", "free_2"]
+[[combined]]
+name = "local"
+role = "local"
+how = "any"
+of = ["local_1", "local_2"]
+"""
+
+
+def test_several_units_are_one_battery(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with MappedSite(tmp_path, monkeypatch, UNITS_OF_ONE) as site:
+        assert site.value("soc", is_=60.0).quality is Quality.DERIVED  # as the simulator begins
+        for forced in ("AI1:200", "AI2:600", "AI3:250", "AI4:500"):
+            site.sim.fault(f"value={forced}")
+        site.value("soc", is_=50.0)
+        assert site.value("avail_discharge", is_=750_000.0).quality is Quality.DERIVED
+        assert site.value("local", is_=False).quality is Quality.DERIVED
+        site.sim.fault("local")
+        site.value("local", is_=True)
+        assert {raw.point for raw in site.sink.points} == {f"AI{n}" for n in (1, 2, 3, 4, 6)} | {
+            "BI6"
+        }
+        site.sim.fault("offline=AI2")
+        site.until(lambda one: _quality(one.battery.value("soc", now())) is Quality.BAD)
+        assert _quality(site.monitor.battery.value("local", now())) is Quality.DERIVED
+        whole = next(one for one in point_table(site.map) if one["point"] == "@soc")
+        assert (whole["how"], whole["of"], whole["weights"]) == (
+            "weighted",
+            ["AI1", "AI2"],
+            [1.0, 3.0],
+        )
+
+
 INPUTS = """
 [map.control]
 op_mode = "direct"
