@@ -90,6 +90,7 @@ class Life:
             (6, self.preempt),
             (10, self.disk),
             (3, self.kill),
+            (4, self.put_back),
             (2, self.stop),
             (6, self.reload),
             (10, self.operator),
@@ -106,7 +107,8 @@ class Life:
             (8, self.kill_behind_an_effect),
             (4, self.start_otherwise),
         ]
-        self.site.disk.keeps = True
+        self.site.disk.keeps = self.site.disk.witnesses = True
+        self.copy: dict[str, str] | None = None  # of control.db
 
     def _site(self, **changes: Any) -> Site:  # noqa: ANN401 - arguments of site()
         tables = dict(changes.pop("tables", {}))
@@ -320,6 +322,17 @@ class Life:
         if self.chance.random() < 0.1:
             self.site.disk.trouble = "set aside"
         self.site.power_on()
+
+    def put_back(self) -> None:
+        """control.db is put back from a copy of some time ago, or one is made; ids stay spent."""
+        site, disk = self.site, self.site.disk
+        if self.copy is None or self.chance.random() < 0.3:
+            self.copy = dict(disk.facts)
+            return
+        site.kill(stored=self.chance.randint(0, 3))
+        spent = {key: text for key, text in disk.facts.items() if "/command/" in key}
+        disk.facts = self.copy | spent
+        site.power_on()
 
     def stop(self) -> None:
         site = self.site

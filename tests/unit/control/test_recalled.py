@@ -14,19 +14,20 @@ from tests.fixtures.execution import refused
 FACT = "bess-1/in-force"
 
 
+def witnessed() -> ControlSite:
+    made = ControlSite()
+    made.disk.witnesses = True
+    return made
+
+
 def put_back(made: ControlSite) -> None:
     """An older copy of the log, from before the dispatch, and the gateway starts."""
-    made.disk.recalled = {
-        key: text
-        for key, text in made.disk.facts.items()
-        if key.endswith(("/in-force", "/phase", "/disabled"))
-    }
     made.disk.facts = commissioned(made.site)
     made.power_on()
 
 
 def test_an_older_copy_is_silent_and_zeros_what_it_does_not_know() -> None:
-    made = ControlSite()
+    made = witnessed()
     made.activate()
     made.kill()
     made.rtac.refuses_zero, made.plant.refused = True, refused(8)
@@ -44,13 +45,11 @@ def test_an_older_copy_is_silent_and_zeros_what_it_does_not_know() -> None:
 
 
 def test_so_it_is_without_a_safety_file() -> None:
-    made = ControlSite()
+    made = witnessed()
     made.activate()
     made.kill()
     good = made.site
     made.site = replace(good, safety=None)
-    put_back_facts = made.disk.facts
-    made.disk.recalled = {FACT: put_back_facts[FACT]}
     made.disk.facts = {}
     made.power_on()
     made.until(lambda: made.phase() is Phase.MONITOR, within_s=30)
@@ -59,7 +58,7 @@ def test_so_it_is_without_a_safety_file() -> None:
 
 
 def test_latched_and_what_an_operator_disabled_last_over_an_older_copy() -> None:
-    made = ControlSite().ready()
+    made = witnessed().ready()
     made.act("estop")
     made.run(5)
     made.act("disable-control")
