@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 EX_UNAVAILABLE, EX_NOPERM = 69, 77  # sysexits.h
+WAIT_S = 60.0  # zero is verified within 30 s by default, or the battery is LATCHED
 PERIOD_S = 0.5  # between two looks at a test's progress
 _SIMPLE = {
     "estop": "stop the battery and stay stopped until `reset`; without ASSET: every asset",
@@ -59,8 +60,11 @@ class UnavailableError(GatewayError):
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the operator's commands; each carries what runs it."""
     for name, text in _SIMPLE.items():
-        one = add(subparsers, name, _estop if name == "estop" else _simple, text)
+        one = add(subparsers, name, {"estop": _estop, "idle": _idle}.get(name, _simple), text)
         one.set_defaults(verb=name)
+        if name in ("estop", "idle"):
+            wait = "how long zero is followed; 0: not at all"
+            one.add_argument("--wait", type=_wait, default=WAIT_S, metavar="S", help=wait)
         _add_asset(one)
     _add_zero(subparsers)
     waiting = add(subparsers, "pending", _pending, "commands that wait for an operator's word")
@@ -140,6 +144,10 @@ def _add_asset(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("asset", nargs="?", metavar="ASSET", help=text)
 
 
+def _wait(text: str) -> float:
+    return 0.0 if text == "0" else _seconds(text)
+
+
 def _seconds(text: str) -> float:
     """A positive number of seconds."""
     try:
@@ -203,7 +211,46 @@ def _done(answer: dict[str, Any]) -> int:
 def _estop(asked: argparse.Namespace) -> int:
     """One question and no other first: nothing may stand between a hand and this."""
     arguments = {} if asked.asset is None else {"asset": asked.asset}
-    return _done(_ask(asked, "estop", **arguments))
+    code = _done(_ask(asked, "estop", **arguments))
+    return max(code, _until_zero(asked, asked.asset))
+
+
+def _idle(asked: argparse.Namespace) -> int:
+    asset = _asset(asked)
+    code = _done(_ask(asked, "idle", asset=asset))
+    return max(code, _until_zero(asked, asset))
+
+
+def _until_zero(asked: argparse.Namespace, asset: str | None) -> int:
+    """Follow until zero is verified; 1 where it is not in time. It is ordered on all the same."""
+    until_s, said = time.monotonic() + asked.wait, ""
+    while asked.wait:
+        controls = {
+            name: one.get("control", {})
+            for name, one in _ask(asked, "status")["assets"].items()
+            if asset in (None, name)
+        }
+        left = [f"{name}: {_open(one)}" for name, one in controls.items() if _open(one)]
+        if not left:
+            _say("zero is verified: nothing is in force")
+            return 0
+        if "; ".join(left) != said:
+            said = "; ".join(left)
+            _say(views.plain(said))
+        if time.monotonic() >= until_s:
+            text = f"zero is not verified after {asked.wait:g} s; it is ordered on and on"
+            _say(f"{text}: look at the battery, use the hard-wired stop")
+            return 1
+        time.sleep(PERIOD_S)
+    return 0
+
+
+def _open(control: dict[str, Any]) -> str:
+    """Why a battery's zero is not over; "" if it is, or where nothing was in force."""
+    force = control.get("inForce")
+    if force is None:
+        return ""
+    return str(force.get("blocked") or force.get("unsettled") or "zero is ordered")
 
 
 def _simple(asked: argparse.Namespace) -> int:

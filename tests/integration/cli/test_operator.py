@@ -198,7 +198,34 @@ def test_estop_asks_nothing_first_and_stops_every_asset(site: Path, desk: Desk) 
     assert run(site, "estop") == 0
     assert run(site, "estop", "bess-2") == 0
     assert desk.asked == [("estop", {}), ("estop", {"asset": "bess-2"})]
-    assert [desk.said.get_nowait() for _ in range(2)] == ["estop", "estop"]
+    said = [desk.said.get_nowait() for _ in range(4)]
+    assert said == ["estop", "status"] * 2  # what it looks at comes behind it
+
+
+def test_estop_follows_until_zero_is_verified(
+    site: Path, desk: Desk, capsys: pytest.CaptureFixture[str]
+) -> None:
+    forces: list[Any] = [
+        {"blocked": "", "unsettled": "zero is not verified"},
+        {"blocked": "", "unsettled": "measured power is 500 kW"},
+        None,
+    ]
+
+    def status(_: dict[str, object]) -> Answer:
+        force = forces.pop(0) if len(forces) > 1 else forces[0]
+        return {"assets": {"bess-1": {"control": {"inForce": force}}}}
+
+    desk.answers["status"] = status
+    assert run(site, "estop") == 0
+    assert capsys.readouterr().out.splitlines()[-3:] == [
+        "bess-1: zero is not verified",
+        "bess-1: measured power is 500 kW",
+        "zero is verified: nothing is in force",
+    ]
+    forces[:] = [{"blocked": "", "unsettled": "zero is refused"}]
+    assert run(site, "idle", "--wait", "0.1") == 1
+    assert "use the hard-wired stop" in capsys.readouterr().out
+    assert run(site, "idle", "--wait", "0") == 0
 
 
 @pytest.mark.parametrize("verb", ["approve", "reject"])
