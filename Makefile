@@ -111,7 +111,7 @@ KEY = $(or $(REPO_KEY),$(shell packaging/throwaway-key build/apt-key))
 VERSION_NOW = $(shell dpkg-parsechangelog -S Version)
 DEB = dist/bess-gateway_$(VERSION_NOW)_amd64.deb
 
-.PHONY: deb reproducible apt-repo offline-bundle check-appliance boxes test-system release wheelhouse
+.PHONY: deb reproducible apt-repo offline-bundle check-appliance boxes test-system test-brokers release wheelhouse
 deb: wheelhouse appliance-packages ## dist/bess-gateway_VERSION_amd64.deb, checked by lintian
 	packaging/build-deb $(WHEELS) dist
 	lintian --allow-root --fail-on error,warning $(DEB)
@@ -138,6 +138,15 @@ test-system: $(VENV)/installed wheelhouse ## the package on booted Debian 12 and
 	  $(PYTEST) $(or $(PYTEST_ARGS),tests/system -n 4); \
 	elif [ -n "$(CI)" ]; then echo "make test-system: must not be skipped in CI" >&2; exit 1; \
 	else echo "make test-system: skipped"; fi
+
+BROKERS ?= nats or rabbitmq
+
+test-brokers: $(VENV)/installed ## a site's story at RabbitMQ 4 and NATS, in booted Debian 13: BROKERS=nats
+	@if packaging/can-boot; then \
+	  $(MAKE) --no-print-directory system-packages && \
+	  $(PYTEST) tests/brokers -k "$(BROKERS)"; \
+	elif [ -n "$(CI)" ]; then echo "make test-brokers: must not be skipped in CI" >&2; exit 1; \
+	else echo "make test-brokers: skipped"; fi
 
 boxes: system-packages ## the two Debian machines of test-system, made beforehand: minutes, once
 	packaging/can-boot

@@ -94,18 +94,19 @@ def output(*command: str, env: Mapping[str, str] | None = None, cwd: Path | None
     return ended.stdout
 
 
-def prepare(release: str, packages: list[str]) -> Path:
+def prepare(release: str, packages: list[str], *, name: str = "") -> Path:
     """A file system of ``release`` with ``packages``; without any, as debootstrap leaves it.
 
-    Made at the first call; two runs of the tests wait for each other.
+    Made at the first call; two runs of the tests wait for each other. ``name``: another one than
+    all tests share, for packages that the others must not have.
     """
     cache().mkdir(parents=True, exist_ok=True)
-    base, box = cache() / f"{release}-base", cache() / release
+    base, box = cache() / f"{release}-base", cache() / (name or release)
     with locked(cache() / f"{release}.lock"):
         output(tool(), "create", release, str(base))
         if not packages:
             return base
-        listed = cache() / f"{release}.packages"
+        listed = box.with_suffix(".packages")
         found = set(listed.read_text().split()) if box.exists() and listed.exists() else set()
         if not found >= {*packages}:
             with locked(_standing(box)):  # until no machine stands on it
