@@ -26,6 +26,7 @@ _TYPES = {  # words of a type column, without case, blanks and hyphens
     PointType.AO: ("ao", "analogoutput", "analogoutputs", "analogueoutput", "analogout"),
     PointType.BO: ("bo", "binaryoutput", "binaryoutputs", "digitaloutput", "do", "binaryout"),
     PointType.CTR: ("ctr", "counter", "counters", "binarycounter"),
+    PointType.FC: ("fc", "frozencounter", "frozencounters"),
     PointType.DBI: ("dbi", "doublebitinput", "doublebitbinaryinput", "doublebit"),
     PointType.OS: ("os", "octetstring", "octetstrings", "string"),
 }
@@ -173,7 +174,7 @@ def _row(row: ListRow, first_index: int) -> DraftRow:
 
 def _point(row: ListRow, first_index: int) -> tuple[str, str]:
     text = re.sub(r"[\s_-]", "", row.point).upper()
-    whole = re.fullmatch(r"(AI|BI|DBI|CTR|AO|BO|OS)0*(\d+)", text)
+    whole = re.fullmatch(r"(AI|BI|DBI|CTR|AO|BO|OS|FC)0*(\d+)", text)
     if whole is not None:
         kind, index = PointType(whole[1]), int(whole[2])
     elif re.fullmatch(r"\d+(\.0+)?", text) and row.type.strip():

@@ -113,7 +113,7 @@ def kind_words(reference: Reference) -> str:
     return "bits" if reference.bit is not None else f"{reference.kind} points"
 
 
-POINT = "a point such as AI47: AI BI DBI CTR AO BO or OS and an index 0..65535"
+POINT = "a point such as AI47: AI BI DBI CTR FC AO BO or OS and an index 0..65535"
 BIT = f"a bit 0..{MAX_BIT} of an analog input or a counter, such as AI12.3"
 NAME_RULE = f"a name, {NAME}"
 

@@ -29,6 +29,7 @@ class PointType(StrEnum):
     AO = "AO"  # analog output (status), group 40/42
     BO = "BO"  # binary output (status), group 10/11
     OS = "OS"  # octet string, group 110/111
+    FC = "FC"  # frozen counter, group 21/23
 
 
 class RawPoint(NamedTuple):
@@ -43,7 +44,7 @@ class RawPoint(NamedTuple):
     event: bool  # an event object; False for static (class 0) data
 
 
-_POINT = re.compile(r"(AI|BI|DBI|CTR|AO|BO|OS)(0|[1-9][0-9]{0,4})\Z")
+_POINT = re.compile(r"(AI|BI|DBI|CTR|AO|BO|OS|FC)(0|[1-9][0-9]{0,4})\Z")
 
 
 @cache

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from gateway.points.raw import PointType
 
-AI, BI, DBI, CTR, AO, BO, OS = PointType
+AI, BI, DBI, CTR, AO, BO, OS, FC = PointType
 BINARY = frozenset({BI, DBI, BO})
 OUTPUT = frozenset({AO, BO})
 

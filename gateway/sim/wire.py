@@ -79,17 +79,24 @@ _STATIC_GROUP = {
     PointType.DBI: 3,
     PointType.BO: 10,
     PointType.CTR: 20,
+    PointType.FC: 21,
     PointType.AI: 30,
     PointType.AO: 40,
     PointType.OS: 110,
 }
 KIND_OF_GROUP = {group: kind for kind, group in _STATIC_GROUP.items()}
-EVENT_GROUPS = frozenset({2, 4, 22, 32, 111})
+EVENT_GROUPS = frozenset({2, 4, 22, 23, 32, 111})
 _FORM_OF_VARIATION = {
     PointType.AI: {variation: form for form, variation in _ANALOG_STATIC.items()},
     PointType.AO: {variation: form for form, variation in _OUTPUT_STATUS.items()},
 }
-_WITH_FLAGS = {PointType.BI: 2, PointType.DBI: 2, PointType.BO: 2, PointType.CTR: 1}
+_WITH_FLAGS = {
+    PointType.BI: 2,
+    PointType.DBI: 2,
+    PointType.BO: 2,
+    PointType.CTR: 1,
+    PointType.FC: 1,
+}
 _BLOCK_OCTETS = 1200  # of objects behind one header: well inside the smallest fragment in use
 _NARROW = 0xFF  # largest index of the 8-bit qualifier
 
@@ -108,7 +115,7 @@ def value_octets(spec: Spec, raw: RawValue, form: Form | None = None) -> bytes:
         return bytes([flags & 0x7F | (0x80 if raw.value else 0)])
     if kind is PointType.DBI:
         return bytes([flags & 0x3F | (int(raw.value) & 0b11) << 6])
-    if kind is PointType.CTR:
+    if kind in (PointType.CTR, PointType.FC):
         return bytes([flags]) + (int(raw.value) % 2**32).to_bytes(4, "little")
     return _analog(form or spec.form, raw.value, flags)
 
@@ -163,6 +170,8 @@ def event_object(spec: Spec, raw: RawValue, at_ms: int) -> tuple[int, int, bytes
             return 4, 2, octets + time_octets(at_ms)
         case PointType.CTR:
             return 22, 5, octets + time_octets(at_ms)
+        case PointType.FC:
+            return 23, 5, octets + time_octets(at_ms)
         case PointType.AI:
             return 32, _ANALOG_EVENT[spec.form], octets + time_octets(at_ms)
         case PointType.OS:

@@ -26,6 +26,7 @@ SPARE_FIRST = 20_000  # spare analogs: far from every index that a map or a fing
 _POWER_COMMANDS = ("cmd_power", "cmd_charge", "cmd_discharge")
 _OFF, _ON = 1, 2  # determined states of a double-bit point
 _BINARY = (PointType.BI, PointType.DBI, PointType.BO)
+_COUNTERS = (PointType.CTR, PointType.FC)
 _OUTPUT = (PointType.AO, PointType.BO)
 _KILO = ("kW", "MW", "kvar", "kWh", "MWh", "kV")
 _UNKNOWN_CODE = 99
@@ -264,7 +265,7 @@ def _spec(row: MapPoint, form: Form | None) -> Spec:
     if row.kind is PointType.AO:
         own = Form(row.variation) if row.variation is not None else Form.INT32
         return Spec(row.kind, row.index, form=own, event_class=0)
-    classes = {PointType.BO: 0, PointType.CTR: 3, PointType.OS: 3}
+    classes = {PointType.BO: 0, PointType.CTR: 3, PointType.FC: 3, PointType.OS: 3}
     return Spec(row.kind, row.index, event_class=classes.get(row.kind, 1))
 
 
@@ -281,7 +282,7 @@ def _backwards(value: Value, row: MapPoint) -> float | str:
     raw = encode(float(value), row)
     if raw is None:  # beyond its variation: shown as it is, clamped and flagged on the wire
         return (float(value) - row.bias) * row.div / row.mul
-    return float(int(raw)) if row.kind is PointType.CTR else float(raw)
+    return float(int(raw)) if row.kind in _COUNTERS else float(raw)
 
 
 def _told(codes: Mapping[str, str], conditions: frozenset[str]) -> float:

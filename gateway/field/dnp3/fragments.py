@@ -78,17 +78,17 @@ def _shapes() -> dict[int, _Shape]:
         (PointType.BO, (10, 11), int, 0x7F),
         (PointType.DBI, (3, 4), _state, 0x3F),
         (PointType.CTR, (20, 22), int, 0xFF),
+        (PointType.FC, (21, 23), int, 0xFF),  # of their own: they share the counters' indices
     ]
     for kind, groups, convert, mask in whole:
         names = _Names(kind)
         for group in groups:
-            shapes |= {group << 8 | v: _Shape(names, convert, mask) for v in range(9)}
+            shapes |= {group << 8 | v: _Shape(names, convert, mask) for v in range(11)}
     octets = _Names(PointType.OS)
     return shapes | {group << 8: _Shape(octets, None, 0) for group in (110, 111)}
 
 
-# Not here, and so ignored: frozen counters (they share the counters' indices and would pass for
-# them), time-and-interval, command events, dead bands, security statistics.
+# Not here, and so ignored: time-and-interval, command events, dead bands, security statistics.
 _SHAPES = _shapes()
 
 

@@ -16,6 +16,7 @@ STATIC_GROUP = {
     PointType.DBI: 3,
     PointType.BO: 10,
     PointType.CTR: 20,
+    PointType.FC: 21,
     PointType.AI: 30,
     PointType.AO: 40,
     PointType.OS: 110,

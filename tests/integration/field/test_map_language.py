@@ -252,6 +252,29 @@ def test_several_units_are_one_battery(tmp_path: Path, monkeypatch: pytest.Monke
         )
 
 
+FROZEN = """
+[[points]]
+point = "CTR3"
+name = "running_total"
+unit = "kWh"
+[[points]]
+point = "FC3"
+name = "total_at_midnight"
+unit = "kWh"
+"""
+
+
+def test_a_frozen_counter_is_read_and_shipped_under_its_own_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with MappedSite(tmp_path, monkeypatch, FROZEN) as site:
+        site.reads("FC3", is_=0.0)
+        site.sim.fault("value=FC3:77")  # an event, group 23
+        site.reads("FC3", is_=77_000.0)
+        shipped = {(raw.point, raw.value) for raw in site.sink.points}
+        assert shipped == {("CTR3", 0), ("FC3", 0), ("FC3", 77)}
+
+
 INPUTS = """
 [map.control]
 op_mode = "direct"

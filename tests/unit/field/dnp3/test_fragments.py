@@ -129,10 +129,15 @@ def test_an_index_that_no_map_names_is_just_a_point() -> None:
     assert Bench().one(header("Group30Var1"), value("Analog", 1.0), index=65535).point == "AI65535"
 
 
+@pytest.mark.parametrize("group", ["Group21Var1", "Group21Var9", "Group23Var1"])
+def test_a_frozen_counter_is_a_point_of_its_own_beside_the_counter(group: str) -> None:
+    got = Bench().one(header(group), value("FrozenCounter", 4711))
+    assert got[:2] == ("FC7", 4711)
+
+
 def test_what_is_no_point_is_ignored() -> None:
     bench = Bench()
     bench.fragment(
-        (header("Group21Var1"), [Indexed(0, value("FrozenCounter", 1))]),
         (header("Group50Var4"), [Indexed(0, object())]),
         (header("Group43Var1"), [Indexed(0, object())]),
     )
