@@ -7,7 +7,7 @@ says what became of them.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
 
@@ -105,6 +105,9 @@ class Outcome:
     # s that the slowest of its requests waited for an answer, or until it was given up; None: none
     # was sent.
     answer_s: float | None = None
+    # s from the last look at its licence until its frame was on the way, the longest of its
+    # controls; what ends the licence meanwhile drops the connection. None: none was sent.
+    handed_s: float | None = field(default=None, compare=False)
 
 
 class Pathway(Protocol):

@@ -15,6 +15,7 @@ class AssetCounts:
         self.polls: Counter[tuple[str, bool]] = Counter()  # kind, whether it succeeded
         self.last_ok_ms: dict[str, int] = {}  # kind of poll -> Unix ms
         self.sessions = self.drops = 0  # came up; connections dropped on purpose
+        self.handed_s = 0.0  # the longest from a control's licence to its frame
         self.fragments = self.unsolicited = self.readings = self.lost = 0
 
     def take(self, event: object) -> None:
@@ -32,6 +33,8 @@ class AssetCounts:
                 self.sessions += 1
             case events.ConnectionDropped():
                 self.drops += 1
+            case events.Operated():
+                self.handed_s = max(self.handed_s, event.outcome.handed_s or 0.0)
             case events.FragmentLost():
                 self.lost += event.count
 
@@ -45,6 +48,7 @@ class AssetCounts:
             "lost": self.lost,
             "sessions": self.sessions,
             "drops": self.drops,
+            "handedMs": round(self.handed_s * 1000, 1),
             "polls": {
                 kind: {"ok": self.polls[kind, True], "failed": self.polls[kind, False]}
                 for kind in kinds

@@ -284,6 +284,14 @@ MUTANTS = (
         "::test_a_heartbeat_that_waits_behind_a_read_gives_way_and_less_power_is_next",
     ),
     Mutant(
+        "from licence to frame is measured",
+        "gateway/field/dnp3/operation.py",
+        "self._handed_s = max(self._handed_s, at_s - self._judged_s)",
+        "pass",
+        "tests/integration/field/test_controls.py"
+        "::test_how_long_it_took_from_a_controls_licence_to_its_frame_is_told",
+    ),
+    Mutant(
         "a heartbeat that goes before reads is withheld, too",
         "gateway/field/dnp3/session.py",
         "(withheld or not one.first)",

@@ -76,6 +76,7 @@ class Operation:
             self._fault = str(error)
         self._answers: list[c.ControlAnswer] = []
         self._answer_s: float | None = None  # of the slowest request so far
+        self._judged_s, self._handed_s = self.asked_s, 0.0  # the last look; the longest from it on
         self._results: list[dnp.CommandPointResult] | None = None  # until opendnp3 says
         self._unheard: EndedTask | None = None  # the end of a control whose result is still to come
 
@@ -99,7 +100,8 @@ class Operation:
 
     def judge(self) -> None:
         """Find it faulty where it waited too long, or may not leave any more."""
-        late_s = self._licence.now().mono_s - self.by
+        self._judged_s = self._licence.now().mono_s
+        late_s = self._judged_s - self.by
         if self._fault:
             return
         if late_s > 0:
@@ -108,6 +110,11 @@ class Operation:
             self._fault = LOCAL
         elif self.purpose is Purpose.POWER and self._licence.demanded():
             self._fault = ZERO_DEMANDED
+
+    def left(self, at_s: float) -> None:
+        """A frame of it is on the way since ``at_s`` (CLOCK_BOOTTIME)."""
+        self.started = True
+        self._handed_s = max(self._handed_s, at_s - self._judged_s)
 
     def run(self, stack: Stack) -> None:
         """Send the next control; its end sends the one after it."""
@@ -166,7 +173,9 @@ class Operation:
                 self.run(stack)
                 return True
             outcome = Outcome(OutcomeKind.FAILED, outcome.statuses, self._fault)
-        self.finish(replace(outcome, answer_s=self._answer_s), stack.engine)
+        handed_s = None if self._answer_s is None else self._handed_s
+        outcome = replace(outcome, answer_s=self._answer_s, handed_s=handed_s)
+        self.finish(outcome, stack.engine)
         return False
 
 

@@ -410,7 +410,7 @@ class Dnp3Session:
         self._sent = self._now()
         self._points.asked_at, self._points.answered = self._sent.mono_s, 0
         if task == "request" and self._operation is not None:
-            self._operation.started = True
+            self._operation.left(self._sent.mono_s)
 
     def notice(self, stack: Stack, event: w.Event) -> None:
         """Something for the supervisor."""

@@ -58,13 +58,16 @@ def main() -> int:
         rows.unlink(missing_ok=True)
     environment = machine.environment(Path(tempfile.gettempdir()))
     began = time.monotonic()
-    notes = _try_all(asked, kept)
+    handed_ms: list[float] = []
+    notes = _try_all(asked, kept, handed_ms)
     if GOAL_8 in asked.only:
         rows.write_text("\n".join(lateness.measure(quick=asked.quick, say=_say)))
     late = rows.read_text().splitlines() if rows.exists() else []
     minutes = (time.monotonic() - began) / 60
     runs = table.read(kept) if kept.exists() else []
-    text = _text(runs, late, notes, f"{environment}, {os.getloadavg()[2]:.1f} at the end")
+    text = _text(
+        runs, late, notes, handed_ms, f"{environment}, {os.getloadavg()[2]:.1f} at the end"
+    )
     build.write_text(text)
     print(text)
     print(f"{minutes:.0f} minutes")
@@ -87,7 +90,7 @@ def _asked() -> argparse.Namespace:
     return asked
 
 
-def _try_all(asked: argparse.Namespace, kept: Path) -> list[str]:
+def _try_all(asked: argparse.Namespace, kept: Path, handed_ms: list[float]) -> list[str]:
     """Every cause that is asked for; returns what could not be tried, and why."""
     notes: list[str] = []
     chosen = [one for one in SCENARIOS if one.key in asked.only]
@@ -103,6 +106,7 @@ def _try_all(asked: argparse.Namespace, kept: Path) -> list[str]:
                 plant.start(first=True)
                 for one in chosen:
                     notes += _try(one, plant, asked.runs, kept)
+                    handed_ms.append(plant.handed_ms())
         except (PlantError, GatewayError, AssertionError) as error:
             notes.append(f"- ended early: {error}")
     return notes
@@ -156,7 +160,13 @@ def _plant(assets: int, lacks: dict[str, str]) -> Iterator[Plant]:
         yield stack.enter_context(Plant(folder, **options))
 
 
-def _text(runs: Sequence[Run], late: Sequence[str], notes: Sequence[str], environment: str) -> str:
+def _text(
+    runs: Sequence[Run],
+    late: Sequence[str],
+    notes: Sequence[str],
+    handed_ms: Sequence[float],
+    environment: str,
+) -> str:
     lines = [*table.BOUNDS, *table.bound_rows(runs), "", *table.HEAD] if runs else []
     for kind in SCENARIOS:
         these = [run for run in runs if run.key == kind.key]
@@ -186,6 +196,9 @@ def _text(runs: Sequence[Run], late: Sequence[str], notes: Sequence[str], enviro
         f"scan {TIMES.scan_s:g} s, idle verification {verify_s:g} s, reversion timer "
         f"{TIMES.reversion_s:g} s."
     )
+    if handed_ms:
+        most = f"{max(handed_ms):.1f} ms at most, of each daemon's life that a cause ended in"
+        lines += [f"From a control's licence to its frame: {most}.", ""]
     lines += [site, "", f"Machine: {environment}.", ""]
     return "\n".join(lines)
 

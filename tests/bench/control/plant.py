@@ -418,6 +418,11 @@ class Plant:
         times = psutil.Process(self.daemon.pid).cpu_times()
         return times.user + times.system
 
+    def handed_ms(self) -> float:
+        """The longest from a control's licence to its frame, since the daemon started."""
+        assets = self.daemon.ask("counters")["assets"]
+        return max(float(one["handedMs"]) for one in assets.values())
+
     def reset(self) -> None:
         """An operator lets every battery out of LATCHED."""
         for name, state in self.states().items():

@@ -63,6 +63,20 @@ def test_every_kind_of_control_is_carried_out_or_refused(
     assert len(station.ask("commands")["taken"]) == 1
 
 
+@pytest.mark.parametrize("sbo", [False, True])
+def test_how_long_it_took_from_a_controls_licence_to_its_frame_is_told(
+    outstation: Stations, session_to: Sessions, core: Recorder, *, sbo: bool
+) -> None:
+    station = outstation()
+    session = session_to(station.port)
+    core.wait(SessionUp)
+    outcome = operate(session, [Control("AO0", 1)], sbo=sbo)
+    assert outcome.handed_s is not None
+    assert outcome.handed_s > 0
+    late = operate(session, [])
+    assert (late.kind, late.handed_s) == (OutcomeKind.FAILED, None)
+
+
 def test_several_controls_go_in_order_and_end_at_the_first_refusal(
     outstation: Stations, session_to: Sessions, core: Recorder
 ) -> None:

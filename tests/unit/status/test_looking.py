@@ -9,6 +9,7 @@ import pytest
 
 from gateway import events
 from gateway.effects import Answer
+from gateway.ports import Outcome, OutcomeKind
 from gateway.status import looking
 from tests.fixtures.sites import SITE, core, fragment, later
 
@@ -82,7 +83,11 @@ def test_counters_only_rise() -> None:
     before = asked(made, "counters")["assets"]["bess-1"]
     made.handle(fragment(later(1), AI0=500, AI1=0), later(1))
     made.handle(events.PollDone("bess-1", "event", ok=True, cause="", at=later(2)), later(2))
+    for handed_s in (0.0021, None, 0.0009):
+        outcome = Outcome(OutcomeKind.SUCCESS, (), "", handed_s=handed_s)
+        made.handle(events.Operated("bess-1", 1, outcome, later(3)), later(3))
     after = asked(made, "counters")["assets"]["bess-1"]
+    assert (before["handedMs"], after["handedMs"]) == (0, 2.1)
     assert (before["readings"], after["readings"], after["fragments"]) == (0, 2, 1)
     assert after["polls"] == {"event": {"ok": 1, "failed": 0}}
 
