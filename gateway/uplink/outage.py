@@ -68,6 +68,11 @@ class Outage:
         self._at_s = mono_s
         return mono_s - min(0.0, self._left) / rate
 
+    @property
+    def most(self) -> float:
+        """Readings that one message may hold: no more than go in a second; inf: any."""
+        return self._rate if self._bound else math.inf
+
     def sent(self, readings: int) -> None:
         """Note that so many readings of history went."""
         if self._bound:

@@ -439,9 +439,11 @@ class Shipper:
         waiting = self._backlog.rows
         rows = [waiting.popleft()]
         room = self._most - bundle.size(rows[0])
+        readings = self._outage.most - rows[0].batch.n
         while waiting and self._joins(rows[0], waiting[0]):
             room -= bundle.size(waiting[0])
-            if room < 0:
+            readings -= waiting[0].batch.n
+            if room < 0 or readings < 0:
                 break
             rows.append(waiting.popleft())
         return rows

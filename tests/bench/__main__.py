@@ -9,7 +9,15 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.bench import drain_bench, field_bench, growth_bench, path_bench, start_bench, table
+from tests.bench import (
+    drain_bench,
+    field_bench,
+    fleet_bench,
+    growth_bench,
+    path_bench,
+    start_bench,
+    table,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -52,6 +60,7 @@ def _measures(
 ) -> list[tuple[str, set[int], Callable[[], list[Line]]]]:
     return [
         ("start", {13}, lambda: start_bench.measure(quick=quick)),
+        ("fleet", {10}, lambda: fleet_bench.measure(quick=quick)),
         ("path", {1, 5, 10}, lambda: path_bench.measure(quick=quick)),
         ("field", {5, 6, 7, 9}, lambda: field_bench.measure(quick=quick, goals=goals)),
         ("growth", {1, 3, 10}, lambda: growth_bench.measure(readings=backlog)),
