@@ -322,6 +322,8 @@ class QueueDatabase:
     def held_log(self, *, beyond: int) -> tuple[int, bool]:
         """Bytes of the log, and whether another program's transaction keeps them there.
 
+        Cuts the log off where nothing does: a queue that is never idle would not.
+
         Args:
             beyond: bytes up to which nobody asks.
         """
@@ -329,7 +331,10 @@ class QueueDatabase:
         if size <= beyond:
             return size, False
         _, frames, done = self._raw.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
-        return size, done < frames
+        if done < frames:
+            return size, True
+        connection.checkpoint(self._raw)
+        return _size(self.path.with_name(self.path.name + "-wal")), False
 
     def pages(self) -> tuple[int, int]:
         """Bytes of pages in use, and of the whole file, as the open transaction sees them."""
