@@ -56,7 +56,7 @@ class FragmentStored:
     # Monotonic s at which the request that it answers was sent; -inf where nobody asked. What is
     # static in it is younger than that.
     asked_at: float = -math.inf
-    made: int = 0  # the last so many points were not received: the map makes them of others
+    made: int = 0  # so many points more than were received: the map makes them of others
 
 
 @dataclass(frozen=True, slots=True)

@@ -78,6 +78,8 @@ def _reading(row: MapPoint, points_map: PointsMap) -> dict[str, object]:
         "off": None if row.off is None else list(row.off),
         "min": lo,
         "max": hi,
+        "low": row.low,
+        "type": row.type,
         "how": row.how,
         "of": [points_map.by_name[name].point for name in row.of] or None,
         "weights": [

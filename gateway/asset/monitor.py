@@ -113,10 +113,12 @@ class Monitor:
 
     def completed(self, event: events.FragmentStored) -> events.FragmentStored:
         """``event`` with the points that the map makes of those that were received."""
-        made = self._derived.of(event.points, asked_at=event.asked_at, at_s=event.at.mono_s)
-        if not made:
+        asked_at, at_s = event.asked_at, event.at.mono_s
+        points, _ = self._derived.completed(event.points, asked_at=asked_at, at_s=at_s)
+        if points is event.points:
             return event
-        return replace(event, points=event.points + made, made=len(made))
+        received = len(event.points)
+        return replace(event, points=points, made=len(points) - received)
 
     def handle(self, event: object, now: Now) -> list[Effect]:
         """Take one event of this asset."""

@@ -149,6 +149,8 @@ def _range(row: MapPoint) -> str:
 
 def _notes(row: MapPoint) -> str:
     notes = [row.variation] if row.variation else []
+    if row.low is not None:
+        notes.append(f"{row.type}, lower half in {row.low}")
     if row.feedback:
         near = f" ±{row.tolerance:g} {row.canonical_unit}" if row.tolerance is not None else ""
         notes.append(f"echo {row.feedback}{near} in {row.verify_s:g} s")

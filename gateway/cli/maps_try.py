@@ -76,7 +76,7 @@ def try_map(points_map: PointsMap, pairs: Sequence[str], *, as_json: bool) -> in
     """
     at = now()
     sent = tuple(_raw(pair, at.unix_ms) for pair in pairs)
-    points = sent + DerivedPoints(points_map).of(sent, asked_at=0.0)
+    points, _ = DerivedPoints(points_map).completed(sent, asked_at=0.0)
     settings = replace(_ANY, id=points_map.id)
     battery = Battery(points_map, settings)
     battery.session(up=True, now=at)

@@ -147,6 +147,10 @@ def _twins(rows: Rows) -> Iterator[Fault]:
         if twin is not row:
             text = f'= "{row.point}": is already {twin.name} in line {twin.line}'
             yield Fault(table.at("point"), text, "M02")
+        half = points.setdefault(row.low or row.point, row)
+        if row.low is not None and half is not row:
+            text = f'= "{row.low}": is already {half.name} in line {half.line}'
+            yield Fault(table.at("low"), text, "M02")
         if row.role is not None and ROLES[row.role].single:
             twin = roles.setdefault(row.role, row)
             if twin is not row:

@@ -28,6 +28,7 @@ def code_faults(row: MapPoint, table: Table) -> Iterator[Fault]:
         yield Fault(table.at("codes"), text, "M26")
     if row.codes is not None and row.bits is not None:
         yield Fault(table.at("codes"), "stand beside bits: the value is one or the other", "M26")
+    yield from _half_faults(row, table)
     if row.on is None and row.off is None:
         return
     only_on = row.kind is PointType.AO and row.role in PULSED_COMMANDS
@@ -45,8 +46,26 @@ def code_faults(row: MapPoint, table: Table) -> Iterator[Fault]:
             yield Fault(table.at(key), text, "M25")
 
 
+def _half_faults(row: MapPoint, table: Table) -> Iterator[Fault]:
+    """A value in two points (M28)."""
+    if row.low is None and row.type is None:
+        return
+    for key, other in (("low", "type"), ("type", "low")):
+        if table.lacks(key):
+            yield Fault(table.at(key), f"is missing: {other} needs it too", "M28")
+    if row.low == row.point:
+        yield Fault(table.at("low"), f'= "{row.low}": must be another point', "M28")
+    for key in ("enum", "bits", "codes", "on"):
+        if key in table.cells:
+            text = "stands beside low, which makes it a number: must be absent"
+            yield Fault(table.at(key), text, "M28")
+
+
 def echo_code_faults(table: Table, echo: MapPoint) -> Iterator[Fault]:
-    """What is verified by its codes has one each: zero is kept by them, whatever comes."""
+    """What is verified comes in one point; by its codes, which are one each, zero is kept."""
+    if echo.low is not None:
+        text = f'= "{echo.name}" is cut into two points: must come in one where it echoes'
+        yield Fault(table.at("feedback"), text, "M28")
     for key, codes in (("on", echo.on), ("off", echo.off)):
         if codes is not None and len(codes) > 1:
             text = (

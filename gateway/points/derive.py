@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from gateway.measured import Quality
 from gateway.points.combine import Combination
 from gateway.points.decode import CHATTER, ONLINE, flag_quality
+from gateway.points.halves import Halves
 from gateway.points.raw import PointType
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 class DerivedPoints:
     """Of one map."""
 
-    __slots__ = ("_combined", "_words")
+    __slots__ = ("_combined", "_halves", "_uppers", "_words")
 
     def __init__(self, points_map: PointsMap) -> None:
         words: dict[str, list[tuple[str, int]]] = {}
@@ -32,9 +33,25 @@ class DerivedPoints:
             if row.bit is not None:
                 words.setdefault(row.source, []).append((row.point, row.bit))
         self._words = words
+        self._halves = [Halves(row) for row in points_map.points if row.low is not None]
+        self._uppers = frozenset(one.row.point for one in self._halves)
         self._combined = [
             Combination(row, points_map.by_name) for row in points_map.points if row.how is not None
         ]
+
+    def completed(
+        self, points: tuple[RawPoint, ...], *, asked_at: float = -math.inf, at_s: float = 0.0
+    ) -> tuple[tuple[RawPoint, ...], int]:
+        """``points`` with what they bring, and how many of them that is; half a value is left out.
+
+        Args as in ``of``.
+        """
+        made = self.of(points, asked_at=asked_at, at_s=at_s)
+        if not made and not self._uppers:
+            return points, 0
+        if self._uppers:
+            points = tuple(raw for raw in points if raw.point not in self._uppers)
+        return points + made, len(made)
 
     def of(
         self, points: tuple[RawPoint, ...], *, asked_at: float = -math.inf, at_s: float = 0.0
@@ -46,10 +63,12 @@ class DerivedPoints:
             asked_at: monotonic s at which the request was sent; -inf: nobody asked.
             at_s: monotonic s of receipt.
         """
-        if not self._words and not self._combined:
+        if not (self._words or self._combined or self._halves):
             return ()
         bits = [made for raw in points if raw.point in self._words for made in self._bits(raw)]
-        whole = (*points, *bits)
+        for halves in self._halves:
+            bits += halves.take(points)
+        whole = (*(raw for raw in points if raw.point not in self._uppers), *bits)
         for one in self._combined:
             bits += one.take(whole, asked_at=asked_at, at_s=at_s)
         return tuple(bits)

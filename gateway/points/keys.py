@@ -97,6 +97,8 @@ def point_keys(reference: Reference) -> tuple[str, ...]:
         keys += ["scale", "offset", "sign", "min", "max", "bits"]
     if kind in (PointType.AI, PointType.CTR):
         keys += ["on", "off", "codes"]
+    if kind is PointType.AI:
+        keys += ["low", "type"]
     if kind is PointType.CTR:
         keys.append("rollover")
     if kind is PointType.AO:
@@ -378,6 +380,10 @@ ROW: dict[str, Reader] = {
     "enum": _enum,
     "bits": _bits,
     "invert": _flag,
+    "low": lambda section, key: section.text(
+        key, pattern=r"AI[0-9]{1,5}", allowed="an analog input such as AI11", code="M28"
+    ),
+    "type": _word("uint32", "int32", "float32", code="M28"),
     "codes": _alarm_codes,
     "on": _codes,
     "off": _codes,

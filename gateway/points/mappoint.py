@@ -53,6 +53,8 @@ class MapPoint:
     codes: Mapping[str, str] | None = None  # raw value or "*" -> "alarm:code", "fault:code" or ""
     on: tuple[int, ...] | None = None  # raw codes of an analog that mean on, and off
     off: tuple[int, ...] | None = None
+    low: str | None = None  # the point with the lower 16 bits, "AI11"; ``point`` has the upper
+    type: str | None = None  # uint32 | int32 | float32, where there is ``low``
     how: str | None = None  # sum | mean | weighted | min | max | any | all, of ``of``
     of: tuple[str, ...] = ()  # names of the rows that it is made of
     weights: tuple[str | float, ...] = ()  # of each: a number > 0, or the name of a row

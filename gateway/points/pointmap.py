@@ -172,7 +172,9 @@ class PointsMap:
         """
         feedback = {row.feedback for row in self.written if row.feedback}
         return self.base_points | frozenset(
-            row.point for row in self.points if row.role in CRITICAL_ROLES or row.name in feedback
+            row.point
+            for row in self.points
+            if row.role in CRITICAL_ROLES or row.name in feedback or (row.low and row.role)
         )
 
     @property
@@ -196,7 +198,8 @@ class PointsMap:
                 for row in self.points
                 if row.role in WITHDRAWING_ROLES or row.tells_faults
             }
-        return found | {part.point for point in found for part in self.parts(self.by_point[point])}
+        found |= {part.point for point in found for part in self.parts(self.by_point[point])}
+        return found | {low for point in found if (low := self.by_point[point].low) is not None}
 
     def parts(self, row: MapPoint) -> tuple[MapPoint, ...]:
         """The rows that ``row`` is combined of, with those of its weights; () for others."""
@@ -248,6 +251,8 @@ _DERIVED = frozenset({"line", "kind", "source", "index", "bit", "is_flag", "mul"
 # Came later: in the digest only of maps that use them.
 _LATER = frozenset(
     (
+        "low",
+        "type",
         "how",
         "of",
         "weights",
@@ -301,8 +306,8 @@ def refusals(points_map: PointsMap) -> list[tuple[MapPoint | None, str, str]]:
         if row.command and row.feedback is None
     ]
     power = points_map.row("power")
-    if power is not None and power.how is not None:
-        text = f"{power.name} is combined of several points: control reads power in one"
+    if power is not None and (power.how or power.low):
+        text = f"{power.name} is made of several points: control reads power in one"
         found.append((None, "M17", text))
     split = points_map.control is not None and points_map.control.power_method == "split"
     needs = [

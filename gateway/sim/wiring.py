@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from gateway.points.encode import encode
+from gateway.points.halves import split
 from gateway.points.raw import PointType, parse_point
 from gateway.sim.faults import EVERY_POINT
 from gateway.sim.wire import Flag, Form, RawValue, Spec, as_sent
@@ -42,6 +43,7 @@ class Wire:
     row: MapPoint | None
     echoes: MapPoint | None = None  # the output whose value this input shows
     bits: tuple[Wire, ...] = ()  # of a status word: those that rows of their own are about
+    lower: bool = False  # it shows the lower 16 bits of its row
     opposite: bool = False  # of a pair of outputs: the one that switches off
 
 
@@ -73,6 +75,8 @@ class Wiring:
                 raw: float | str = 0.0
             else:
                 raw = self._raw(wire, wire.row, rtac, values, conditions, now)
+            if wire.row is not None and wire.row.low is not None and not isinstance(raw, str):
+                raw = float(split(wire.row.type or "", raw)[wire.lower])
             for bit in wire.bits:
                 assert bit.row is not None
                 if self._raw(bit, bit.row, rtac, values, conditions, now):
@@ -210,6 +214,11 @@ def _wires(points_map: PointsMap, outputs: Mapping[str, MapPoint], form: Form | 
         for row in points_map.points
         if row.off_point is not None and (other := parse_point(row.off_point)) is not None
     ]
+    found += [
+        Wire(Spec(*lower), row, lower=True)
+        for row in points_map.points
+        if row.low is not None and (lower := parse_point(row.low)) is not None
+    ]
     for rows in words.values():
         bits = tuple(one for one in rows if one.row is not None and one.row.bit is not None)
         whole = next((one for one in rows if one not in bits), None)
@@ -257,6 +266,8 @@ def _spec(row: MapPoint, form: Form | None) -> Spec:
     if row.bit is not None:
         kind = PointType.AI if row.source.startswith(PointType.AI) else PointType.CTR
         return Spec(kind, row.index, event_class=1)
+    if row.low is not None:
+        return Spec(row.kind, row.index)
     if row.kind is PointType.AI:
         engineering = row.scale == 1.0 and row.unit in _KILO
         own = form or (Form.FLOAT if engineering else Form.INT32)

@@ -252,6 +252,39 @@ def test_several_units_are_one_battery(tmp_path: Path, monkeypatch: pytest.Monke
         )
 
 
+HALVES = """
+[[points]]
+point = "AI10"
+name = "stored"
+role = "energy_stored"
+unit = "Wh"
+low = "AI11"
+type = "uint32"
+[[points]]
+point = "AI20"
+name = "reactive"
+role = "reactive_power"
+unit = "var"
+sign = "discharge_positive"
+low = "AI25"
+type = "int32"
+"""
+
+
+def test_a_value_in_two_points_is_one_and_is_shipped_as_it_came(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with MappedSite(tmp_path, monkeypatch, HALVES) as site:
+        for forced in ("AI10:7", "AI11:65535", "AI20:-1", "AI25:64536"):
+            site.sim.fault(f"value={forced}")
+        assert site.value("energy_stored", is_=7 * 65536 + 65535.0).quality is Quality.GOOD
+        assert site.value("reactive_power", is_=-1000.0).quality is Quality.GOOD
+        shipped = {raw.point: raw.value for raw in site.sink.points}
+        assert shipped == {"AI10": 7, "AI11": 65535, "AI20": -1, "AI25": 64536}
+        site.sim.fault("offline=AI11")
+        site.until(lambda one: _quality(one.battery.value("energy_stored", now())) is Quality.BAD)
+
+
 FROZEN = """
 [[points]]
 point = "CTR3"

@@ -5,7 +5,7 @@ For each key a map that differs in it alone is read, normalized, judged or writt
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -29,6 +29,9 @@ from gateway.points.parse import parse_map
 from gateway.points.pointmap import PointsMap, control_refusals
 from tests.fixtures.batteries import ASSET, at, raw
 from tests.fixtures.execution import job
+
+if TYPE_CHECKING:
+    from gateway.points.raw import RawPoint
 
 BASE = """\
 schema = "bess.map/1"
@@ -125,6 +128,14 @@ name = "other_echo"
 unit = "%"
 sign = "discharge_positive"
 [[points]]
+point = "AI30"
+name = "cut"
+role = "reactive_power"
+unit = "var"
+sign = "discharge_positive"
+low = "AI31"
+type = "int32"
+[[points]]
 point = "BI0"
 name = "local"
 role = "local"
@@ -207,6 +218,9 @@ RAWS = {
     "AI7": 20,
     "AI8": 40,
     "AI90": 12,
+    "AI30": -1,
+    "AI31": 100,
+    "AI32": 200,
     "BI0": 1,
     "CTR0": 990,
     "AI4000": 1,
@@ -255,6 +269,8 @@ CHANGES: dict[tuple[str, str], tuple[str, str]] = {
     ("row", "required"): ("required = false", "required = true"),
     ("row", "min"): ("min = 0\n", "min = 70\n"),
     ("row", "max"): ("max = 100\n", "max = 60\n"),
+    ("row", "low"): ('low = "AI31"', 'low = "AI32"'),
+    ("row", "type"): ('type = "int32"', 'type = "uint32"'),
     ("row", "enum"): ('enum = { "1" = "charging"', 'enum = { "1" = "discharging"'),
     ("row", "bits"): ('bits = { "0"', 'bits = { "1"'),
     ("row", "codes"): ('codes = { "5"', 'codes = { "6"'),
@@ -299,14 +315,15 @@ def behaviour(points_map: PointsMap) -> dict[str, Any]:
     """All that the gateway does by a map, for what ``RAWS`` say: no digest, no listing."""
     battery, derived = Battery(points_map, ASSET), DerivedPoints(points_map)
     battery.session(up=True, now=at(0))
-    sent = []
+    sent: tuple[RawPoint, ...] = ()
     readings = []
     for second, changes in enumerate(({}, {"CTR0": 5, "AI5": 1}, {"AI6": 1})):
         points = [raw(point, value) for point, value in {**RAWS, **changes}.items()]
         if changes.get("AI6"):
             points = [one for one in points if one.point != "AI6"]
             points.append(raw("AI6", 30, flags=0))
-        sent = [*points, *derived.of(tuple(points), asked_at=float(second), at_s=float(second))]
+        seconds = float(second)
+        sent, _ = derived.completed(tuple(points), asked_at=seconds, at_s=seconds)
         battery.fold(sent, at(second))
         readings.append(
             {row.point: battery.reading(row.point, at(second)) for row in points_map.points}
