@@ -178,7 +178,6 @@ class Gateway:
             asset.id,
             site.settings.gateway_id,
             points_map.digest,
-            linger_s=site.settings.uplink.telemetry_linger_s,
         )
         intake = Intake(
             asset.id,

@@ -378,7 +378,6 @@ class Core:
             asset.id
             for asset in new.settings.assets
             if asset in before.settings.assets
-            and new.settings.uplink.telemetry_linger_s == old.uplink.telemetry_linger_s
             and new.maps[asset.id].digest == before.maps[asset.id].digest
         }
         self._monitors = {

@@ -360,7 +360,7 @@ class Life:
                 )
                 found = self._site()
             case 1:
-                found = self._site(linger_s=chance.choice((1.0, 2.0)))
+                found = self._site(labels=chance.choice(("a", "b")))
             case 2:
                 found = self._site(labels=chance.choice(("", "x")))
             case 3:

@@ -36,7 +36,6 @@ class UplinkSettings:
     protocol: str  # "5" | "3.1.1"
     keepalive_s: int
     window: int
-    telemetry_linger_s: float
     username: str = ""
     password_file: str = ""
     alpn: str = ""
@@ -196,9 +195,6 @@ def _uplink(section: Section, folder: str) -> UplinkSettings:
         protocol=section.one_of("protocol", ("5", "3.1.1"), default="5"),
         keepalive_s=section.integer("keepalive_s", lo=5, hi=3600, unit="seconds", default=15),
         window=section.integer("window", lo=1, hi=1000, unit="messages", default=100),
-        telemetry_linger_s=section.number(
-            "telemetry_linger_s", lo=0, hi=10, unit="seconds", default=0.1
-        ),
         username=section.text("username", default=""),
         password_file=_path(folder, section.text("password_file", default="")),
         alpn=section.text(

@@ -88,11 +88,9 @@ class Fleet:
         """Why a reload must wait, "" if it need not: it changes an asset under power."""
         assets = {one.id: one for one in new.settings.assets}
         for name, control in self._controls.items():
-            linger_s = new.settings.uplink.telemetry_linger_s
             same = (
                 assets.get(name) == self._assets.get(name)
                 and new.maps[name].digest == self._site.maps[name].digest
-                and linger_s == self._site.settings.uplink.telemetry_linger_s
             )  # else the core makes a new session, and what we know of the field is gone
             if control.unsettled and not same:
                 phase = control.controller.phase

@@ -219,5 +219,4 @@ def _as_uplink(one: BrokerAccess) -> UplinkSettings:
         protocol=one.protocol,
         keepalive_s=one.keepalive_s,
         window=1,
-        telemetry_linger_s=0.0,
     )

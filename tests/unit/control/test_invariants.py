@@ -182,11 +182,7 @@ class AnyLife(RuleBasedStateMachine):
     def commissioning(self, act: str) -> None:
         self.site.ask("commission", act=act, holdS=3)
 
-    @rule(
-        changes=st.sampled_from(
-            ({}, {"linger_s": 1.0}, {"labels": "x"}, {"digest": OTHER}, {"safe": False})
-        )
-    )
+    @rule(changes=st.sampled_from(({}, {"labels": "x"}, {"digest": OTHER}, {"safe": False})))
     def a_reload(self, changes: dict[str, Any]) -> None:
         self.site.reload(site(approval=self.policy, **changes))
         safety = self.site.site.safety
