@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.mutants import control, field, kept, kinds, maps, safety, silence, watchdog
+from tests.mutants import control, field, kept, kinds, maps, safety, silence, uplink, watchdog
 
 if TYPE_CHECKING:
     from tests.mutants.mutant import Mutant
@@ -31,6 +31,7 @@ ALL: tuple[Mutant, ...] = (
     *kinds.MUTANTS,
     *maps.MUTANTS,
     *silence.MUTANTS,
+    *uplink.MUTANTS,
 )
 _LIMIT_S = 300  # of one run: a mutant that never ends is caught, too
 
