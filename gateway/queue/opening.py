@@ -12,13 +12,13 @@ the corrupt one gives up its name, and takes that name last.
 from __future__ import annotations
 
 import json
+import secrets
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gateway.errors import DiskFullError, PayloadError, StoreError
 from gateway.queue import schema, tally
 from gateway.queue.database import GAPS, QueueDatabase
-from gateway.queue.epoch import new_epoch
 from gateway.queue.rules import retention
 from gateway.queue.rules.counters import Counters, sealed
 from gateway.queue.salvage import salvage
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from gateway.queue.rules.work import Written
     from gateway.streams import Batch, Notice
 
+_ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"  # Crockford's base 32
+_LENGTH = 26
 _CENSUS = 256 << 20  # bytes of a file whose rows are counted when it is opened: a second at most
 
 
@@ -207,3 +209,12 @@ def _count(database: QueueDatabase) -> None:
             database.close()
             raise
         # A sector that cannot be read, or somebody's lock: met again when the rows are read.
+
+
+def new_epoch(unix_ms: int) -> str:
+    """A new ULID: 48 bits of ``unix_ms`` and 80 random bits, 26 characters.
+
+    Source: the ULID specification, github.com/ulid/spec.
+    """
+    number = unix_ms << 80 | secrets.randbits(80)
+    return "".join(_ALPHABET[number >> 5 * at & 31] for at in reversed(range(_LENGTH)))

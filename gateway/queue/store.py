@@ -14,13 +14,14 @@ What a caller may rely on:
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from gateway import clock
 from gateway.errors import StoreError
 from gateway.queue import schema
 from gateway.queue.pending import PendingWork, WaitingCaller
-from gateway.queue.space import disk_space
+from gateway.queue.rules.retention import Space
 from gateway.queue.writer import QueueWriter
 from gateway.sqlite.lock import hold
 from gateway.sqlite.thread import TURN_S, WriterThread
@@ -33,9 +34,14 @@ if TYPE_CHECKING:
     from gateway.config.site import QueueSettings
     from gateway.effects import FetchRows
     from gateway.events import Post
-    from gateway.queue.rules.retention import Space
     from gateway.sqlite.lock import FileLock
     from gateway.streams import Batch, Notice, Stream
+
+
+def disk_space(folder: Path) -> Space:
+    """Room on the disk of ``folder`` for a process that is not root."""
+    disk = os.statvfs(folder)
+    return Space(disk.f_bavail * disk.f_frsize, disk.f_blocks * disk.f_frsize)
 
 
 class Commit:

@@ -1,7 +1,7 @@
 """The writer's turns: take what is pending, do it in one transaction, tell everybody.
 
 Faults and what a turn does about them:
-- full: the log is cut off, telemetry is refused, the rest is tried again; see ``disk``.
+- full: the log is cut off, telemetry is refused, the rest is tried again; see ``room``.
 - corrupt: the file is set aside and salvaged, and the same work is done on the new one.
 - anything else of the disk: who waits is told, the rest is kept and tried again.
 """
@@ -16,15 +16,12 @@ from gateway.errors import DiskFullError, StoreError
 from gateway.events import GapsRecorded, QueueReported, QueueTroubled, RowsFetched, RowsStored
 from gateway.queue import opening
 from gateway.queue.pending import PendingWork, WaitingCaller
-from gateway.queue.rules import retention
+from gateway.queue.room import QueueRoom
 from gateway.queue.rules.counters import Counters
-from gateway.queue.rules.disk import Disk, Room
-from gateway.queue.rules.held_log import HeldLog, allowance
 from gateway.queue.rules.losses import Losses
 from gateway.queue.rules.work import Work, Written
 from gateway.queue.tally import Tally
 from gateway.sqlite import connection, files
-from gateway.streams import Row, Stream
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,13 +33,12 @@ if TYPE_CHECKING:
     from gateway.events import Post
     from gateway.queue.database import QueueDatabase
     from gateway.queue.rules.retention import Space
-    from gateway.streams import Batch, Notice
+    from gateway.streams import Batch, Notice, Row
 
 _REPORT_S = 0.5  # between two reports of the depth
 _IDLE_S = 1.0  # without work: then the log is cut off
 _SLOW_S = 1.0  # a commit that takes longer is told of
 _VACUUM_PAGES = 256  # given back to the disk in one turn
-_LOG_S = 0.5  # the log is looked at this often
 _TRIES = 3
 
 
@@ -74,11 +70,8 @@ class QueueWriter:
         self._db: QueueDatabase | None = None
         self._tally = Tally(path)
         self._last_id = 0
-        self._disk = Disk()
-        self._log = HeldLog()
-        self._log_at = 0.0  # when the log is looked at, on the monotonic clock
-        self._beyond: set[Stream] = set()  # never dropped, and beyond their bound
         self._losses = Losses()
+        self._room = QueueRoom(path, tell=self._trouble, hurry=self._losses.hurry)
         self._withdrawn: list[Row] = []
         self._failed = self._slow = False
         self._changed = self._dirty = True
@@ -92,7 +85,7 @@ class QueueWriter:
     @property
     def troubled(self) -> bool:
         """Whether the disk is full or fails: then turns are not made in a hurry."""
-        return self._failed or self._disk.room is not Room.ROOM or self._log.is_full
+        return self._failed or self._room.is_short
 
     @property
     def restless(self) -> bool:
@@ -143,8 +136,7 @@ class QueueWriter:
     def turn(self, taken: PendingWork, settings: QueueSettings, *, closing: bool) -> PendingWork:
         """Do what was taken; returns what has to be tried again."""
         now = self._now()
-        self._look(self._space(self._path.parent))
-        self._look_at_log(settings, now)
+        self._room.look(self._space(self._path.parent), self._db, settings, now)
         self._losses.add(taken.losses, now.mono_s)
         taken.losses = {}
         if self._db is None:
@@ -164,7 +156,7 @@ class QueueWriter:
         waiting, left = taken.waiting, PendingWork(later=taken.later, forget=taken.forget)
         error: Exception | None = StoreError(f"{self._path}: the queue is not open")
         for _ in range(_TRIES):
-            if self._disk.refuses_telemetry or self._log.is_full:
+            if self._room.refused:
                 waiting = [request for request in waiting if not self._refused(request)]
                 left.later = [batch for batch in left.later if not self._lost(batch, now)]
             work = Work(
@@ -173,7 +165,7 @@ class QueueWriter:
                 withdrawn=self._withdrawn,
                 losses=self._losses.due(
                     now.mono_s,
-                    full=self._disk.room is not Room.ROOM or self._log.is_full,
+                    full=self._room.is_short,
                     closing=closing,
                 ),
             )
@@ -207,7 +199,7 @@ class QueueWriter:
         if not slow and (self._slow or self._failed):
             self._trouble("works", f"{self._path}: commits succeed again")
         self._slow, self._failed = slow, self._failed and slow
-        self._look_at_bounds(written.beyond, settings)
+        self._room.wrote(database, written.beyond, settings)
         return written
 
     def _done(self, written: Written, waiting: list[WaitingCaller], now: Now) -> None:
@@ -225,81 +217,18 @@ class QueueWriter:
             self._post(RowsStored(rows))
         if written.gaps:
             self._post(GapsRecorded(written.gaps))
-        self._move(self._disk.wrote())
 
     # --- room ------------------------------------------------------------------------------
-
-    def _look(self, space: Space) -> None:
-        self._move(self._disk.looked(space))
-
-    def _move(self, disk: Disk) -> None:
-        before, self._disk = self._disk.room, disk
-        space = disk.space
-        free = (
-            ""
-            if space is None
-            else f", {space.free_bytes >> 20} of {space.disk_bytes >> 20} MiB free"
-        )
-        if disk.room is Room.ROOM and before is not Room.ROOM:
-            self._losses.hurry()
-            self._trouble("disk_ok", f"{self._path}: there is room again{free}")
-        elif disk.room is not Room.ROOM and before is Room.ROOM:
-            self._trouble("disk_full", f"{self._path}: telemetry is refused{free}")
-
-    def _look_at_log(self, settings: QueueSettings, now: Now) -> None:
-        if self._db is None or now.mono_s < self._log_at:
-            return
-        self._log_at = now.mono_s + _LOG_S
-        with suppress(*connection.UNREADABLE):
-            beyond = allowance(settings.max_size)
-            log_bytes, is_held = self._db.held_log(beyond=beyond)
-            used, _ = self._db.pages()
-            before, self._log = (
-                self._log,
-                self._log.looked(
-                    log_bytes=log_bytes,
-                    used_bytes=used,
-                    max_size=settings.max_size,
-                    is_held=is_held,
-                ),
-            )
-            self._tell_of_log(before, log_bytes)
-
-    def _tell_of_log(self, before: HeldLog, log_bytes: int) -> None:
-        if self._log == before:
-            return
-        held = f"{self._path}-wal has {log_bytes >> 20} MiB: another program holds a transaction"
-        if self._log.is_full:
-            self._trouble("log_held", f"{held}; max_size is full, telemetry and state are refused")
-        elif self._log.is_held:
-            self._trouble("log_held", held)
-        else:
-            self._losses.hurry()
-            self._trouble("log_free", f"{self._path}-wal is cut off again")
-
-    def _look_at_bounds(self, beyond: frozenset[Stream], settings: QueueSettings) -> None:
-        """Say that a stream which is never dropped was, and when nothing near as much waits."""
-        assert self._db is not None
-        most = retention.most_kept(settings.max_size)
-        for stream in sorted(beyond - self._beyond):
-            text = f"{stream} has more than its {most >> 10} KiB: its oldest are dropped"
-            self._trouble("bound", f"{self._path}: {text}")
-        self._beyond |= beyond
-        streams = self._db.counters.streams
-        if self._beyond and all(streams[stream].bytes < most // 2 for stream in self._beyond):
-            self._beyond.clear()
-            self._trouble("bound_ok", f"{self._path}: what is never dropped has room again")
 
     def _refused(self, request: WaitingCaller) -> bool:
         if not request.telemetry:
             return False
-        what = "max_size is full of its log" if self._log.is_full else "the disk is full"
-        request.settle(DiskFullError(f"{self._path}: {what}; nothing was kept"))
+        text = f"{self._path}: {self._room.why}; nothing was kept"
+        request.settle(DiskFullError(text))
         return True
 
     def _lost(self, batch: Batch, now: Now) -> bool:
-        refused = (Stream.TELEMETRY, Stream.STATE) if self._log.is_full else (Stream.TELEMETRY,)
-        if batch.stream not in refused:
+        if batch.stream not in self._room.refused:
             return False
         self._losses.add({(batch.stream, batch.asset, "disk_full"): batch.n}, now.mono_s)
         return True
@@ -311,8 +240,7 @@ class QueueWriter:
         if files.is_corrupt(failure):
             return self._recover(files.reason(failure))
         if files.is_full(failure):
-            again = self._disk.room is not Room.HARD
-            self._move(self._disk.refused())
+            again = self._room.full()
             if self._db is not None:
                 with suppress(*connection.UNREADABLE):
                     self._db.checkpoint()  # what the log took is room
@@ -401,7 +329,7 @@ class QueueWriter:
         if self._db is None:
             return
         with suppress(*connection.UNREADABLE):
-            if self._disk.room is not Room.ROOM:
+            if self._room.is_disk_short:
                 if self._db.give_back(most=_VACUUM_PAGES):
                     self._db.checkpoint()
             elif self._dirty and now.mono_s >= self._worked_at + _IDLE_S:

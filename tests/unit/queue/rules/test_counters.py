@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gateway.errors import PayloadError
-from gateway.queue.epoch import new_epoch
+from gateway.queue.opening import new_epoch
 from gateway.queue.rules.counters import Counters, sealed
 from gateway.streams import Stream
 
