@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from gateway.errors import PayloadError
 from gateway.queue import damage, schema
-from gateway.queue.drops import Drops
+from gateway.queue.limits import QueueLimits
 from gateway.queue.rules import missing, retention
 from gateway.queue.rules.counters import weight
 from gateway.queue.rules.rows import (
@@ -43,14 +43,6 @@ if TYPE_CHECKING:
     from gateway.streams import Batch, Notice
 
 GAPS = "queue:gaps"  # in ``meta``: gaps that a salvage found, until they are announced
-_CHECK_S = 0.5  # the disk is looked at this often, and whenever much was appended
-
-
-def _size(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except FileNotFoundError:
-        return 0
 
 
 class QueueDatabase:
@@ -82,10 +74,7 @@ class QueueDatabase:
         self._core = core
         self._ageing = ageing
         self.note: Callable[[str], None] | None = None  # told of every commit: ``tally``
-        self._drops = Drops(core)
-        self._checked_s = 0.0  # when the limits were looked at, on the monotonic clock
-        self._unchecked = 0  # bytes appended since
-        self._budget = 0
+        self.limits = QueueLimits(path, raw, core)
 
     # --- writing ---------------------------------------------------------------------------
 
@@ -114,7 +103,7 @@ class QueueDatabase:
                 gaps.append(Gap(stream, asset, first, first + count - 1, reason))
             gone: set[int] = set()
             beyond: set[Stream] = set()
-            for stream, places, drop_gaps in self._limits(now, settings, space):
+            for stream, places, drop_gaps in self.limits.drop(self.counters, now, settings, space):
                 self._count_gone(stream, [(place.key, place.n, place.size) for place in places])
                 gone.update(id_of(place.key) for place in places)
                 gaps += drop_gaps
@@ -194,7 +183,7 @@ class QueueDatabase:
         columns = [columns_of(row, aged_s=self.counters.aged_s) for row in rows]
         self._core.exec_driver_sql(schema.INSERT.sql, columns)
         for row in rows:
-            self._unchecked += len(row.batch.body)
+            self.limits.came(len(row.batch.body))
             self._count_come(row)
 
     def adopt(self, rows: Sequence[tuple[object, ...]]) -> None:
@@ -288,60 +277,6 @@ class QueueDatabase:
                     gaps.append(Gap(stream, "", 1, last, reason, names[at]))
         return gaps
 
-    # --- limits ----------------------------------------------------------------------------
-
-    def _limits(
-        self, now: Now, settings: QueueSettings, space: Callable[[Path], retention.Space]
-    ) -> Iterator[tuple[Stream, list[RowPlace], list[Gap]]]:
-        due = now.mono_s >= self._checked_s + _CHECK_S or now.mono_s < self._checked_s
-        if not due and self._unchecked < retention.slack(self._budget) // 4:
-            return
-        self._checked_s, self._unchecked = now.mono_s, 0
-        before_s = int(self.counters.aged_s - settings.max_age_s)
-        yield from self._drops.older(before_s, slack_s=retention.age_slack_s(settings.max_age_s))
-        most = retention.most_kept(settings.max_size)
-        for stream in NEVER_DROPPED:
-            waiting = self.counters.streams[stream].bytes
-            if waiting > most:
-                yield from self._drops.beyond(stream, waiting - most + most // 10)
-        used, _ = self.pages()
-        self._budget = retention.budget(
-            max_size=settings.max_size,
-            file_bytes=_size(self.path),  # pages that are only in the log are not there yet
-            log_bytes=_size(self.path.with_name(self.path.name + "-wal")),
-            used_bytes=used,
-            space=space(self.path.parent),
-        )
-        if used > self._budget:
-            # Bodies fill pages unevenly: what a page costs per body byte, as it is here.
-            stored = sum(counts.bytes for counts in self.counters.streams.values())
-            ratio = min(4.0, max(1.0, used / max(stored, 1)))
-            excess = used - self._budget + retention.slack(self._budget)
-            yield from self._drops.shrink(int(excess / ratio) + 1)
-
-    def held_log(self, *, beyond: int) -> tuple[int, bool]:
-        """Bytes of the log, and whether another program's transaction keeps them there.
-
-        Cuts the log off where nothing does: a queue that is never idle would not.
-
-        Args:
-            beyond: bytes up to which nobody asks.
-        """
-        size = _size(self.path.with_name(self.path.name + "-wal"))
-        if size <= beyond:
-            return size, False
-        _, frames, done = self._raw.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
-        if done < frames:
-            return size, True
-        connection.checkpoint(self._raw)
-        return _size(self.path.with_name(self.path.name + "-wal")), False
-
-    def pages(self) -> tuple[int, int]:
-        """Bytes of pages in use, and of the whole file, as the open transaction sees them."""
-        count = self._raw.execute("PRAGMA page_count").fetchone()[0]
-        free = self._raw.execute("PRAGMA freelist_count").fetchone()[0]
-        return (count - free) * schema.PAGE, count * schema.PAGE
-
     # --- reading ---------------------------------------------------------------------------
 
     def fetch(self, order: FetchRows) -> tuple[list[Row], list[tuple[int, str]]]:
@@ -402,7 +337,7 @@ class QueueDatabase:
             if unsure:
                 every = set(Stream) if Stream.EVENT in unsure else unsure
                 older = missing.older(self.notes.get(missing.OLDER))
-                gaps += damage.not_waiting(self._drops, every, self.counters, older)
+                gaps += damage.not_waiting(self.limits.drops, every, self.counters, older)
             self._core.exec_driver_sql(schema.TRIM.sql, (schema.QUARANTINE,))
             self.counters.quarantined += len(bad)
             records = self._announce(gaps, now, notice_batch)
@@ -438,7 +373,7 @@ class QueueDatabase:
 
     def give_back(self, *, most: int) -> bool:
         """Return up to ``most`` free pages to the disk; whether there were any."""
-        used, whole = self.pages()
+        used, whole = self.limits.pages()
         if used == whole:
             return False
         self._raw.execute(f"PRAGMA incremental_vacuum({int(most)})").fetchall()

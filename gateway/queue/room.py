@@ -72,8 +72,8 @@ class QueueRoom:
             return
         self._log_at = now.mono_s + _LOG_S
         with suppress(*connection.UNREADABLE):
-            log_bytes, is_held = database.held_log(beyond=allowance(settings.max_size))
-            used, _ = database.pages()
+            log_bytes, is_held = database.limits.held_log(beyond=allowance(settings.max_size))
+            used, _ = database.limits.pages()
             before, self._log = self._log, self._log.looked(
                 log_bytes=log_bytes, used_bytes=used, max_size=settings.max_size, is_held=is_held
             )  # fmt: skip
