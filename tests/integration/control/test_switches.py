@@ -57,10 +57,23 @@ def test_it_dispatches_idles_goes_local_and_stops(
         assert set(_codes(site, stopped)) == {4}  # LATCH_OFF takes the permissive away
 
 
-def _done(site: ControlSite, after: float) -> list[tuple[str, float]]:
-    found = [
-        (one["point"], one["raw"]) for one in site.writes(after=after) if one["point"] != "AO1"
-    ]
+def test_the_shipped_example_of_every_form_dispatches_and_idles(pki: Pki, tmp_path: Path) -> None:
+    with ControlSite(tmp_path, pki, map="example-site-controller@1") as site:
+        site.run()
+        site.arm()
+        began = now().mono_s
+        site.power(500_000)
+        assert _done(site, began, "AO2")[:3] == [("BO3", 1.0), ("AO0", 500.0), ("AO1", 170)]
+        site.sim.wait_until(lambda state: state["setpoint_w"] == 500_000.0)
+        assert {one["raw"] for one in site.beats()} == {43605, 21930}
+        idled = now().mono_s
+        site.send("idle")
+        site.until_phase({"IDLE"})
+        assert _done(site, idled, "AO2") == [("AO0", 0.0), ("AO1", 85)]
+
+
+def _done(site: ControlSite, after: float, beat: str = "AO1") -> list[tuple[str, float]]:
+    found = [(one["point"], one["raw"]) for one in site.writes(after=after) if one["point"] != beat]
     return list(dict.fromkeys(found))
 
 

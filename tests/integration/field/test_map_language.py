@@ -10,6 +10,7 @@ from gateway.asset.description import point_table
 from gateway.clock import now
 from gateway.control.execution.plan import switch_write
 from gateway.measured import Quality
+from gateway.points.pointmap import control_refusals
 from gateway.ports import OutcomeKind
 from tests.fixtures.mapped_site import MappedSite
 
@@ -283,6 +284,27 @@ def test_a_value_in_two_points_is_one_and_is_shipped_as_it_came(
         assert shipped == {"AI10": 7, "AI11": 65535, "AI20": -1, "AI25": 64536}
         site.sim.fault("offline=AI11")
         site.until(lambda one: _quality(one.battery.value("energy_stored", now())) is Quality.BAD)
+
+
+def test_the_shipped_example_of_every_form_is_served_and_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with MappedSite(tmp_path, monkeypatch, "example-site-controller@1") as site:
+        site.value("soc", is_=pytest.approx(60.0))
+        forced = ("AI0:262", "AI10:300", "AI11:900", "AI30:2", "AI31:1", "AI22:104", "AI21:-500")
+        for one in forced:
+            site.sim.fault(f"value={one}")
+        site.sim.fault("alarm=over_temp")
+        site.value("soc", is_=pytest.approx(50.0))  # 2 MWh at 30 %, 1 MWh at 90 %
+        assert site.value("energy_discharge_total", is_=131_073_000.0).quality is Quality.GOOD
+        site.value("temp_max", is_=pytest.approx(40.0))
+        site.value("reactive_power", is_=-500_000.0)
+        site.value("stopped", is_=True)
+        site.value("local", is_=False)
+        site.value("estop_status", is_=False)
+        told(site, "fan", "over_temp")
+        site.reads("FC0", is_=0.0)
+        assert control_refusals(site.map) == ()
 
 
 FROZEN = """

@@ -43,6 +43,7 @@ def test_the_shipped_maps_load_and_allow_control_as_specified(tmp_path: Path) ->
         "an2018-storage@1.0.0": True,
         "example-bess-a@A": False,
         "example-bess-b@B": True,
+        "example-site-controller@1": True,
         "raw@1.0.0": False,
     }
     assert control_refusals(maps["example-bess-a@A"]) == (
