@@ -234,7 +234,7 @@ def test_watch_prints_results_and_answers_nothing(
     assert dispatch(config, "watch", "--for", "2") == 0
     done.set()
     saying.join()
-    assert f"result     {id_} aborted (lease): requested" in capsys.readouterr().out
+    assert f"result     {id_} aborted (lease: The cloud did not answer" in capsys.readouterr().out
     assert gateway.answered == []
 
 
