@@ -13,11 +13,10 @@ Codes:
 - M19 two maps for one firmware (``choose``); M20 a key without effect
 - M21 a regular expression whose matching might take for ever; M22 an inverted pulse
 - M23 a setpoint that is selected before it is operated; M24 a bit of what has none
-- M26 codes of alarms that are none; M29 a relay that cannot be operated as its row says
-- M28 a value in two points that cannot be
-- M27 a row that is combined of what cannot be
-- M30 a heartbeat's shape that is none; M31 a write before a dispatch that cannot be
 - M25 codes for on and off that cannot be told apart, or beside other ways to read a number
+- M26 codes of alarms that are none; M27 a row that is combined of what cannot be
+- M28 a value in two points that cannot be; M29 a relay that cannot be operated as its row says
+- M30 a heartbeat's shape that is none; M31 a write before a dispatch that cannot be
 
 M10 and M17 cost the map its control, M20 and M23 cost nothing; all others fail the load.
 """
