@@ -127,16 +127,18 @@ def put_back(image: Path, folder: Path) -> None:
     shutil.copytree(image, folder)
 
 
+@pytest.mark.parametrize("seed", range(5))
 @pytest.mark.parametrize("kept_tally", [False, True])
-@pytest.mark.parametrize("restarts", [0, 1, 3])  # since the image was made
+# Starts since the image was made, and for how many seconds it lay there.
+@pytest.mark.parametrize(("restarts", "away_s"), [(0, 3), (1, 20), (3, 86_400)])
 @pytest.mark.parametrize("running", [False, True])  # when it was made
 def test_a_folder_that_is_put_back_loses_nothing_in_silence(
-    *, running: bool, restarts: int, kept_tally: bool
+    *, running: bool, restarts: int, away_s: int, kept_tally: bool, seed: int
 ) -> None:
     with scratch() as place:
         folder, image = place / "state", place / "image"
         folder.mkdir()
-        platform, chance = Platform(), random.Random(restarts)
+        platform, chance = Platform(), random.Random(seed)
         with Box(folder, platform, chance) as box:
             box.work(10)
             if running:
@@ -153,7 +155,8 @@ def test_a_folder_that_is_put_back_loses_nothing_in_silence(
             shutil.copyfile(folder / "queue.tally", image / "queue.tally")
         sent = set(platform.texts)
         put_back(image, folder)
-        with Box(folder, platform, chance) as box:
+        later = at(clock.now().unix_ms + 1000 * away_s)
+        with Box(folder, platform, chance, now=later) as box:
             box.work(12)
             box.drain()
         assert box.kept <= platform.texts  # nothing is taken for something that came before
