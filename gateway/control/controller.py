@@ -382,9 +382,10 @@ class Controller:
 
     def choose(self, rows: tuple[KeptRow, ...], now: Now) -> list[Effect]:
         """An operator says by which rows zero is written; none: by those of the map."""
-        self._sight.rows, self.blocked_by = rows, ""
-        if not rows:  # the map of now is right, he says: its row of power is, too
-            self.measure_by(None)
+        self._sight.rows, self.blocked_by, owed = rows, "", self.owed
+        kept = owed if rows else None  # else the map of now is right: its row of power is, too
+        here = self.zero("", None, self.view.base(now))
+        self.measure_by(None if kept is None else kept.meter_beside(here))
         return self._run(watchdog_events.ZeroChosen(), now)
 
     def declare(self, text: str, now: Now, *, elsewhere: bool) -> list[Effect]:
@@ -504,7 +505,7 @@ class Controller:
         if one is not None:
             one.begun = True
             by = min(by, one.executor.now.ends_at)
-        if output.rank is Rank.POWER and (of := self._sight.written_of) is not None:
+        if output.power_w is not None and (of := self._sight.written_of) is not None:
             self._force.say(of)
         first = self._outputs.goes_first(output, beat_first=beat_first)
         self._turn.order(self._outputs.send(output, at, by, first=first))

@@ -239,7 +239,12 @@ class Sight:
         Percent are of what they were of when the newest setpoint was written, and what that one
         wrote is that setpoint: where the base moves, our echo is still ours.
         """
-        if self._ours is None or not self.view.in_percent:
+        if not self.view.in_percent:
+            return self.view.echo_w(now, self.base(now))
+        return self._unless_zero(self._percent_echo_w(now), now)
+
+    def _percent_echo_w(self, now: Now) -> float | None:
+        if self._ours is None:
             return self.view.echo_w(now, self.base(now))
         of, power_w, writes = self._ours
         read = self.view.static(now)
@@ -247,6 +252,17 @@ class Sight:
         if all(write.agrees(one) for write, one in zip(writes, shown, strict=True)):
             return power_w
         return self.view.echo_w(now, of)
+
+    def _unless_zero(self, found_w: float | None, now: Now) -> float | None:
+        """An echo in percent is zero by its percent: of a small base it were so little in W.
+
+        The base may grow again, and power in force with it.
+        """
+        slack_w, full_w = self.view.tolerance_w(), self.view.full_w
+        shown_w = self.view.echo_w(now, Base(full_w, full_w))
+        if found_w is None or shown_w is None or not abs(found_w) <= slack_w < abs(shown_w):
+            return found_w
+        return math.copysign(math.nextafter(slack_w, math.inf), shown_w)
 
     def _echo_w(self, now: Now) -> float | None:
         if not self.rows:

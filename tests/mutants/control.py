@@ -631,9 +631,15 @@ _PERCENT = (
     ),
     _in("sight", "percent")(
         "an echo is in percent of what it was when it was written",
-        "if self._ours is None or not self.view.in_percent:",
+        "if self._ours is None:",
         "if True:",
         "test_our_own_echo_is_ours_whatever_the_base_is_by_then",
+    ),
+    _in("sight", "kept_base")(
+        "an echo in percent is zero by its percent",
+        "return self._unless_zero(self._percent_echo_w(now), now)",
+        "return self._percent_echo_w(now)",
+        "test_an_echo_of_some_percent_is_no_zero_because_what_it_was_of_once_was_little",
     ),
     _in("sight", "percent")(
         "what flaps moves a setpoint down once",

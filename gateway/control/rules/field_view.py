@@ -273,16 +273,21 @@ class FieldView:
             )
         return _watts(self._echoes[0], found[0], base.side_w(found[0]))
 
+    @property
+    def full_w(self) -> float:
+        """What the tolerance of an echo in percent is of, W."""
+        asset = self.asset
+        return max(asset.nameplate_w, asset.max_charge_w, asset.max_discharge_w)
+
     def tolerance_w(self) -> float:
         """How far the echo may be from the setpoint, W: rounding of both, and the map's own."""
-        asset, found = self.asset, 0.0
-        largest_w = max(asset.nameplate_w, asset.max_charge_w, asset.max_discharge_w)
+        found = 0.0
         for role in ("cmd_power", "cmd_charge", "cmd_discharge"):
             row = self.map.row(role)
             echo = self.map.by_name.get(row.feedback or "") if row is not None else None
             if row is not None and echo is not None:
                 slack = max(row.tolerance or 0.0, row.step + echo.step)
-                scale = largest_w / percent_base.FULL_PCT if row.canonical_unit == "%" else 1.0
+                scale = self.full_w / percent_base.FULL_PCT if row.canonical_unit == "%" else 1.0
                 found = max(found, slack * scale)
         return found
 

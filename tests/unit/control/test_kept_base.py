@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -94,6 +95,22 @@ def test_a_base_that_moves_is_on_its_way_to_the_disk_before_the_frame() -> None:
     assert kept(made)["base_w"] == [1 * MW, 1 * MW]
 
 
+def test_what_a_setpoint_that_is_gone_was_of_is_not_kept_of_the_next_one() -> None:
+    percent = percent_map()
+    assert percent.control is not None
+    order = ("mode_enable", "setpoint")  # a control that is no setpoint goes first
+    percent = replace(percent, control=replace(percent.control, order=order))
+    made = ControlSite(site(map_ref=percent))
+    made.plant.base_w = 0.5 * MW
+    made.activate(500_000)
+    assert "done" in made.act("idle")
+    made.until(lambda: FACT not in made.disk.facts)
+    made.plant.rebase(2 * MW)
+    made.run(15)
+    made.activate(500_000)
+    assert kept(made)["least_base_w"] == [2 * MW, 2 * MW]
+
+
 def test_a_map_in_watts_keeps_no_base_and_one_that_is_none_makes_the_fact_unreadable() -> None:
     made = ControlSite()
     made.activate()
@@ -105,3 +122,24 @@ def test_a_map_in_watts_keeps_no_base_and_one_that_is_none_makes_the_fact_unread
     half = obligation({FACT: json.dumps({**kept(made), "base_w": [None, 1.0]})}, "bess-1")
     assert half is not None
     assert half.base_w == (None, 1.0)
+
+
+@pytest.mark.parametrize("killed", [True, False])
+def test_an_echo_of_some_percent_is_no_zero_because_what_it_was_of_once_was_little(
+    *, killed: bool
+) -> None:
+    made = active(base_w=0.5 * MW)
+    if killed:
+        made.plant.rebase(2 * MW)
+        made.until(lambda: made.written()[-1] == 250)
+        made.run(12)
+        made.kill()
+        made.power_on()
+    else:
+        assert "done" in made.act("idle")
+    # Zero is accepted, and 0.6 % stay: of 0.5 MW it were 3 kW, within the echo's tolerance of 4.
+    made.rtac.echo_error_w = 0.006 * (made.plant.base_w or 0.0)
+    made.run(25)
+    assert made.phase() is Phase.IDLING
+    made.run(15)
+    assert made.phase() is Phase.LATCHED

@@ -105,6 +105,19 @@ def test_where_the_kept_row_is_gone_power_is_unknown_until_a_person_takes_the_ma
     made.until(lambda: FACT not in made.disk.facts)
 
 
+def test_who_takes_the_map_of_now_and_then_what_was_kept_measures_by_what_was_kept() -> None:
+    made = active()
+    made.plant.more["AI41"] = lambda: 0.0
+    made.plant.flows_w = 500 * KW
+    restarted(made, with_power(point="AI41"))
+    made.run(2)
+    assert "done" in made.act("zero", by="new")
+    assert "done" in made.act("zero", by="kept")
+    made.run(60)
+    assert made.control().controller.measured_by == "AI1"
+    assert FACT in made.disk.facts
+
+
 def test_a_kept_row_that_is_not_good_or_out_of_range_verifies_nothing() -> None:
     made = active()
     made.plant.more["AI41"] = lambda: 0.0
