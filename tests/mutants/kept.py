@@ -14,6 +14,14 @@ _METER = "tests/unit/control/test_kept_meter.py::"
 
 MUTANTS: tuple[Mutant, ...] = (
     Mutant(
+        "what the disk refused to forget is forgotten only if power is still gone",
+        _FORCE,
+        "state = forget(state, effects) if gone else echoed(state, at)",
+        "state = forget(state, effects)",
+        "tests/unit/control/watchdog/test_force.py::"
+        "test_what_is_tried_again_on_the_disk_looks_at_the_power_once_more",
+    ),
+    Mutant(
         "power is measured by the row that was kept",
         "gateway/control/asset_control.py",
         "controller.measure_by(owed.meter_beside(zero))",

@@ -188,14 +188,16 @@ def forgotten(state: WatchdogState, at: float, *, ok: bool) -> WatchdogState:
 
 def due(state: WatchdogState, at: float, effects: Effects) -> WatchdogState:
     """Ask for a read of the power, and try again what the disk could not keep."""
+    if at >= state.forget_at:
+        state = replace(state, forget_at=math.inf)
+        if state.in_force and state.demand is None and state.dispatch is None:
+            # What two reads showed then need not be so now.
+            gone = state.power_w is not None and _is_gone(state.power_w, state.terms)
+            state = forget(state, effects) if gone else echoed(state, at)
     settling = state.settling
     if settling is not None and at >= settling.read_at:
         effects.append(ReadEcho())
         state = replace(state, settling=replace(settling, read_at=math.inf))
-    if at >= state.forget_at:
-        state = replace(state, forget_at=math.inf)
-        if state.in_force and state.demand is None and state.dispatch is None:
-            state = forget(state, effects)
     return state
 
 

@@ -128,6 +128,25 @@ def test_until_that_is_on_the_disk_nobody_arms() -> None:
     assert phase(site) is Phase.ARMED
 
 
+def test_what_is_tried_again_on_the_disk_looks_at_the_power_once_more() -> None:
+    site = made()
+    site.arm()
+    site.tell(ForceBegun(500.0))
+    site.tell(IdleOrdered("i"))
+    site.run(8)
+    site.state = replace(site.state, settling=None, forgetting=True, in_force=True)
+    site.tell(ForceForgotten(ok=False))
+    site.rtac.flows_w = 400.0
+    site.tell(PowerRead(400.0, site.at))
+    site.log = []
+    site.run(12)
+    assert of(site, ForgetForce) == []
+    assert site.state.in_force
+    site.rtac.flows_w = None
+    site.run(20)
+    assert not site.state.in_force
+
+
 def test_a_dispatch_that_ends_before_its_first_frame_is_zeroed_all_the_same() -> None:
     site = made()
     site.arm()
