@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 _GROUP_TYPES = {
     1: "BI", 2: "BI", 3: "DBI", 4: "DBI", 10: "BO", 20: "CTR", 22: "CTR", 30: "AI", 32: "AI",
-    40: "AO", 110: "OS", 111: "OS",
+    21: "FC", 23: "FC", 40: "AO", 110: "OS", 111: "OS",
 }  # fmt: skip
 _TIME_QUALITY = {"SYNCHRONIZED": TimeQuality.SYNCED, "UNSYNCHRONIZED": TimeQuality.UNSYNCED}
 RESTART, NEED_TIME, LOCAL, TROUBLE = 0x80, 0x10, 0x20, 0x40
