@@ -11,13 +11,13 @@ import os
 import subprocess
 import sys
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 REPORT_S = 30.0  # `check` of 32 batteries takes 2 s on a small box
-MOST_BYTES = 1_000_000  # of what is printed
+MOST_BYTES = 1_000_000  # that it may print
 OPTIONS: dict[tuple[str, ...], frozenset[str]] = {
     ("check",): frozenset(),
     ("audit", "show"): frozenset(("--last", "--since", "--asset", "--json")),
@@ -26,6 +26,7 @@ OPTIONS: dict[tuple[str, ...], frozenset[str]] = {
 }
 _CODE = (
     "import sys; place = sys.argv.index('--'); sys.path[:] = sys.argv[place + 1:]; "
+    "from gateway.host.second import give_way; give_way(); "
     "from gateway.cli.main import main; sys.exit(main(sys.argv[1:place]))"
 )
 _OURSELVES = "/proc/self/exe"
@@ -62,24 +63,57 @@ class Reports:
         environment = {key: text for key, text in os.environ.items() if key != "NOTIFY_SOCKET"}
         path = [one for one in sys.path if one]
         try:
-            ended = subprocess.run(  # noqa: S603 - our own code, words that were checked, no shell
+            child = subprocess.Popen(  # noqa: S603 - our own code, words that were checked, no shell
                 [sys.executable, "-I", "-c", _CODE, *command, "--", *path],
                 executable=_OURSELVES,
                 stdin=subprocess.DEVNULL,
-                capture_output=True,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
                 env=environment,
-                timeout=REPORT_S,
-                check=False,
             )
-        except subprocess.TimeoutExpired:
-            return {"error": f"not ready within {REPORT_S:g} s: run it as root"}
         except OSError as error:
             return {"error": f"no process can be started: {error.strerror or error}"}
-        return {
-            "out": ended.stdout[:MOST_BYTES].decode("utf-8", "replace"),
-            "err": ended.stderr[:MOST_BYTES].decode("utf-8", "replace"),
-            "exit": ended.returncode,
-        }
+        return reported(child)
+
+
+def reported(child: subprocess.Popen[bytes]) -> dict[str, object]:
+    """What ``child`` prints; none of it is kept beyond ``MOST_BYTES``, for it is the daemon's."""
+    complaint, is_late = [b""], threading.Event()
+
+    def end() -> None:
+        is_late.set()
+        child.kill()
+
+    def complain() -> None:
+        complaint[0] = _most(child, child.stderr)
+
+    late, beside = threading.Timer(REPORT_S, end), threading.Thread(target=complain)
+    with child:
+        late.start()
+        beside.start()
+        said = _most(child, child.stdout)
+        beside.join()
+    late.cancel()
+    if max(len(said), len(complaint[0])) > MOST_BYTES:
+        return {"error": f"prints more than {MOST_BYTES:,} bytes: ask for less, or run it as root"}
+    if is_late.is_set():
+        return {"error": f"not ready within {REPORT_S:g} s: run it as root"}
+    if child.returncode < 0:
+        return {"error": f"was ended by signal {-child.returncode}: run it as root"}
+    return {
+        "out": said.decode("utf-8", "replace"),
+        "err": complaint[0].decode("utf-8", "replace"),
+        "exit": child.returncode,
+    }
+
+
+def _most(child: subprocess.Popen[bytes], pipe: IO[bytes] | None) -> bytes:
+    """What comes from ``pipe`` until its end; beyond ``MOST_BYTES`` the process is ended."""
+    assert pipe is not None
+    found = pipe.read(MOST_BYTES + 1)
+    if len(found) > MOST_BYTES:
+        child.kill()
+    return found
 
 
 def _begins(command: list[str], words: tuple[str, ...]) -> bool:

@@ -7,7 +7,6 @@ as it is, so that nothing is read a second time: what was judged is what is swap
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
 import pickle
@@ -20,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from gateway.errors import ConfigError
 from gateway.events import ReloadAsked
+from gateway.host.second import give_way
 from gateway.site import load
 
 if TYPE_CHECKING:
@@ -128,18 +128,10 @@ def main() -> None:
     """The process: load the site that the first argument names, and write what came of it."""
     signal.alarm(round(JUDGE_S) + _ORPHAN_S)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())  # the daemon's are blocked
-    _give_way()
+    give_way()
     found: tuple[Any, str]
     try:
         found = load.load_site(Path(sys.argv[1])), ""
     except ConfigError as error:
         found = None, str(error)
     sys.stdout.buffer.write(pickle.dumps(found))
-
-
-def _give_way() -> None:
-    """Where memory or time runs short, this process is the one to go without."""
-    with contextlib.suppress(OSError):
-        Path("/proc/self/oom_score_adj").write_text("1000")
-    with contextlib.suppress(OSError):
-        os.nice(10)
