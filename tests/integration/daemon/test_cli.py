@@ -73,6 +73,8 @@ def test_every_commented_default_of_the_example_can_be_uncommented(site: Path) -
         takes = line.startswith("# ") and equals and key.isidentifier()
         lines.append(bare if takes or bare.startswith("[asset.transformer]") else line)
     site.write_text("\n".join(lines) + "\n")
+    (site.parent / "tls/password").write_text("of ops\n")
+    (site.parent / "tls/password").chmod(0o640)
     assert "\nport = 20000" in site.read_text()
     assert check(site) == 0
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import re
 import shlex
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -97,3 +99,32 @@ def test_no_document_denies_control() -> None:
 def test_the_files_that_are_named_are_shipped() -> None:
     for name in re.findall(r"([\w.-]+\.toml\.example)", README + "".join(PAGES.values())):
         assert (ROOT / "etc" / name).exists(), name
+
+
+COMPLETION = ROOT / "packaging/completion/bash/bess-gateway"
+
+
+def test_the_completion_is_that_of_the_parser() -> None:
+    made = [sys.executable, str(ROOT / "packaging/make-completion"), "--check"]
+    ended = subprocess.run(made, capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "")
+
+
+@pytest.mark.parametrize(
+    ("typed", "found"),
+    [
+        ("st", "status"),
+        ("commission dead", "deadman-test"),
+        ("maps import --sh", "--sheet"),
+        ("audit show --last 5 --js", "--json"),
+        ("status --config x --js", "--json"),
+    ],
+)
+def test_a_shell_completes_commands_and_options(typed: str, found: str) -> None:
+    script = (
+        'source "$0"; COMP_WORDS=("$@"); COMP_CWORD=$(($#-1)); _bess_gateway; '
+        'echo "${COMPREPLY[*]}"'
+    )
+    command = ["bash", "-c", script, str(COMPLETION), "bess-gateway", *typed.split()]
+    ended = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert ended.stdout.split() == [found]
