@@ -23,6 +23,7 @@ from gateway.control.carrying import Carrying
 from gateway.control.commands.reasons import ResultState
 from gateway.control.commitment import InForceMark, commitment
 from gateway.control.execution import frames
+from gateway.control.execution.beating import BeatCount
 from gateway.control.execution.job import (
     ControlAnswered,
     DurationOver,
@@ -126,6 +127,7 @@ class Controller:
         self._judged = False  # the field was judged in this pass
         self._orders = PowerlessOrders()
         self._stop = HeldStop()
+        self._count = BeatCount()
         self.blocked_by = ""  # why no zero is written; "": one is
         self._other = ""  # or would be none if what was declared were not so
         self._mark = InForceMark()
@@ -508,6 +510,8 @@ class Controller:
         if output.power_w is not None and (of := self._sight.written_of) is not None:
             self._force.say(of)
         first = self._outputs.goes_first(output, beat_first=beat_first)
+        self._outputs.withhold(output)  # it waits no more
+        output = self._count.leaving(output, self._map, self.state.terms)
         self._turn.order(self._outputs.send(output, at, by, first=first))
 
     def _withheld(self, output: Output, cause: Cause) -> None:
@@ -533,6 +537,8 @@ class Controller:
             yields = result is WriteResult.NOT_OURS and self.state.meets_another
             if kind is WriteKind.IDLE and not yields:
                 self._alarm(outcome, now)
+            if kind is WriteKind.HEARTBEAT:
+                self._count.answered(result)
             if kind is WriteKind.HEARTBEAT and result is WriteResult.ACCEPTED:
                 self.beats, self.beat_at = self.beats + 1, now.mono_s
                 self._beat_since = now.mono_s

@@ -635,6 +635,12 @@ _PERCENT = (
         "if True:",
         "test_our_own_echo_is_ours_whatever_the_base_is_by_then",
     ),
+    _in("controller", "kinds")(
+        "a heartbeat's value is chosen as it leaves",
+        "output = self._count.leaving(output, self._map, self.state.terms)",
+        "self._count.leaving(output, self._map, self.state.terms)",
+        "test_of_a_heartbeat_that_only_toggles_the_rtac_sees_each_however_slowly_it_answers",
+    ),
     _in("sight", "kept_base")(
         "an echo in percent is zero by its percent",
         "return self._unless_zero(self._percent_echo_w(now), now)",

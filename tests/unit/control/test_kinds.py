@@ -76,6 +76,24 @@ def test_at_the_slowest_answers_neither_heartbeats_nor_critical_reads_starve() -
     assert made.phase() is Phase.ACTIVE
 
 
+def test_of_a_heartbeat_that_only_toggles_the_rtac_sees_each_however_slowly_it_answers() -> None:
+    direct = rude_map("direct")
+    toggle = {"kind": "toggle", "first": 1, "last": 2}
+    rows = (
+        replace(row, heartbeat=toggle) if row.role == "cmd_heartbeat" else row
+        for row in direct.points
+    )
+    found = site("bess-1", map_ref=replace(direct, points=tuple(rows)))
+    made = RudeSite(found, kinds={"bess-1": "direct"}, groups=())
+    made.activate()
+    for answer_s in (1.2, 1.5, 1.8, 2.1):  # each once was the one at which every other was lost
+        made.rude().answer_s, made.rude().steady = answer_s, True
+        for _ in range(400):
+            made.step()
+            assert made.at - made.rude().rtac.heartbeat_at < 9.0, answer_s
+    assert made.phase() is Phase.ACTIVE
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_at_the_slowest_answers_a_zero_is_verified(kind: str) -> None:
     """A heartbeat that became overdue behind a zero of four requests does not take its read's turn.
