@@ -39,13 +39,21 @@ class Combination:
     def take(
         self, points: Sequence[RawPoint], *, asked_at: float, at_s: float
     ) -> Iterator[RawPoint]:
-        """What ``points``, of one fragment, make of it; nothing while a sweep is under way."""
+        """What ``points``, of one fragment, make of it; nothing while a sweep is under way.
+
+        Of several values of one part each has its turn: the first may be the one that takes power
+        away.
+        """
         mine = [raw for raw in points if raw.point in self.points]
-        told = False
+        told, unsaid = False, set[str]()
         for raw in mine:
+            if raw.point in unsaid:
+                unsaid.clear()
+                yield self._made(self._latest[raw.point], event=True)
             self._latest[raw.point] = raw
             if raw.event or math.isinf(asked_at):
                 self._told[raw.point], told = at_s, True
+                unsaid.add(raw.point)
             else:
                 self._read[raw.point] = asked_at
                 self._swept.add(raw.point)
@@ -57,9 +65,13 @@ class Combination:
             return
         if read:
             self._swept.clear()
+        yield self._made(mine[-1], event=not read)
+
+    def _made(self, raw: RawPoint, *, event: bool) -> RawPoint:
+        """The value of now, with the times of ``raw``."""
         value, quality = self._value()
         flags = {Quality.BAD: 0, Quality.QUESTIONABLE: ONLINE | LOCAL_FORCED}.get(quality, ONLINE)
-        yield mine[-1]._replace(point=self.row.point, value=value, flags=flags, event=not read)
+        return raw._replace(point=self.row.point, value=value, flags=flags, event=event)
 
     def _value(self) -> tuple[float, Quality]:
         """In the canonical unit; 0 and BAD where too few parts are usable."""

@@ -98,3 +98,24 @@ def test_it_is_read_when_each_part_was_and_an_event_when_one_was() -> None:
     assert said(made.of((raw("AI0", 120), raw("AI1", 21)), at_s=4.0)) == [
         (33.0, Quality.DERIVED, True)
     ]
+
+
+def test_a_pulse_that_one_fragment_brings_whole_is_said() -> None:
+    found = row("@whole", "estop_status", unit="bool", how="any", of=("local_1", "local_2"))
+    made = DerivedPoints(points_map(*LOCALS, found))
+    made.of((raw("BI0", 0), raw("AI9", 0)), asked_at=1.0, at_s=1.1)
+
+    def values(*points: RawPoint) -> list[tuple[float | int | str, bool]]:
+        out = made.of(points, asked_at=2.0, at_s=2.1)
+        return [(one.value, one.event) for one in out if one.point == "@whole"]
+
+    on, off = raw("BI0", 1, event=True), raw("BI0", 0, event=True)
+    assert values(on, off) == [(1.0, True), (0.0, True)]
+    assert values(on, raw("BI0", 0)) == [(1.0, True), (0.0, True)]  # of an integrity poll
+    bit = raw("AI9", 1, event=True)
+    assert values(bit, on, off, raw("AI9", 0, event=True)) == [
+        (1.0, True),
+        (1.0, True),
+        (0.0, True),
+    ]
+    assert values(on, bit) == [(1.0, True)]
