@@ -32,6 +32,7 @@ class Witness:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._held = read_witness(path)  # as it is on the disk
+        self.fault = _fault(path)  # why it cannot be read; "": it can, or there is none
 
     def missing(self, facts: Mapping[str, str]) -> dict[str, str]:
         """What is named here and not in ``facts``, of the database."""
@@ -54,9 +55,14 @@ class Witness:
         with suppress(OSError):
             self._keep(left)
 
-    def agree(self, facts: Mapping[str, str]) -> None:
-        """Name what ``facts`` of the database have besides: an older version kept no such file."""
+    def agree(self, facts: Mapping[str, str], *, aside: Path) -> None:
+        """Name what ``facts`` of the database have besides: an older version kept no such file.
+
+        What cannot be read stays for people, as ``aside``.
+        """
         with suppress(OSError):
+            if self.fault:
+                self._path.rename(aside)
             self._keep(_lasting(facts) | self._held)
 
     def _keep(self, found: Mapping[str, str]) -> None:
@@ -83,6 +89,18 @@ def read_witness(path: Path) -> dict[str, str]:
     if not isinstance(found, dict):
         return {}
     return {key: text for key, text in found.items() if isinstance(text, str)}
+
+
+def _fault(path: Path) -> str:
+    try:
+        body = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        return ""
+    except OSError as error:
+        return error.strerror or str(error)
+    except ValueError as error:
+        return str(error)
+    return "" if isinstance(body, dict) and isinstance(body.get("facts"), dict) else "no facts"
 
 
 def _lasting(changes: Mapping[str, str | None]) -> dict[str, str]:

@@ -97,7 +97,12 @@ class AuditWriter:
         now = self._now()
         self._db = opening.open_control(self.path, now, kept=kept)
         self.recalled = self._witness.missing(self._db.facts)
-        self._witness.agree(self._db.facts)
+        lasting = self.path.with_name(FILE)
+        aside = files.aside_name(lasting, now)
+        self._witness.agree(self._db.facts, aside=aside)
+        if self._witness.fault:
+            text = f"{lasting}: {self._witness.fault}: set aside as {aside.name}"
+            self._tell("unread", f"{text}; whether control.db is an older copy nobody knows", now)
         if self.recalled:
             names = ", ".join(sorted(self.recalled))
             text = f"{self.path}: an older copy? {FILE} beside it names what it does not: {names}"

@@ -95,6 +95,20 @@ def test_one_that_cannot_be_read_says_nothing(tmp_path: Path, text: str) -> None
     assert read_witness(tmp_path / WITNESS) == {}
 
 
+def test_one_that_cannot_be_read_is_told_and_stays_for_people(tmp_path: Path) -> None:
+    with Ledger(tmp_path) as ledger:
+        assert ledger.record(entry(), facts={FORCE: "{}"}).ok
+    torn = (tmp_path / WITNESS).read_bytes()[:-1]
+    (tmp_path / WITNESS).write_bytes(torn)
+    with Ledger(tmp_path) as ledger:
+        told = ledger.inbox.wait(AuditTroubled)
+        assert told.kind == "unread"
+        assert "older copy" in told.text
+    (aside,) = tmp_path.glob(f"{WITNESS}.corrupt-*")
+    assert aside.read_bytes() == torn
+    assert set(read_witness(tmp_path / WITNESS)) == {FORCE}
+
+
 def test_where_it_cannot_be_written_nothing_is_answered_for(tmp_path: Path) -> None:
     with Ledger(tmp_path) as ledger:
         (tmp_path / (WITNESS + ".new")).mkdir()
