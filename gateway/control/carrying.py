@@ -64,6 +64,7 @@ class Carrying:
         self._accepted: dict[int, Accepted] = {}  # token of the record -> not durable yet
         self._wanted: dict[str, SendControl] = {}  # setpoints that the watchdog is asked for
         self.unborn = False  # a command ended before its first frame
+        self.in_vain = False  # a power command ended, perhaps before its setpoint
         self.last: TellCloud | None = None
         self.last_id = ""
 
@@ -194,6 +195,7 @@ class Carrying:
             self._wanted.pop(to.id, None)
             self._outputs.drop(to.id)
             self.unborn = self.unborn or not one.begun
+            self.in_vain = self.in_vain or one.power
             self._over(one.accepted, now)
 
     # --- what they order -----------------------------------------------------------------------

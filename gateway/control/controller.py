@@ -475,7 +475,8 @@ class Controller:
     def _leave(self, now: Now) -> None:
         """Nothing waits to be done: let the next control go."""
         held = self.state.dispatch
-        if self.jobs.unborn:
+        vain, self.jobs.in_vain = self.jobs.in_vain and self.jobs.dispatch is None, False
+        if self.jobs.unborn or (vain and held is None):  # what prepared power may have left
             self.jobs.unborn = False
             self._turn.then(watchdog_events.ForceUnused())
             return

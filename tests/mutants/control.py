@@ -635,6 +635,18 @@ _PERCENT = (
         "if True:",
         "test_our_own_echo_is_ours_whatever_the_base_is_by_then",
     ),
+    _in("carrying", "prepared")(
+        "what ends before its setpoint is idled",
+        "self.in_vain = self.in_vain or one.power",
+        "self.in_vain = False",
+        "test_a_control_before_the_setpoint_that_is_refused_leaves_nothing_in_force",
+    ),
+    _in("execution/writing", "prepared")(
+        "what is prepared is seen before there is power",
+        "if now.unseen:",
+        "if False:",
+        "test_no_setpoint_leaves_before_it_is_seen",
+    ),
     _in("controller", "kinds")(
         "a heartbeat's value is chosen as it leaves",
         "output = self._count.leaving(output, self._map, self.state.terms)",

@@ -8,6 +8,7 @@
 | WRITING | any other doubt | READING; never the control again |
 | WRITING | it never left, because the limit shrank | STEPPING, a smaller setpoint |
 | READING | the echo shows it | as accepted; else failed, idle |
+| STEPPING | what was prepared is seen, before the first setpoint | WRITING |
 | STEPPING | 2 s since the last step, and the echo shows it | WRITING, the next step of the ramp |
 | ECHO | every echo agrees | POWER; without power: succeeded |
 | POWER | measured power follows | HOLDING, succeeded |
@@ -68,6 +69,7 @@ class Executor:
             ends_at=math.inf if job.duration_s is None else now_s + job.duration_s,
             written_w=job.start_w,
             target_w=0.0 if job.power_w is None else ceiling.clamp(job.power_w),
+            unseen=frozenset() if job.start_w else job.prepared,
         )
         return cls(progress), (progress.report(ResultState.ACCEPTED),)
 

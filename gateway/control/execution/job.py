@@ -60,6 +60,7 @@ class Job:
     deadband_w: float
     preempted: Aftermath  # when somebody else moves the setpoint: yield, or idle
     warnings: tuple[str, ...] = ()
+    prepared: frozenset[str] = frozenset()  # echoes that must agree before there is any power
 
 
 def power_job(  # noqa: PLR0913 - a job is complete, so everything goes in
@@ -102,12 +103,13 @@ def power_job(  # noqa: PLR0913 - a job is complete, so everything goes in
     at = order.index("setpoint") if "setpoint" in order else len(order)
     # Its points carry the site's ramp, for zero follows them: a slower one is made of steps.
     by_rtac = "ramp" in order and "ramp" in ready and ramp == site
+    prepared = prepare_writes(points_map) if applied_w else ()
     return Job(
         id=command.id,
         points_map=points_map,
         base=of,
         before=(
-            *(prepare_writes(points_map) if applied_w else ()),
+            *prepared,
             *(write for word in order[:at] for write in ready.get(word, ())),
         ),
         after=tuple(write for word in order[at + 1 :] for write in ready.get(word, ())),
@@ -120,6 +122,7 @@ def power_job(  # noqa: PLR0913 - a job is complete, so everything goes in
         deadband_w=deadband_w(points_map, nameplate_w),
         preempted=Aftermath.YIELD if yields else Aftermath.IDLE,
         warnings=warnings,
+        prepared=frozenset(write.echo for write in prepared),
     )
 
 

@@ -48,6 +48,8 @@ class Progress:
     target_w: float = 0.0  # the setpoint to reach, W; its magnitude only ever shrinks
     written_at: float = -math.inf  # when a setpoint was last sent
     made: Mapping[str, Write] = field(default_factory=dict)  # echo point -> last write accepted
+    unseen: frozenset[str] = frozenset()  # echoes that must agree before the first setpoint
+    seen_by: float = math.inf  # and when
     retried: bool = False  # the first of the queue was sent again
     entered: bool = False  # the writes behind the setpoint (mode enable) were ordered
     verified: bool = False

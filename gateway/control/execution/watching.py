@@ -79,12 +79,26 @@ def _stepping(now: Progress, event: Looked, now_s: float) -> Step:
 
     A setpoint above the ceiling does not wait for its echo.
     """
+    if now.unseen:
+        return _preparing(now, event, now_s)
     differing = tuple(
         write for write in _setpoints(now) if not write.agrees(event.echoes.get(write.echo))
     )
     if not differing or not now.is_within(now.written_w) or is_beyond(now):
         return step(now, now_s)
     by = now.written_at + max(write.verify_s for write in differing)
+    if now_s < by or (not _seen(differing, event) and now_s < by + UNREAD_S):
+        return replace(now, due_at=now_s + LOOK_S), ()
+    return _differed(now, differing, event)
+
+
+def _preparing(now: Progress, event: Looked, now_s: float) -> Step:
+    """The first setpoint, once the echoes show what must stand before there is any power."""
+    writes = (now.made[echo] for echo in now.unseen)
+    differing = tuple(one for one in writes if not one.agrees(event.echoes.get(one.echo)))
+    if not differing:
+        return step(replace(now, unseen=frozenset()), now_s)
+    by = now.seen_by
     if now_s < by or (not _seen(differing, event) and now_s < by + UNREAD_S):
         return replace(now, due_at=now_s + LOOK_S), ()
     return _differed(now, differing, event)

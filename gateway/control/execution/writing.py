@@ -58,6 +58,8 @@ def go_on(now: Progress, queue: tuple[Write, ...], now_s: float) -> Step:
 
 def step(now: Progress, now_s: float) -> Step:
     """Write the next setpoint, or wait until it may be written."""
+    if now.unseen:
+        return _see(now, now_s)
     try:
         gap_s, beyond = max(STEP_S, *(one.gap_s for one in _writes(now, 0.0))), is_beyond(now)
         if now_s < now.written_at + gap_s and not beyond:
@@ -67,6 +69,15 @@ def step(now: Progress, now_s: float) -> Step:
     except PlanError as error:
         return failed(now, f"unsupported: {error}", doubt=now.written_w != 0)
     return go_on(replace(now, sending_w=wanted_w), writes, now_s)
+
+
+def _see(now: Progress, now_s: float) -> Step:
+    """Wait until what was prepared is seen; it is read at once."""
+    waits = replace(now, phase=JobPhase.STEPPING, due_at=now_s)
+    if not math.isinf(now.seen_by):
+        return waits, ()
+    longest_s = max(now.made[echo].verify_s for echo in now.unseen)
+    return replace(waits, seen_by=now_s + longest_s), (ReadFeedback(),)
 
 
 def _writes(now: Progress, power_w: float) -> tuple[Write, ...]:
