@@ -608,7 +608,7 @@ class Controller:
             ):
                 self._write(order, now)
             case watchdog_effects.ReadEcho():
-                self._turn.order(Poll(self._asset.id, "critical"))
+                self._turn.order(Poll(self._asset.id, self._sight.verifying_read))
             case watchdog_effects.IssueChallenge():
                 pass  # the fleet publishes each number once: see ``state.lease.newest``
             case watchdog_effects.KeepPhase():

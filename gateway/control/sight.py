@@ -204,6 +204,12 @@ class Sight:
     def _power_point(self) -> str:
         return self.view.power_point if self.meter is None else self.meter.point
 
+    @property
+    def verifying_read(self) -> str:
+        """The kind of read that shows a zero: what was kept may be points of another map."""
+        kept = {row.echo for row in self.rows} | {self._power_point}
+        return "critical" if kept - {""} <= self.view.points else "integrity"
+
     def power_w(self, now: Now) -> float | None:
         """Measured power, W, + discharging, by the row that verifies zero; None: unknown."""
         meter = self.meter

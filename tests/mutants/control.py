@@ -635,6 +635,12 @@ _PERCENT = (
         "if True:",
         "test_our_own_echo_is_ours_whatever_the_base_is_by_then",
     ),
+    _in("sight", "kept_reads")(
+        "what was kept is read though the map of now does not",
+        'return "critical" if kept - {""} <= self.view.points else "integrity"',
+        'return "critical"',
+        "test_zero_by_the_kept_rows_is_verified_in_time_by_their_own_echo",
+    ),
     _in("carrying", "prepared")(
         "what ends before its setpoint is idled",
         "self.in_vain = self.in_vain or one.power",
