@@ -206,12 +206,13 @@ class Monitor:
 
     def _lacks(self) -> str:
         """What is left out, and what for."""
-        known, critical = self._map.by_point, self._map.critical_points
-        needs = critical if self._map.control is not None else frozenset()
-        named = [
-            f"{point} ({known[point].name}{', which control needs' if point in needs else ''})"
-            for point in sorted(self._missing)
-        ]
+        critical = self._map.critical_points if self._map.control is not None else frozenset()
+        named = []
+        for point in sorted(self._missing):  # of a word, or of half a value, its rows
+            rows = [row for row in self._map.points if point in (row.source, row.low)]
+            needed = any(row.point in critical for row in rows)
+            names = ", ".join(row.name for row in rows)
+            named.append(f"{point} ({names}{', which control needs' if needed else ''})")
         return f"the outstation does not have {', '.join(named)}: left out of the critical read"
 
     def _session(self, event: events.SessionUp | events.SessionDown, now: Now) -> list[Effect]:

@@ -9,6 +9,7 @@ from gateway.asset.monitor import Monitor
 from gateway.effects import Log, Poll, StoreBatch
 from gateway.measured import TimeQuality
 from gateway.points.raw import RawPoint
+from tests.fixtures.batteries import points_map, row
 from tests.fixtures.shippedmaps import battery, shipped
 from tests.fixtures.sites import START, core, later, site
 
@@ -89,3 +90,19 @@ def test_a_point_that_the_outstation_lacks_is_named_once_in_journal_event_and_st
     assert said(polled("AI0")) == []
     assert said(polled()) == ["bess-1: the outstation has all points of the critical read"]
     assert not any("does not have" in one for one in made.worries)
+
+
+def test_a_word_and_half_a_value_that_are_missing_are_named_by_their_rows() -> None:
+    found = site()
+    (asset,) = found.settings.assets
+    rows = (
+        row("AI40.0", "local", unit="bool"),
+        row("AI40.3", "lockout", unit="bool"),
+        row("AI50", "max_charge", unit="kW", low="AI51", type="uint32"),
+    )
+    made = Monitor(asset, points_map(*rows), gateway="gw-17", matched=True, now=START)
+    missing = frozenset({"AI40", "AI51"})
+    done = events.PollDone("bess-1", "critical", ok=True, cause="", at=later(5), missing=missing)
+    texts = [one.text for one in made.handle(done, later(5)) if isinstance(one, Log)]
+    assert "AI40 (local, lockout), AI51 (max_charge): left out" in texts[0]
+    assert any("AI51" in one for one in made.worries)
