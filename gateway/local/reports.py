@@ -26,7 +26,7 @@ OPTIONS: dict[tuple[str, ...], frozenset[str]] = {
 }
 _CODE = (
     "import sys; place = sys.argv.index('--'); sys.path[:] = sys.argv[place + 1:]; "
-    "from gateway.host.second import give_way; give_way(); "
+    f"from gateway.host import second; second.begin({REPORT_S}); "
     "from gateway.cli.main import main; sys.exit(main(sys.argv[1:place]))"
 )
 _OURSELVES = "/proc/self/exe"

@@ -10,7 +10,6 @@ from __future__ import annotations
 import logging
 import os
 import pickle
-import signal
 import subprocess
 import sys
 import threading
@@ -19,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from gateway.errors import ConfigError
 from gateway.events import ReloadAsked
-from gateway.host.second import give_way
+from gateway.host import second
 from gateway.site import load
 
 if TYPE_CHECKING:
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 JUDGE_S = 30.0  # a site of 32 batteries takes 2 s on a small box
-_ORPHAN_S = 15  # beyond it a process whose daemon has died ends itself
 _REAP_S = 1.0
 _OURSELVES = "/proc/self/exe"  # the interpreter that runs, whatever became of its path meanwhile
 _CODE = "import sys; sys.path[:] = sys.argv[2:]; from gateway.site import judge; judge.main()"
@@ -126,9 +124,7 @@ class SiteJudge:
 
 def main() -> None:
     """The process: load the site that the first argument names, and write what came of it."""
-    signal.alarm(round(JUDGE_S) + _ORPHAN_S)
-    signal.pthread_sigmask(signal.SIG_SETMASK, ())  # the daemon's are blocked
-    give_way()
+    second.begin(JUDGE_S)
     found: tuple[Any, str]
     try:
         found = load.load_site(Path(sys.argv[1])), ""

@@ -42,21 +42,25 @@ def test_what_it_prints_and_says_comes_back_and_a_process_that_was_ended_is_no_a
     assert "signal 9" in str(printing("os.kill(os.getpid(), 9)")["error"])
 
 
-def test_where_memory_runs_short_the_report_goes_and_not_the_daemon(tmp_path: Path) -> None:
+def test_the_report_goes_before_the_daemon_where_memory_runs_short_and_when_it_is_told_to(
+    tmp_path: Path,
+) -> None:
     config = tmp_path / "site.toml"
     os.mkfifo(config)  # `check` waits here until somebody writes
     before = set(children())
     answers: list[dict[str, object]] = []
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})  # as the daemon has it
     reports = Reports(config)
     asking = threading.Thread(target=lambda: answers.append(reports.report({"command": ["check"]})))
-    asking.start()
+    asking.start()  # with that mask
     end, meek = time.monotonic() + DEADLINE_S, [""]
     while meek != ["1000\n"] and time.monotonic() < end:
         time.sleep(0.05)
         new = set(children()) - before
         meek = [(one / "oom_score_adj").read_text() for one in new]
     for one in new:
-        os.kill(int(one.name), signal.SIGKILL)  # as the kernel would
+        os.kill(int(one.name), signal.SIGTERM)  # as systemd does when the unit is stopped
+    signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
     asking.join(DEADLINE_S)
     assert meek == ["1000\n"]
-    assert "signal 9" in str(answers[0]["error"])
+    assert "signal 15" in str(answers[0]["error"])
