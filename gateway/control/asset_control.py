@@ -49,7 +49,7 @@ class AssetControl:
         self.safety: Safety | None = ground.safety
         self.faulty = ground.faulty
         self.log_lost = ground.log_lost
-        self.deaf = False  # the broker refuses us commands or heartbeats
+        self.deaf = ground.deaf
         self.records = Records(ground.gateway, asset.id, ground.topics, ground.epoch)
         self.proving = Proving(asset, ground.points_map, ground.facts, self.records, tokens)
         self._left = open_commands(ground.facts, asset.id)

@@ -156,6 +156,7 @@ class Fleet:
             epoch=self._epoch,
             facts=self._facts,
             register=self._register,
+            deaf=self._is_deaf(asset.id),
             log_lost=self._lost,
             latest_ms=self._past.latest_ms,
             again=again,

@@ -45,6 +45,7 @@ class Ground:
     epoch: str
     facts: Mapping[str, str]  # of the audit log
     register: Register  # of the gateway's commands
+    deaf: bool  # the broker refuses us commands or heartbeats
     log_lost: bool  # the audit log was set aside, or cannot be written
     latest_ms: int | None  # Unix ms of its newest row
     again: bool  # this run controlled it before a reload: it is no start that finds it

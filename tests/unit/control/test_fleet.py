@@ -431,6 +431,20 @@ def test_commands_that_the_broker_keeps_from_us_turn_control_off_with_idle() -> 
     assert made.control().reasons == ()
 
 
+def test_a_reload_does_not_forget_that_the_broker_keeps_commands_from_us() -> None:
+    made = ControlSite()
+    made.arm()
+    made.post(events.BrokerUp(100, made.now(), refused=(f"{PREFIX}/hb/down",)))
+    made.until(lambda: made.phase() is Phase.MONITOR)
+    made.run(30)
+    before = made.control()
+    made.reload(site(labels="other"))
+    assert made.control() is not before
+    assert made.control().reasons == ("SUBSCRIPTION_REFUSED",)
+    made.run(5)
+    assert made.phase() is Phase.MONITOR
+
+
 def test_while_a_battery_is_armed_the_uplink_waits_a_third_of_the_lease_at_most() -> None:
     made = ControlSite()
     made.arm()
