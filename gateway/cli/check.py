@@ -1,14 +1,15 @@
 """``bess-gateway check``: reads everything that the daemon would, as its user, and changes nothing.
 
-Root becomes the daemon's user for it, for what root may read is no proof; whoever else may not
-read the files has the daemon judge them.
+Of the installed daemon's files: root judges them with that user's rights, for what root may read is
+no proof, and whoever else may not read them has the daemon judge them. Another file is judged as
+whoever asks.
 """
 
 from __future__ import annotations
 
 import os
 import pwd
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -39,25 +40,37 @@ def add_parser(commands: Commands) -> None:
 
 
 def _check(asked: argparse.Namespace) -> int:
-    owner = _owner(asked.config)
-    if owner is not None and owner.pw_uid != os.geteuid():
-        if os.geteuid() != 0:
-            return reported(asked, ["check"])
-        os.initgroups(owner.pw_name, owner.pw_gid)
-        os.setgid(owner.pw_gid)
-        os.setuid(owner.pw_uid)
-    return _report(asked)
+    owner = _owner() if asked.config == Path(load.DEFAULT_FILE) else None
+    if owner is None or owner.pw_uid == os.geteuid():
+        return _report(asked)
+    if os.geteuid() != 0:
+        return reported(asked, ["check"])
+    with _rights_of(owner):
+        return _report(asked)
 
 
-def _owner(config: Path) -> pwd.struct_passwd | None:
-    """The daemon's user: who owns its state, or the package's before there is any."""
-    installed = config == Path(load.DEFAULT_FILE)
-    with suppress(ConfigError, OSError, KeyError):
-        folder = Path(load.PACKAGED_STATE) if installed else load.state_folder(config)
-        return pwd.getpwuid(folder.stat().st_uid)
+def _owner() -> pwd.struct_passwd | None:
+    """The installed daemon's user: who owns its state, or the package's before there is any."""
+    with suppress(OSError, KeyError):
+        return pwd.getpwuid(Path(load.PACKAGED_STATE).stat().st_uid)
     with suppress(KeyError):
-        return pwd.getpwnam(DAEMON) if installed else None
+        return pwd.getpwnam(DAEMON)
     return None
+
+
+@contextmanager
+def _rights_of(owner: pwd.struct_passwd) -> Iterator[None]:
+    """Of root: what is read is read as ``owner``, until the end of this."""
+    groups, gid = os.getgroups(), os.getegid()
+    os.initgroups(owner.pw_name, owner.pw_gid)
+    os.setegid(owner.pw_gid)
+    os.seteuid(owner.pw_uid)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+        os.setegid(gid)
+        os.setgroups(groups)
 
 
 def _report(asked: argparse.Namespace) -> int:

@@ -68,11 +68,16 @@ class Endings:
         # mosquitto 2.0.11 does not say "session taken over", it only closes.
         guessed = not steady and cause.endswith(CLOSED)
         self._thrown_out = self._thrown_out + 1 if told or guessed else 0
-        again = self._thrown_out >= THROWN_OUT
+        again = self.twin
         self.failures = 0 if (acknowledged or steady) and not again else self.failures + 1
         if again and not told:
             return f"{cause} again and again: perhaps another client uses our id"
         return cause
+
+    @property
+    def twin(self) -> bool:
+        """Whether another client seems to use our id: then nobody hurries."""
+        return self._thrown_out >= THROWN_OUT
 
     def forgive(self) -> None:
         """The next attempt is one of its own: it waits as after the first."""

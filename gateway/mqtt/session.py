@@ -157,7 +157,7 @@ class Mqtt:
                 cause = f"{cause}; these were new settings, the old ones are used again"
                 endings.forgive()
             self._post(BrokerDown(cause, clock.now(), silent=end.silent))
-            self._rest(endings.failures, busy=end.code in BUSY)
+            self._rest(endings.failures, busy=end.code in BUSY, twin=endings.twin)
 
     def _round(self, site: SiteSettings) -> _End:
         """Try each host once, in random order, until one was connected to; how it ended."""
@@ -234,9 +234,9 @@ class Mqtt:
         connection.bid_farewell(max(self._close_by, time.monotonic() + 0.1))
         return "closed by the gateway"
 
-    def _rest(self, failures: int, *, busy: bool) -> None:
+    def _rest(self, failures: int, *, busy: bool, twin: bool) -> None:
         """Wait before the next round, unless somebody is in a hurry."""
-        law = self._law or (NEAR if self._is_near() else Law())
+        law = self._law or (NEAR if self._is_near() and not twin else Law())
         share, began_s = random.random(), time.monotonic()  # noqa: S311 - jitter, no secret
         while True:
             bound_s = law.bound_s(failures, urgent_s=self._urgent_s, busy=busy)

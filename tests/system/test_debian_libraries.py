@@ -33,7 +33,8 @@ def test_the_suite_passes_with_debians_versions(machine: Machine, version: str, 
         "mkdir -p /root/tree; cd /srv/tree; "
         "cp -r gateway pointmaps etc tests setup.cfg pyproject.toml /root/tree/; "
         "cp README.md SPECIFICATION.md /root/tree/; "
-        "cp -r --parents packaging/man /root/tree/"
+        "cp -r --parents packaging/man packaging/completion packaging/brokers "
+        "packaging/make-completion /root/tree/"
     )
     folder = machine.run("python3", "-c", "import site; print(site.getsitepackages()[0])").strip()
     machine.write(f"{folder}/bess-gateway.pth", PTH)

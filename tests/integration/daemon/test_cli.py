@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from gateway.cli import main
+from gateway.site import load
 from tests.fixtures.daemon import ROOT, bess_gateway
 
 if TYPE_CHECKING:
@@ -63,6 +65,20 @@ def test_a_sealed_key_is_no_fault_outside_the_unit_and_is_said(
     site.write_text(text.replace('key_file = "tls/gateway.key"', 'credential = "uplink-key"'))
     assert check(site) == 0
     assert "NOTE: credential 'uplink-key' was not read" in capsys.readouterr().out
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else: run as root")
+def test_root_judges_the_installed_files_with_the_daemons_rights_and_keeps_its_own(
+    site: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state = tmp_path_factory.mktemp("state")
+    os.chown(state, 65534, -1)  # nobody's
+    monkeypatch.setattr(load, "PACKAGED_STATE", str(state))
+    before = os.geteuid(), os.getegid(), os.getgroups()
+    assert check(site) == 0  # another file than the installed one: as it is
+    monkeypatch.setattr(load, "DEFAULT_FILE", str(site))
+    assert check(site) == EX_CONFIG  # pytest's own folders are closed to nobody
+    assert (os.geteuid(), os.getegid(), os.getgroups()) == before
 
 
 def test_every_commented_default_of_the_example_can_be_uncommented(site: Path) -> None:

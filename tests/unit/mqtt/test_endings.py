@@ -33,6 +33,15 @@ def test_gateways_with_one_id_wait_longer_and_longer_although_each_connection_wo
         assert failures(*[(cause, True, 3.0)] * 6) == [0, 0, 1, 2, 3, 4]
 
 
+def test_whoever_has_a_twin_does_not_hurry_to_a_broker_on_this_box_either() -> None:
+    endings = Endings()
+    seen = []
+    for cause, lasted_s in [(TAKEN_OVER, 1.0)] * 3 + [(REFUSED, 0.1)]:
+        endings.count(cause, acknowledged=True, lasted_s=lasted_s)
+        seen.append(endings.twin)
+    assert seen == [False, False, True, False]
+
+
 def test_a_rare_turn_between_two_gateways_is_no_reason_to_hurry() -> None:
     """The longer the one waits, the longer the other one's connection lasts."""
     assert failures(*[(TAKEN_OVER, True, 50.0)] * 5) == [0, 0, 1, 2, 3]
