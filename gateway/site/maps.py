@@ -31,7 +31,7 @@ def map_folders() -> tuple[Path, ...]:
     given = os.environ.get("BESS_POINTMAPS")
     if given:
         return tuple(Path(part) for part in given.split(os.pathsep) if part)
-    return (_CHECKOUT if _CHECKOUT.is_dir() else _INSTALLED, SITE_FOLDER)
+    return (_CHECKOUT if os.path.isdir(_CHECKOUT) else _INSTALLED, SITE_FOLDER)  # noqa: PTH112 - False where it is closed to us
 
 
 def load_maps(folders: Iterable[Path] | None = None) -> tuple[PointsMap, ...]:

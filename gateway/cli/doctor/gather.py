@@ -59,7 +59,9 @@ def gather(config: Path, *, probe: bool) -> SiteFacts:
     until_s = time.monotonic() + LIMIT_S
     ends = _ends(config)
     told = _later(_daemon, config)
-    unit, view = _later(_unit, "bess-gateway"), _later(_unit, "bess-gateway-view")
+    # The units are of the installed site: what they do says nothing of another one.
+    look = _unit if config == Path(load.DEFAULT_FILE) else _no_unit
+    unit, view = _later(look, "bess-gateway"), _later(look, "bess-gateway-view")
     synchronized = _later(_synchronized)
     names = {host: _later(_name, host) for host in ends.hosts}
     routes = {f"{host}:{port}": _later(_route, host, port) for host, port in ends.rtacs}
@@ -132,6 +134,10 @@ def _unit(name: str) -> dict[str, str] | None:
     pairs = (line.partition("=") for line in ran.out.splitlines())
     found = {key: value for key, _, value in pairs if key in _SHOWN}
     return found if ran.exit == 0 else None
+
+
+def _no_unit(_: str) -> None:
+    """Of a site that no unit runs."""
 
 
 def _synchronized() -> bool | None:
